@@ -1,0 +1,109 @@
+"""The notation: which axis means what, and every reshape that moves K.
+
+Axes stand in this order wherever they occur:
+
+    B clips, T steps, K components, H rows, W columns, C channels; M size of theta
+
+    x      (B, T, H, W, C)     pixels, intensity in [0, 1]
+    theta  (B, K, M)           what component k knows about its object
+    psi    (B, K, H, W, C)     the pixel parameters that component k predicts
+    gamma  (B, K, H, W, 1)     soft assignment of pixel i to component k, sums to 1
+    pi     (B, K, H, W, 1)     mixing weights of Eq. 1, sum to 1 over K
+"""
+
+import numpy as np
+from keras import ops
+
+COMPONENTS = -4  # the position of K in psi, gamma and pi
+STEPS = 1  # the position of T in a batch of clips
+
+
+def fold_components(x):
+    """Make the K components of each clip clips of their own: (B, K, ...) -> (B*K, ...)."""
+    shape = ops.shape(x)
+    return ops.reshape(x, (-1, *shape[2:]))  # (B*K, ...)
+
+
+def unfold_components(x, components):
+    """Undo `fold_components`: (B*K, ...) -> (B, K, ...) for K = `components`."""
+    shape = ops.shape(x)
+    return ops.reshape(x, (-1, components, *shape[1:]))  # (B, K, ...)
+
+
+def pack_frames(x, noisy):
+    """Lay frame and noisy frame side by side, since keras.layers.RNN takes one tensor.
+
+    (..., H, W, C) and (..., H, W, C) -> (..., H, W, 2C)
+    """
+    return ops.concatenate([x, noisy], axis=-1)
+
+
+def unpack_frames(frames):
+    """Undo `pack_frames`: (..., H, W, 2C) -> x (..., H, W, C), noisy (..., H, W, C)."""
+    return ops.split(frames, 2, axis=-1)
+
+
+def uniform_pi(pi):
+    """The mixing weights 1/K in the shape of `pi`, (..., K, H, W, 1)."""
+    return ops.ones_like(pi) / ops.shape(pi)[COMPONENTS]
+
+
+def random_pi(batch_size, components, frame_shape, seed):
+    """The random start: |N(0, 1)| draws normalised over K at every pixel.
+
+    Args:
+        batch_size: B.
+        components: K.
+        frame_shape: (H, W, C).
+        seed: integer; the same seed gives the same start.
+
+    Returns:
+        pi, float32 NumPy array (B, K, H, W, 1).
+    """
+    height, width, _ = frame_shape
+    shape = (batch_size, components, height, width, 1)
+    draws = np.abs(np.random.default_rng(seed).standard_normal(shape, np.float32))
+    return draws / draws.sum(axis=COMPONENTS, keepdims=True)
+
+
+def check_components(psi, *, like):
+    """Raise ValueError unless `psi` is `like` with one component axis inserted."""
+    x_shape, psi_shape = tuple(like.shape), tuple(psi.shape)
+    expected = (*x_shape[:-3], None, *x_shape[-3:])
+    if len(x_shape) < 3 or not _compatible(psi_shape, expected):
+        raise ValueError(
+            f"psi: expected the shape of x {_text(x_shape)} with one component axis "
+            f"inserted, {_text(expected)}; received {_text(psi_shape)}"
+        )
+
+
+def check_shape(name, value, expected):
+    """Raise ValueError unless `value` has the `expected` shape; None fits any size."""
+    if not _compatible(tuple(value.shape), expected):
+        raise ValueError(
+            f"{name}: expected shape {_text(expected)}, received {_text(value.shape)}"
+        )
+
+
+def check_pixels(name, value):
+    """Raise ValueError if a pixel is not in [0, 1]; symbolic tensors pass unseen."""
+    try:
+        pixels = ops.convert_to_numpy(value)
+    except (AttributeError, NotImplementedError, TypeError, ValueError):
+        return  # while a graph is traced there are no pixels to look at
+    if pixels.size and not (pixels.min() >= 0.0 and pixels.max() <= 1.0):
+        raise ValueError(
+            f"{name}: expected pixels in [0, 1], received values in "
+            f"[{pixels.min():g}, {pixels.max():g}]; divide 8-bit frames by 255"
+        )
+
+
+def _compatible(shape, expected):
+    return len(shape) == len(expected) and all(
+        size is None or wanted is None or size == wanted
+        for size, wanted in zip(shape, expected, strict=True)
+    )
+
+
+def _text(shape):
+    return "(" + ", ".join("?" if size is None else str(size) for size in shape) + ")"
