@@ -11,7 +11,7 @@ Axes stand in this order wherever they occur:
     pi     (B, K, H, W, 1)     mixing weights of Eq. 1, sum to 1 over K
 """
 
-import numpy as np
+import keras
 from keras import ops
 
 COMPONENTS = -4  # the position of K in psi, gamma and pi
@@ -48,7 +48,7 @@ def uniform_pi(pi):
     return ops.ones_like(pi) / ops.shape(pi)[COMPONENTS]
 
 
-def random_pi(batch_size, components, frame_shape, seed):
+def random_pi(batch_size, components, frame_shape, seed=0):
     """The random start: |N(0, 1)| draws normalised over K at every pixel.
 
     Args:
@@ -58,12 +58,12 @@ def random_pi(batch_size, components, frame_shape, seed):
         seed: integer; the same seed gives the same start.
 
     Returns:
-        pi, float32 NumPy array (B, K, H, W, 1).
+        pi, float32, shape (B, K, H, W, 1), summing to 1 over K.
     """
     height, width, _ = frame_shape
     shape = (batch_size, components, height, width, 1)
-    draws = np.abs(np.random.default_rng(seed).standard_normal(shape, np.float32))
-    return draws / draws.sum(axis=COMPONENTS, keepdims=True)
+    draws = ops.abs(keras.random.normal(shape, dtype="float32", seed=seed))
+    return draws / ops.sum(draws, axis=COMPONENTS, keepdims=True)
 
 
 def check_components(psi, *, like):

@@ -1,0 +1,78 @@
+"""The E-step: which component explains which pixel."""
+
+import keras
+from keras import ops
+
+from nem_tf import axes, likelihoods
+
+TINY = 1e-30  # keeps log(pi) finite where a component has no weight at all
+
+
+@keras.saving.register_keras_serializable("nem_tf")
+class EStep(keras.layers.Layer):
+    """Posterior probability that component k generated pixel i.
+
+        gamma_ik = P(z_ik = 1 | x_i, psi_i) = softmax_k(log pi_ik + log P(x_i | psi_ik))
+
+    This is Eq. 3 under the mixing weights pi of Eq. 1. Channels of a pixel belong
+    together, so their log-probabilities add. (The original adds their probabilities,
+    which is the same for the one channel of the paper's data only.)
+
+    Args:
+        likelihood: `"bernoulli"`, `"gaussian"`, or a `likelihoods.Likelihood`.
+        differentiable: whether gradients flow through gamma. The paper's flying
+            experiments stop them (Sec. 2.4), its static experiment does not.
+
+    Call arguments:
+        x: pixels, shape `(..., H, W, C)`, intensity in [0, 1].
+        psi: predicted pixel parameters, shape `(..., K, H, W, C)`.
+        pi: mixing weights, shape `(..., K, H, W, 1)`, summing to 1 over K; uniform, 1/K,
+            when not given.
+
+    Returns:
+        gamma, float32, shape `(..., K, H, W, 1)`, dimensionless, summing to 1 over K.
+
+    Raises:
+        ValueError: if `psi` is not `x` with one component axis inserted, if `pi` does not
+            match `psi`, or if a pixel is outside [0, 1] (where values can be seen: not
+            while a graph is traced).
+    """
+
+    def __init__(self, likelihood, differentiable=False, **kwargs):
+        # Always float32: under bfloat16 the posteriors of close components would tie.
+        super().__init__(**{**kwargs, "dtype": "float32", "autocast": False})
+        self.likelihood = likelihoods.get(likelihood)
+        self.differentiable = differentiable
+        self.built = True
+
+    def call(self, x, psi, pi=None):
+        axes.check_components(psi, like=x)
+        axes.check_pixels("x", x)
+        x = ops.expand_dims(ops.cast(x, "float32"), axes.COMPONENTS)  # (..., 1, H, W, C)
+        psi = ops.cast(psi, "float32")
+        log_p = self.likelihood.log_prob(x, psi)  # (..., K, H, W, C)
+        log_p = ops.sum(log_p, axis=-1, keepdims=True)  # (..., K, H, W, 1)
+        if pi is not None:
+            axes.check_shape("pi", pi, (*psi.shape[:-1], 1))
+            log_p += ops.log(ops.maximum(ops.cast(pi, "float32"), TINY))
+        gamma = _softmax(log_p)  # (..., K, H, W, 1)
+        return gamma if self.differentiable else ops.stop_gradient(gamma)
+
+    def compute_output_shape(self, x_shape, psi_shape, pi_shape=None):
+        return (*psi_shape[:-1], 1)
+
+    def get_config(self):
+        config = super().get_config()
+        config.pop("dtype")
+        return {
+            **config,
+            "likelihood": likelihoods.serialize(self.likelihood),
+            "differentiable": self.differentiable,
+        }
+
+
+def _softmax(log_p):
+    """Softmax over K. TensorFlow's own takes at most 5 axes and moves K to the end."""
+    largest = ops.stop_gradient(ops.max(log_p, axis=axes.COMPONENTS, keepdims=True))
+    p = ops.exp(log_p - largest)
+    return p / ops.sum(p, axis=axes.COMPONENTS, keepdims=True)

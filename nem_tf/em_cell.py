@@ -1,0 +1,119 @@
+"""What the two cells share: one EM iteration per frame, as a step of keras.layers.RNN."""
+
+import keras
+from keras import ops
+
+from nem_tf import axes
+from nem_tf.e_step import EStep
+
+
+class EMCell(keras.layers.Layer):
+    """One iteration of Expectation Maximization when frame x[t] arrives (Figure 1).
+
+        gamma        = E-step(x[t], psi, pi)                          (Eq. 3)
+        theta', psi' = M-step(theta, gamma * (x_noisy[t] - psi))
+        pi'          = 1/K
+
+    psi' is the prediction of x[t+1]. Subclasses define `m_step`. Eq. 4 and Sec. 4.2 print
+    psi - x, which would go downhill; the original computes x - psi.
+
+    The original begins with a random gamma. Here pi is that random start: before the
+    first frame psi is 0 for all k, hence gamma = pi.
+
+    Args:
+        frame_shape: (H, W, C).
+        units: M, the size of theta.
+        e_step: an `EStep`, or the name of its likelihood.
+        components: K of `get_initial_state` when the call does not bring its own; the
+            weights fit any K.
+
+    Call arguments:
+        frames: x[t] and x_noisy[t] packed by `axes.pack_frames`, shape `(B, H, W, 2C)`.
+        states: `[theta, psi, pi]`, shapes `(B, K, M)`, `(B, K, H, W, C)` and
+            `(B, K, H, W, 1)`.
+
+    Returns:
+        psi' `(B, K, H, W, C)` and the new states `[theta', psi', pi']`.
+
+    Raises:
+        ValueError: if `components` or `units` is below 1, or a shape does not fit.
+    """
+
+    def __init__(self, frame_shape, units, e_step, components=3, **kwargs):
+        super().__init__(**kwargs)
+        for name, value in (("units", units), ("components", components)):
+            if value != int(value) or value < 1:
+                raise ValueError(
+                    f"{name}: expected a whole number of at least 1, received {value}"
+                )
+        if len(frame_shape) != 3:
+            raise ValueError(
+                f"frame_shape: expected (H, W, C), received {tuple(frame_shape)}"
+            )
+        self.frame_shape = tuple(int(size) for size in frame_shape)
+        self.units = int(units)
+        self.e_step = e_step if isinstance(e_step, EStep) else EStep(e_step)
+        self.components = int(components)
+
+    @property
+    def likelihood(self):
+        return self.e_step.likelihood
+
+    @property
+    def state_size(self):
+        height, width, channels = self.frame_shape
+        return [
+            (self.components, self.units),
+            (self.components, height, width, channels),
+            (self.components, height, width, 1),
+        ]
+
+    def call(self, frames, states):
+        theta, psi, pi = states
+        height, width, channels = self.frame_shape
+        axes.check_shape("frames", frames, (None, height, width, 2 * channels))
+        x, noisy = axes.unpack_frames(frames)
+        gamma = self.e_step(x, psi, pi)  # (B, K, H, W, 1)
+        noisy = ops.expand_dims(noisy, axes.COMPONENTS)  # (B, 1, H, W, C)
+        delta = ops.cast(gamma, psi.dtype) * (noisy - psi)  # (B, K, H, W, C)
+        theta, psi = self.m_step(delta, theta)
+        return psi, [theta, psi, axes.uniform_pi(pi)]
+
+    def m_step(self, delta, theta):
+        """Improve theta, given what each component failed to predict.
+
+        Args:
+            delta: gamma * (x_noisy - psi), shape `(B, K, H, W, C)`.
+            theta: shape `(B, K, M)`.
+
+        Returns:
+            the new theta `(B, K, M)` and the psi that it predicts `(B, K, H, W, C)`.
+        """
+        raise NotImplementedError
+
+    def get_initial_state(self, batch_size=None, pi=None):
+        """theta = 0, psi = 0 and the random start pi (drawn with a fixed seed if None)."""
+        if pi is None:
+            pi = axes.random_pi(batch_size, self.components, self.frame_shape)
+        batch, components = ops.shape(pi)[:2]
+        theta = ops.zeros((batch, components, self.units), self.compute_dtype)
+        psi = ops.zeros((batch, components, *self.frame_shape), self.compute_dtype)
+        return [theta, psi, ops.cast(pi, self.compute_dtype)]
+
+    def get_config(self):
+        return {
+            **super().get_config(),
+            "frame_shape": self.frame_shape,
+            "e_step": keras.saving.serialize_keras_object(self.e_step),
+            "components": self.components,
+        }
+
+    @classmethod
+    def from_config(cls, config):
+        """Undo `get_config`: the parts of a cell are Keras objects themselves."""
+        parts = {
+            name: keras.saving.deserialize_keras_object(value)
+            for name, value in config.items()
+            if isinstance(value, dict) and name != "dtype"
+        }
+        return cls(**{**config, **parts})

@@ -1,0 +1,180 @@
+"""The model: the EM iterations over a clip, trained by next-step prediction."""
+
+from typing import NamedTuple
+
+import keras
+import numpy as np
+from keras import ops
+
+from nem_tf import axes, losses, metrics
+
+
+class Segmentation(NamedTuple):
+    """What `NeuralEM.segment` found in a clip; B is absent if the input had none."""
+
+    segments: np.ndarray  # (B, T, H, W) int32, the component that explains the pixel
+    gamma: np.ndarray  # (B, T, K, H, W, 1), soft assignment of frame t
+    psi: np.ndarray  # (B, T, K, H, W, C), each component's prediction of frame t+1
+
+
+@keras.saving.register_keras_serializable("nem_tf")
+class NeuralEM(keras.Model):
+    """Neural Expectation Maximization over clips (Figure 1, Figure 2).
+
+    One frame is one EM iteration; `keras.layers.RNN` runs the cell over the frames.
+    Trained by `fit` on datasets of `nem_tf.data` with a `losses.NEMLoss`:
+
+        nem = NeuralEM(RNNEMCell(**networks.flying_shapes(), components=3))
+        nem.compile("adam", loss=NEMLoss("bernoulli"))
+        nem.fit(nem_tf.data.flying_shapes("train"))
+
+    Args:
+        cell: an `RNNEMCell` or `NEMCell`.
+        objects: the largest object label that the metrics look at.
+        unroll: whether the graph has one copy of the cell per step instead of a loop:
+            slower to start, a little faster to run, and T is then fixed.
+
+    Call arguments:
+        inputs: dict with `clean` `(B, T+1, H, W, C)`, pixels in [0, 1]; `noisy`
+            `(B, T, H, W, C)`, what the network sees at steps 0..T-1; and `pi`
+            `(B, K, H, W, 1)`, the random start, which also says how many components to
+            use: K may differ from call to call.
+
+    Returns:
+        dict of `psi` `(B, T, K, H, W, C)` and `gamma` `(B, T, K, H, W, 1)`; step t is
+        about frame t+1: psi predicts it from frames 0..t, gamma then assigns its pixels.
+
+    Raises:
+        ValueError: if the shapes do not fit each other and the cell, or if a pixel is
+            outside [0, 1] (where values can be seen: not while a graph is traced).
+    """
+
+    def __init__(self, cell, objects=8, unroll=False, **kwargs):
+        # Inputs keep their float32: autocast would round grey pixels under bfloat16.
+        super().__init__(**{"autocast": False, **kwargs})
+        self.cell = cell
+        self.objects = objects
+        self.unroll = unroll
+        self.rnn = keras.layers.RNN(cell, return_sequences=True, unroll=unroll)
+        height, width, channels = cell.frame_shape
+        self.rnn.build((None, None, height, width, 2 * channels))
+        self.rnn.built = True
+        self.built = True
+        self._means = {
+            name: keras.metrics.Mean(name=name)
+            for name in ("intra", "inter", "next_step_bound")
+        }
+        self._grouping = [
+            metrics.AdjustedRandIndex(objects, name="ari"),
+            metrics.DistinctComponents(objects, name="distinct_components"),
+            metrics.Purity(objects, name="purity"),
+        ]
+
+    def build(self, input_shape=None):
+        """Nothing is left to do: the cell knows its frames' shape."""
+
+    def call(self, inputs):
+        x, noisy, pi = inputs["clean"], inputs["noisy"], inputs["pi"]
+        self._check(x, noisy, pi)
+        frames = axes.pack_frames(x[:, :-1], noisy)  # (B, T, H, W, 2C)
+        state = self.cell.get_initial_state(pi=pi)
+        psi = self.rnn(frames, initial_state=state)  # (B, T, K, H, W, C)
+        gamma = self.cell.e_step(x[:, 1:], psi)  # (B, T, K, H, W, 1)
+        return {"psi": psi, "gamma": gamma}
+
+    def compute_loss(
+        self, x=None, y=None, y_pred=None, sample_weight=None, training=True
+    ):
+        """Eq. 5 as the compiled `NEMLoss` computes it, in nats per clip."""
+        return self.loss(x["clean"][:, 1:], y_pred)
+
+    def compute_metrics(self, x, y, y_pred, sample_weight=None):
+        frames = x["clean"][:, 1:]
+        psi = ops.cast(y_pred["psi"], "float32")
+        intra, inter = self.loss.terms(frames, y_pred)
+        bound = losses.next_step_bound(frames, psi, self.loss.likelihood)
+        self._means["intra"].update_state(intra)
+        self._means["inter"].update_state(inter)
+        self._means["next_step_bound"].update_state(bound)
+        groups, gamma = x["groups"][:, 1:], y_pred["gamma"]
+        for metric in self._grouping:
+            metric.update_state(groups, gamma)
+        return self.get_metrics_result()
+
+    def segment(self, frames, components=None, seed=0):
+        """Group the pixels of one's own clip or clips, without noise.
+
+        A still image takes some iterations to come apart: repeat it along T.
+
+        Args:
+            frames: NumPy array (T, H, W), (T, H, W, C), (B, T, H, W) or
+                (B, T, H, W, C), pixels in [0, 1], H x W x C as the model was made.
+            components: K; by default the cell's.
+            seed: of the random start.
+
+        Returns:
+            `Segmentation`. Frame t is assigned by what frames 0..t-1 predicted for it;
+            the first frame, which nothing predicted, shows the random start.
+
+        Raises:
+            ValueError: if the frames have another shape, no step, or pixels that are
+                not in [0, 1].
+        """
+        frames = np.asarray(frames, "float32")
+        axes.check_pixels("frames", frames)
+        frames, batched = self._as_clips(frames)  # (B, T, H, W, C)
+        components = self.cell.components if components is None else components
+        if components < 1:
+            raise ValueError(f"components: expected at least 1, received {components}")
+        pi = axes.random_pi(len(frames), components, self.cell.frame_shape, seed)
+        start = ops.convert_to_numpy(pi)
+        # The last frame stands in for the unknown next one, which only gamma would use.
+        clean = np.concatenate([frames, frames[:, -1:]], axis=1)
+        outputs = self.predict_on_batch({"clean": clean, "noisy": frames, "pi": start})
+        psi = np.asarray(outputs["psi"], "float32")
+        gamma = np.concatenate([start[:, None], outputs["gamma"][:, :-1]], axis=1)
+        segments = gamma[..., 0].argmax(axis=2).astype("int32")
+        found = Segmentation(segments, gamma, psi)
+        return found if batched else Segmentation(*(part[0] for part in found))
+
+    def get_config(self):
+        return {
+            **super().get_config(),
+            "cell": keras.saving.serialize_keras_object(self.cell),
+            "objects": self.objects,
+            "unroll": self.unroll,
+        }
+
+    @classmethod
+    def from_config(cls, config, custom_objects=None):
+        cell = keras.saving.deserialize_keras_object(config["cell"], custom_objects)
+        return cls(**{**config, "cell": cell})
+
+    def _check(self, x, noisy, pi):
+        frame = self.cell.frame_shape
+        axes.check_shape("clean", x, (None, None, *frame))
+        batch, frames = x.shape[:2]
+        steps = None if frames is None else frames - 1
+        if steps is not None and steps < 1:
+            raise ValueError(
+                f"clean: expected at least 2 frames (T+1), received {frames}"
+            )
+        axes.check_shape("noisy", noisy, (batch, steps, *frame))
+        axes.check_shape("pi", pi, (batch, None, *frame[:2], 1))
+        axes.check_pixels("clean", x)
+        axes.check_pixels("noisy", noisy)
+
+    def _as_clips(self, frames):
+        height, width, channels = self.cell.frame_shape
+        given = frames.shape
+        if channels == 1 and given[-2:] == (height, width) and frames.ndim in (3, 4):
+            frames = frames[..., None]
+        batched = frames.ndim == 5
+        if not batched:
+            frames = frames[None]
+        if frames.shape[2:] != self.cell.frame_shape or 0 in frames.shape:
+            raise ValueError(
+                f"frames: expected (T, {height}, {width}, {channels}), with or without "
+                f"leading B, received {given}; resize or convert the clip first"
+            )
+        return frames, batched

@@ -1,0 +1,161 @@
+"""The paper's networks: the parts of an RNNEMCell for each experiment (Appendix A).
+
+Each function returns the keyword arguments of `RNNEMCell`:
+
+    cell = RNNEMCell(**networks.flying_mnist(), components=2)
+"""
+
+import math
+
+import keras
+from keras import layers
+
+from nem_tf.e_step import EStep
+from nem_tf.layers import InputNormalization, Recurrence, UpsampleConv2D, layer_norm
+
+
+def static_shapes(units=250, size=(28, 28), channels=1, differentiable=True):
+    """Static shapes (Sec. 4.1): H*W*C -> recurrence -> H*W*C, 455 534 weights.
+
+    Args:
+        units: M, the size of theta.
+        size: H, or (H, W).
+        channels: C.
+        differentiable: whether gradients flow through gamma, as in the original.
+    """
+    e_step = EStep("bernoulli", differentiable=differentiable)
+    return fully_connected(units, size=size, channels=channels, e_step=e_step)
+
+
+def flying_shapes(
+    filters=(32, 64), features=512, units=100, size=(28, 28), channels=1
+):
+    """Flying shapes (Sec. 4.2, A.2), 3 403 389 weights. Arguments: `convolutional`."""
+    return convolutional(
+        filters, features, units, size=size, channels=channels, e_step="bernoulli"
+    )
+
+
+def flying_mnist(
+    filters=(32, 64, 128), features=512, units=250, size=(24, 24), channels=1
+):
+    """Flying MNIST (Sec. 4.3, A.3), 1 835 091 weights. Arguments: `convolutional`."""
+    return convolutional(
+        filters,
+        features,
+        units,
+        size=size,
+        channels=channels,
+        e_step="gaussian",
+        normalize_input=True,
+    )
+
+
+def fully_connected(
+    units,
+    *,
+    features=None,
+    size=(28, 28),
+    channels=1,
+    e_step="bernoulli",
+    normalize=False,
+):
+    """A recurrence between dense layers.
+
+    Args:
+        units: M, the size of theta.
+        features: width of a dense layer with ELU before the recurrence and one with ReLU
+            after it; None for neither.
+        size: H, or (H, W).
+        channels: C.
+        e_step: an `EStep`, or the name of its likelihood.
+        normalize: whether dense layers and the recurrence's output have layer norm.
+    """
+    frame_shape = _frame_shape(size, channels)
+
+    def hidden(activation):
+        if features is None:
+            return []
+        norm = [layer_norm()] if normalize else []
+        return [layers.Dense(features), *norm, layers.Activation(activation)]
+
+    encoder = [layers.Flatten(), *hidden("elu")]
+    decoder = [*hidden("relu"), layers.Dense(math.prod(frame_shape))]
+    return {
+        "encoder": keras.Sequential(encoder, name="encoder"),
+        "recurrence": Recurrence(units, normalize=normalize, name="recurrence"),
+        "decoder": keras.Sequential(
+            [*decoder, layers.Reshape(frame_shape)], name="decoder"
+        ),
+        "frame_shape": frame_shape,
+        "e_step": e_step if isinstance(e_step, EStep) else EStep(e_step),
+    }
+
+
+def convolutional(
+    filters,
+    features,
+    units,
+    *,
+    size,
+    channels=1,
+    e_step="bernoulli",
+    normalize_input=False,
+    decoder_filters=None,
+    decoder_features=None,
+):
+    """The infoGAN-like networks of the flying experiments.
+
+    Args:
+        filters: of the encoder's 4 x 4 convolutions of stride 2.
+        features: width of the encoder's dense layer.
+        units: M, the size of theta.
+        size: H, or (H, W), each divisible by 2 for each convolution.
+        channels: C.
+        e_step: an `EStep`, or the name of its likelihood.
+        normalize_input: whether each image is brought to mean 0 and variance 1 first.
+        decoder_filters: of the decoder's upsampling convolutions but the last, which
+            makes the C channels; by default the encoder's, mirrored.
+        decoder_features: width of the decoder's first dense layer; by default `features`.
+
+    Raises:
+        ValueError: if `size` cannot be halved as often as there are filters.
+    """
+    frame_shape = _frame_shape(size, channels)
+    halvings = 2 ** len(filters)
+    if any(side % halvings for side in frame_shape[:2]):
+        raise ValueError(
+            f"size: expected multiples of {halvings} for {len(filters)} convolutions of "
+            f"stride 2, received {frame_shape[:2]}"
+        )
+    small = tuple(side // halvings for side in frame_shape[:2])
+    if decoder_filters is None:
+        decoder_filters = filters[-2::-1]
+
+    encoder = [InputNormalization()] if normalize_input else []
+    for count in filters:
+        conv = layers.Conv2D(count, 4, strides=2, padding="same")
+        encoder += [conv, layer_norm(), layers.Activation("elu")]
+    encoder += [layers.Flatten(), layers.Dense(features)]
+    encoder += [layer_norm(), layers.Activation("elu")]
+
+    decoder = []
+    for count in (decoder_features or features, math.prod(small) * filters[-1]):
+        decoder += [layers.Dense(count), layer_norm(), layers.Activation("relu")]
+    decoder += [layers.Reshape((*small, filters[-1]))]
+    for count in decoder_filters:
+        decoder += [UpsampleConv2D(count), layer_norm(), layers.Activation("relu")]
+    decoder += [UpsampleConv2D(channels)]
+
+    return {
+        "encoder": keras.Sequential(encoder, name="encoder"),
+        "recurrence": Recurrence(units, name="recurrence"),
+        "decoder": keras.Sequential(decoder, name="decoder"),
+        "frame_shape": frame_shape,
+        "e_step": e_step if isinstance(e_step, EStep) else EStep(e_step),
+    }
+
+
+def _frame_shape(size, channels):
+    height, width = (size, size) if isinstance(size, int) else size
+    return (height, width, channels)

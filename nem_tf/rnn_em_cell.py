@@ -1,0 +1,70 @@
+"""RNN-EM: the M-step is a recurrent network."""
+
+import keras
+
+from nem_tf import axes
+from nem_tf.em_cell import EMCell
+
+
+@keras.saving.register_keras_serializable("nem_tf")
+class RNNEMCell(EMCell):
+    """EM iteration whose M-step is learned without restrictions (Sec. 2.3, Figure 2).
+
+        theta' = recurrence(encoder(gamma * (x - psi)), theta)
+        psi'   = readout(decoder(theta'))
+
+    The K components share all weights. `nem_tf.networks` has the paper's parts:
+
+        RNNEMCell(**networks.flying_shapes(), components=3)
+
+    Args:
+        encoder: layer `(N, H, W, C) -> (N, F)`.
+        recurrence: layer `(N, F), (N, M) -> (N, M), (N, M)`: what the decoder reads, and
+            the theta that is carried on; with an attribute `units`, M.
+        decoder: layer `(N, M) -> (N, H, W, C)`, before the readout (sigmoid for Bernoulli
+            pixels, identity for Gaussian ones).
+        frame_shape, e_step, components: see `EMCell`, as for call arguments, states and
+            errors.
+    """
+
+    def __init__(
+        self, encoder, recurrence, decoder, frame_shape, e_step, components=3, **kwargs
+    ):
+        super().__init__(frame_shape, recurrence.units, e_step, components, **kwargs)
+        self.encoder = encoder
+        self.recurrence = recurrence
+        self.decoder = decoder
+
+    def build(self, frames_shape=None):
+        delta_shape = (None, *self.frame_shape)
+        self.encoder.build(delta_shape)
+        features_shape = self.encoder.compute_output_shape(delta_shape)
+        theta_shape = (None, self.units)
+        self.recurrence.build(features_shape, theta_shape)
+        self.decoder.build(theta_shape)
+        decoded_shape = tuple(self.decoder.compute_output_shape(theta_shape))
+        if decoded_shape != delta_shape:
+            raise ValueError(
+                f"decoder: expected output of shape {delta_shape}, as frame_shape says, "
+                f"received {decoded_shape}"
+            )
+        self.built = True
+
+    def m_step(self, delta, theta):
+        components = delta.shape[1] or keras.ops.shape(delta)[1]
+        features = self.encoder(axes.fold_components(delta))  # (B*K, F)
+        read, theta = self.recurrence(features, axes.fold_components(theta))
+        psi = self.likelihood.readout(self.decoder(read))  # (B*K, H, W, C)
+        return (
+            axes.unfold_components(theta, components),
+            axes.unfold_components(psi, components),
+        )
+
+    def get_config(self):
+        serialize = keras.saving.serialize_keras_object
+        return {
+            **super().get_config(),
+            "encoder": serialize(self.encoder),
+            "recurrence": serialize(self.recurrence),
+            "decoder": serialize(self.decoder),
+        }
