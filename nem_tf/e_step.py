@@ -48,7 +48,9 @@ class EStep(keras.layers.Layer):
     def call(self, x, psi, pi=None):
         axes.check_components(psi, like=x)
         axes.check_pixels("x", x)
-        x = ops.expand_dims(ops.cast(x, "float32"), axes.COMPONENTS)  # (..., 1, H, W, C)
+        x = ops.expand_dims(
+            ops.cast(x, "float32"), axes.COMPONENTS
+        )  # (..., 1, H, W, C)
         psi = ops.cast(psi, "float32")
         log_p = self.likelihood.log_prob(x, psi)  # (..., K, H, W, C)
         log_p = ops.sum(log_p, axis=-1, keepdims=True)  # (..., K, H, W, 1)

@@ -97,8 +97,9 @@ class NeuralEM(keras.Model):
         self._means["inter"].update_state(inter)
         self._means["next_step_bound"].update_state(bound)
         groups, gamma = x["groups"][:, 1:], y_pred["gamma"]
+        table = metrics.contingency_table(groups, gamma, self.objects)
         for metric in self._grouping:
-            metric.update_state(groups, gamma)
+            metric.update_table(table)
         return self.get_metrics_result()
 
     def segment(self, frames, components=None, seed=0):

@@ -27,9 +27,7 @@ def static_shapes(units=250, size=(28, 28), channels=1, differentiable=True):
     return fully_connected(units, size=size, channels=channels, e_step=e_step)
 
 
-def flying_shapes(
-    filters=(32, 64), features=512, units=100, size=(28, 28), channels=1
-):
+def flying_shapes(filters=(32, 64), features=512, units=100, size=(28, 28), channels=1):
     """Flying shapes (Sec. 4.2, A.2), 3 403 389 weights. Arguments: `convolutional`."""
     return convolutional(
         filters, features, units, size=size, channels=channels, e_step="bernoulli"

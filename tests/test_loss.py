@@ -1,0 +1,56 @@
+import numpy as np
+import pytest
+
+from nem_tf import NEMLoss, likelihoods, losses
+from tests import reference
+
+
+@pytest.mark.parametrize("likelihood", ["bernoulli", "gaussian"])
+def test_terms_equal_the_paper_written_as_loops(rng, likelihood):
+    x = rng.random((2, 3, 5, 6, 1)).round().astype("float32")
+    psi = rng.uniform(0.1, 0.9, (2, 3, 4, 5, 6, 1)).astype("float32")
+    gamma = rng.random((2, 3, 4, 5, 6, 1)).astype("float32")
+    intra, inter = NEMLoss(likelihood).terms(x, {"psi": psi, "gamma": gamma})
+    for clip in range(2):
+        steps = [
+            reference.loss(likelihood, x[clip, t], psi[clip, t], gamma[clip, t])
+            for t in range(3)
+        ]
+        expected = np.sum(steps, axis=0)
+        np.testing.assert_allclose([intra[clip], inter[clip]], expected, rtol=1e-5)
+
+
+def test_the_mean_runs_over_clips_and_the_weight_over_the_second_term(rng):
+    x = rng.random((2, 3, 5, 6, 1)).round().astype("float32")
+    outputs = {
+        "psi": rng.uniform(0.1, 0.9, (2, 3, 4, 5, 6, 1)).astype("float32"),
+        "gamma": rng.random((2, 3, 4, 5, 6, 1)).astype("float32"),
+    }
+    loss = NEMLoss("bernoulli", inter_weight=0.2)
+    intra, inter = loss.terms(x, outputs)
+    expected = np.mean(np.asarray(intra) + 0.2 * np.asarray(inter))
+    np.testing.assert_allclose(loss(x, outputs), expected, rtol=1e-6)
+    last = {name: value[:, -1:] for name, value in outputs.items()}
+    np.testing.assert_allclose(
+        NEMLoss("bernoulli", steps="last")(x, outputs),
+        NEMLoss("bernoulli")(x[:, -1:], last),
+        rtol=1e-6,
+    )
+
+
+def test_bound_reads_the_strongest_component():
+    psi = np.full((1, 2, 3, 3, 1), 0.1, "float32")
+    psi[0, 1, 1, 1] = 0.8
+    x = np.zeros((1, 3, 3, 1), "float32")
+    x[0, 1, 1] = 1.0
+    bound = losses.next_step_bound(x, psi, likelihoods.get("bernoulli"))
+    np.testing.assert_allclose(bound, [-8 * np.log(0.9) - np.log(0.8)], rtol=1e-5)
+
+
+def test_refuses_what_is_no_setting():
+    with pytest.raises(
+        ValueError, match="inter_weight: expected a number of at least 0"
+    ):
+        NEMLoss(inter_weight=-1)
+    with pytest.raises(ValueError, match='steps: expected "all" or "last"'):
+        NEMLoss(steps="first")

@@ -1,0 +1,172 @@
+"""What happens beside the updates: learning rate, log lines, pictures, progress."""
+
+import math
+import sys
+import time
+
+import keras
+import tensorflow as tf
+from tensorboard.plugins.hparams import api as hparams
+from tqdm import tqdm
+
+from nem_tf import plots
+
+WARMUP_UPDATES = 100  # of the cosine schedule: Adam's moments are noise at first
+
+
+class LearningRate(keras.callbacks.Callback):
+    """Sets the learning rate of each update of a stage.
+
+    Args:
+        peak: the stage's learning rate.
+        schedule: `"constant"`, or `"cosine"`: a linear rise over 100 updates, then half a
+            cosine that reaches 0 after `updates`.
+        updates: length of the stage.
+    """
+
+    def __init__(self, peak, schedule, updates):
+        super().__init__()
+        self.peak = peak
+        self.schedule = schedule
+        self.updates = updates
+        self.done = 0
+
+    def on_train_batch_begin(self, batch, logs=None):
+        rate = self.peak
+        if self.schedule == "cosine":
+            rise = min(1.0, (self.done + 1) / WARMUP_UPDATES)
+            fall = 0.5 + 0.5 * math.cos(math.pi * self.done / self.updates)
+            rate = self.peak * rise * fall
+        if self.schedule == "cosine" or self.done == 0:
+            self.model.optimizer.learning_rate.assign(rate)
+        self.done += 1
+
+
+class EpochColumns(keras.callbacks.Callback):
+    """Adds to each epoch's logs what Keras does not know; list it before the loggers.
+
+    Args:
+        stage: number of the stage, from 1.
+        began: `time.time()` of the run's start.
+        updates_per_epoch: for the running number of updates.
+    """
+
+    def __init__(self, stage, began, updates_per_epoch):
+        super().__init__()
+        self.stage = stage
+        self.began = began
+        self.updates_per_epoch = updates_per_epoch
+
+    def on_epoch_end(self, epoch, logs=None):
+        rate = keras.ops.convert_to_numpy(self.model.optimizer.learning_rate)
+        logs["learning_rate"] = float(rate)
+        logs["stage"] = self.stage
+        logs["updates"] = (epoch + 1) * self.updates_per_epoch
+        logs["seconds"] = round(time.time() - self.began, 1)
+
+
+class Pictures(keras.callbacks.Callback):
+    """Shows one validation clip in TensorBoard after each epoch.
+
+    Args:
+        folder: where the event file goes.
+        batch: dict of arrays as `nem_tf.data` makes them; its first clip is shown.
+        title: of the picture.
+    """
+
+    def __init__(self, folder, batch, title):
+        super().__init__()
+        self.writer = tf.summary.create_file_writer(str(folder))
+        self.batch = {name: value[:1] for name, value in batch.items()}
+        self.title = title
+
+    def on_epoch_end(self, epoch, logs=None):
+        outputs = self.model.predict_on_batch(self.batch)
+        figure = plots.overview(
+            self.batch["clean"][0, 1:],
+            outputs["psi"][0],
+            outputs["gamma"][0],
+            noisy=self.batch["noisy"][0],
+            title=f"{self.title}, after epoch {epoch + 1}",
+        )
+        with self.writer.as_default():
+            tf.summary.image("clip", plots.image_of(figure)[None], step=epoch)
+        self.writer.flush()
+
+
+class Progress(keras.callbacks.Callback):
+    """One bar over all updates that a stage may take, with the time left.
+
+    Where stderr is no terminal, a line per epoch instead.
+
+    Args:
+        label: what the bar is about.
+        epochs: of the stage, at most.
+        updates_per_epoch: length of an epoch.
+    """
+
+    def __init__(self, label, epochs, updates_per_epoch):
+        super().__init__()
+        self.label = label
+        self.updates = epochs * updates_per_epoch
+        self.updates_per_epoch = updates_per_epoch
+
+    def on_train_begin(self, logs=None):
+        self.began = time.time()
+        self.done = 0
+        self.bar = tqdm(
+            total=self.updates,
+            desc=self.label,
+            unit="update",
+            disable=not sys.stderr.isatty(),
+            smoothing=0.05,
+            dynamic_ncols=True,
+        )
+
+    def on_train_batch_end(self, batch, logs=None):
+        self.bar.update()
+
+    def on_epoch_end(self, epoch, logs=None):
+        scores = (
+            f"loss {logs['loss']:.1f}, validation {logs['val_loss']:.1f}, "
+            f"ARI {logs['val_ari']:.3f}"
+        )
+        self.bar.set_postfix_str(scores)
+        self.done += self.updates_per_epoch
+        if self.bar.disable:
+            spent = time.time() - self.began
+            left = spent * (self.updates / self.done - 1.0)
+            line = (
+                f"{self.label}: {self.done}/{self.updates} updates in {_clock(spent)}, "
+                f"at most {_clock(left)} left, {scores}"
+            )
+            print(line, file=sys.stderr, flush=True)
+
+    def on_train_end(self, logs=None):
+        self.bar.close()
+
+
+def write_settings(folder, settings):
+    """Show a run's settings in TensorBoard, as a table and under HParams.
+
+    Args:
+        folder: where the event file goes.
+        settings: dict of plain values.
+    """
+    rows = [f"| {name} | {value} |" for name, value in settings.items()]
+    table = "\n".join(["| setting | value |", "|---|---|", *rows])
+    with tf.summary.create_file_writer(str(folder)).as_default():
+        tf.summary.text("settings", table, step=0)
+        flat = {name: _flat(value) for name, value in settings.items()}
+        hparams.hparams(flat)
+
+
+def _flat(value):
+    """HParams takes numbers and strings only."""
+    return value if isinstance(value, bool | int | float | str) else str(value)
+
+
+def _clock(seconds):
+    minutes, seconds = divmod(int(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{seconds:02}" if hours else f"{minutes}:{seconds:02}"

@@ -1,0 +1,213 @@
+"""What the three experiments share: clips, stages, and the way from flags to scores."""
+
+import functools
+import os
+import pathlib
+import sys
+import time
+
+from trainers import options, run_folder
+
+
+class Experiment:
+    """One of the paper's experiments under given settings.
+
+    Subclasses set the class attributes and define `generated` and `parts`. TensorFlow is
+    imported by methods only, after the flags have been read.
+
+    Args:
+        config: the settings.
+
+    Raises:
+        ValueError, OSError: if the data that the settings ask for cannot be had.
+    """
+
+    name: str  # of the module and of the folder under runs/
+    Config: type[options.Config]
+    presets: dict[str, dict]
+    likelihood: str
+    paper: str  # what the paper reports, for the closing lines
+    source = "generated"  # where the data come from, for config.json and pictures
+
+    def __init__(self, config):
+        self.config = config
+        if config.data is not None:
+            self.source = str(config.data)
+
+    def generated(self, split, stage, **settings):
+        """Clips made on the fly; `settings` are common to all data sets."""
+        raise NotImplementedError
+
+    def parts(self):
+        """The keyword arguments of the `RNNEMCell`."""
+        raise NotImplementedError
+
+    def cell(self):
+        """The EM cell, with fresh weights."""
+        from nem_tf import RNNEMCell
+
+        return RNNEMCell(**self.parts(), components=self.config.components)
+
+    def loss(self):
+        """Eq. 5 with the experiment's pixel distribution and weight."""
+        from nem_tf import NEMLoss
+
+        return NEMLoss(self.likelihood, self.config.inter_weight)
+
+    def stage_name(self, stage):
+        """What a stage is called in the progress bar."""
+        return self.name.replace("_", " ")
+
+    def clips(self, split, stage=-1, **settings):
+        """The dataset of a split, made on the fly or read from `--data`.
+
+        Args:
+            split: "train", "validation" or "test".
+            stage: index of the training stage.
+            settings: keyword arguments of `nem_tf.data` that replace the config's.
+        """
+        from nem_tf import data
+
+        config = self.config
+        settings = {
+            "components": config.components,
+            "steps": config.steps,
+            "batch_size": config.batch_size,
+            "seed": config.seed,
+            "noise": config.noise,
+            **settings,
+        }
+        if config.data is not None:
+            return data.recorded(config.data, split, **settings)
+        return self.generated(split, stage, **settings)
+
+    def model(self):
+        """A compiled `NeuralEM` with fresh weights."""
+        import keras
+
+        from nem_tf import NeuralEM
+
+        nem = NeuralEM(self.cell(), objects=self.config.objects)
+        adam = keras.optimizers.Adam(self.config.learning_rates[0], epsilon=1e-8)
+        nem.compile(adam, loss=self.loss())
+        return nem
+
+    def train(self, run):
+        """Train each stage from the best weights of the stage before it."""
+        from trainers import loop
+
+        nem = self.model()
+        rates = self.config.per_stage("learning_rates")
+        epochs = self.config.per_stage("epochs")
+        for stage, (rate, most) in enumerate(zip(rates, epochs, strict=True)):
+            nem = loop.fit(
+                run,
+                nem,
+                functools.partial(self.clips, stage=stage),
+                learning_rate=rate,
+                epochs=most,
+                name=self.stage_name(stage),
+            )
+        return nem
+
+
+def main(experiment_class, doc, arguments=None):
+    """A trainer's command: parse, train, score, draw, say where the results are.
+
+    Args:
+        experiment_class: a subclass of `Experiment`.
+        doc: the trainer's docstring, for `--help`.
+        arguments: list of strings, `sys.argv[1:]` if None.
+
+    Returns:
+        exit status: 0, or 2 after one line on stderr if a setting cannot be met.
+    """
+    name = experiment_class.name
+    config = options.parse(
+        experiment_class.Config, experiment_class.presets, name, doc, arguments
+    )
+    out = config.out or run_folder.default_path(name, config.seed)
+    try:
+        run_folder.check_free(out)
+        os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # before the first import
+        experiment = _prepare(experiment_class, config)
+        folder = run_folder.RunFolder(out)
+    except (ValueError, OSError, RuntimeError) as error:
+        print(f"trainers.{name}: {error}", file=sys.stderr)
+        return 2
+    run(experiment, folder)
+    return 0
+
+
+def run(experiment, folder):
+    """Train and score an experiment into its run folder; returns the best model."""
+    from nem_tf import plots
+    from trainers import callbacks, loop, scoring
+
+    config = experiment.config
+    folder.write_config(config, experiment.name, experiment.source)
+    callbacks.write_settings(folder / "tensorboard", options.as_json(config))
+    title = f"{experiment.name.replace('_', ' ')} ({experiment.source})"
+    this = loop.Run(config, folder, title)
+    nem = experiment.train(this)
+    nem.save(folder.best)
+    seconds = time.time() - this.began
+
+    print("scoring ...", file=sys.stderr)
+    scores = scoring.score(nem, experiment.clips("test", clips=config.test_size))
+    result = {
+        "experiment": experiment.name,
+        "data": experiment.source,
+        "preset": config.preset,
+        "seed": config.seed,
+        "seconds": round(seconds, 1),
+        "updates": this.epochs * config.updates_per_epoch,
+        "test": scores,
+    }
+    folder.write_json("results.json", result)
+    _draw(nem, experiment, folder, title, plots)
+    _report(experiment, folder, result)
+    return nem
+
+
+def _prepare(experiment_class, config):
+    """Build the experiment and try its data and model, so that training does not fail."""
+    import keras
+
+    keras.utils.set_random_seed(config.seed)
+    experiment = experiment_class(config)
+    for split in ("train", "validation", "test"):
+        experiment.clips(split, stage=0)
+    experiment.cell()
+    return experiment
+
+
+def _draw(nem, experiment, folder, title, plots):
+    """overview.png and clip.gif of the first test clip."""
+    batch = next(iter(experiment.clips("test", clips=1)))
+    outputs = nem.predict_on_batch({k: batch[k] for k in ("clean", "noisy", "pi")})
+    noisy = batch["noisy"][0].numpy()
+    frames = batch["clean"][0, 1:].numpy()
+    psi, gamma = outputs["psi"][0], outputs["gamma"][0]
+    figure = plots.overview(frames, psi, gamma, noisy=noisy, title=title)
+    figure.savefig(folder / "overview.png", dpi=110)
+    plots.animation(folder / "clip.gif", frames, psi, gamma, noisy=noisy)
+
+
+def _report(experiment, folder, result):
+    """The closing lines: scores, the paper's, and where to look."""
+    test, config = result["test"], experiment.config
+    path = pathlib.Path(folder.path)
+    minutes = result["seconds"] / 60
+    print(
+        f"\n{experiment.name}, data: {experiment.source}, preset {config.preset}, "
+        f"seed {config.seed}: {result['updates']} updates in {minutes:.1f} minutes\n"
+        f"  AMI on {test['clips']} test clips   last step {test['ami']['last']:.3f}, "
+        f"mean over steps {test['ami']['mean']:.3f}\n"
+        f"  ARI                     last step {test['ari']['last']:.3f}, "
+        f"mean over steps {test['ari']['mean']:.3f}\n"
+        f"  the paper               {experiment.paper}\n"
+        f"  pictures                {path / 'overview.png'}, {path / 'clip.gif'}\n"
+        f"  model and scores        {path / 'model.keras'}, {path / 'results.json'}\n"
+        f"  curves                  tensorboard --logdir {path / 'tensorboard'}"
+    )
