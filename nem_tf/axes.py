@@ -12,6 +12,7 @@ Axes stand in this order wherever they occur:
 """
 
 import keras
+import numpy as np
 from keras import ops
 
 COMPONENTS = -4  # the position of K in psi, gamma and pi
@@ -19,7 +20,7 @@ STEPS = 1  # the position of T in a batch of clips
 
 
 def fold_components(x):
-    """Make the K components of each clip clips of their own: (B, K, ...) -> (B*K, ...)."""
+    """Make each component a clip of its own: (B, K, ...) -> (B*K, ...)."""
     shape = ops.shape(x)
     return ops.reshape(x, (-1, *shape[2:]))  # (B*K, ...)
 
@@ -45,7 +46,8 @@ def unpack_frames(frames):
 
 def uniform_pi(pi):
     """The mixing weights 1/K in the shape of `pi`, (..., K, H, W, 1)."""
-    return ops.ones_like(pi) / ops.shape(pi)[COMPONENTS]
+    ones = ops.ones_like(pi)
+    return ones / ops.sum(ones, axis=COMPONENTS, keepdims=True)  # K may be dynamic
 
 
 def random_pi(batch_size, components, frame_shape, seed=0):
@@ -87,15 +89,26 @@ def check_shape(name, value, expected):
 
 def check_pixels(name, value):
     """Raise ValueError if a pixel is not in [0, 1]; symbolic tensors pass unseen."""
-    try:
-        pixels = ops.convert_to_numpy(value)
-    except (AttributeError, NotImplementedError, TypeError, ValueError):
-        return  # while a graph is traced there are no pixels to look at
+    pixels = _concrete(value)
+    if pixels is None:
+        return
     if pixels.size and not (pixels.min() >= 0.0 and pixels.max() <= 1.0):
         raise ValueError(
             f"{name}: expected pixels in [0, 1], received values in "
             f"[{pixels.min():g}, {pixels.max():g}]; divide 8-bit frames by 255"
         )
+
+
+def _concrete(value):
+    """The numbers in a tensor, or None while a graph is traced and there are none."""
+    if isinstance(value, np.ndarray):
+        return value
+    if keras.backend.backend() == "jax":
+        import jax
+
+        traced = isinstance(value, jax.core.Tracer | keras.KerasTensor)
+        return None if traced else np.asarray(value)
+    return value.numpy() if hasattr(value, "numpy") else None
 
 
 def _compatible(shape, expected):

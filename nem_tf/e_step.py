@@ -26,16 +26,16 @@ class EStep(keras.layers.Layer):
     Call arguments:
         x: pixels, shape `(..., H, W, C)`, intensity in [0, 1].
         psi: predicted pixel parameters, shape `(..., K, H, W, C)`.
-        pi: mixing weights, shape `(..., K, H, W, 1)`, summing to 1 over K; uniform, 1/K,
-            when not given.
+        pi: mixing weights, shape `(..., K, H, W, 1)`, summing to 1 over K; uniform,
+            1/K, when not given.
 
     Returns:
         gamma, float32, shape `(..., K, H, W, 1)`, dimensionless, summing to 1 over K.
 
     Raises:
-        ValueError: if `psi` is not `x` with one component axis inserted, if `pi` does not
-            match `psi`, or if a pixel is outside [0, 1] (where values can be seen: not
-            while a graph is traced).
+        ValueError: if `psi` is not `x` with one component axis inserted, if `pi` does
+            not match `psi`, or if a pixel is outside [0, 1] (where values can be seen:
+            not while a graph is traced).
     """
 
     def __init__(self, likelihood, differentiable=False, **kwargs):

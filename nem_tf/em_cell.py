@@ -1,4 +1,4 @@
-"""What the two cells share: one EM iteration per frame, as a step of keras.layers.RNN."""
+"""What both cells share: one EM iteration per frame, a step of keras.layers.RNN."""
 
 import keras
 from keras import ops
@@ -14,8 +14,8 @@ class EMCell(keras.layers.Layer):
         theta', psi' = M-step(theta, gamma * (x_noisy[t] - psi))
         pi'          = 1/K
 
-    psi' is the prediction of x[t+1]. Subclasses define `m_step`. Eq. 4 and Sec. 4.2 print
-    psi - x, which would go downhill; the original computes x - psi.
+    psi' is the prediction of x[t+1]. Subclasses define `m_step`. Eq. 4 and Sec. 4.2
+    print psi - x, which would go downhill; the original computes x - psi.
 
     The original begins with a random gamma. Here pi is that random start: before the
     first frame psi is 0 for all k, hence gamma = pi.
@@ -92,7 +92,7 @@ class EMCell(keras.layers.Layer):
         raise NotImplementedError
 
     def get_initial_state(self, batch_size=None, pi=None):
-        """theta = 0, psi = 0 and the random start pi (drawn with a fixed seed if None)."""
+        """theta = 0, psi = 0 and the random start pi, of a fixed seed if None."""
         if pi is None:
             pi = axes.random_pi(batch_size, self.components, self.frame_shape)
         batch, components = ops.shape(pi)[:2]

@@ -100,8 +100,8 @@ class Recurrence(keras.layers.Layer):
         }
 
 
-# Which taps of a 4-tap kernel meet in which tap of a 3-tap one, for even (first) and odd
-# output positions, when each input pixel stands twice in a row. See UpsampleConv2D.
+# Which taps of a 4-tap kernel meet in which tap of a 3-tap one, for even (first) and
+# odd output positions, when each input pixel stands twice in a row. See UpsampleConv2D.
 _FOLD = (
     ((1, 0, 0, 0), (0, 1, 1, 0), (0, 0, 0, 1)),
     ((0, 0, 0, 0), (1, 1, 0, 0), (0, 0, 1, 1)),

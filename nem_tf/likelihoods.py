@@ -1,4 +1,4 @@
-"""Pixel distributions P(x_i | psi_ik): what a predicted parameter says about a pixel."""
+"""Pixel distributions P(x_i | psi_ik): what a prediction says about a pixel."""
 
 import math
 
@@ -23,7 +23,7 @@ class Likelihood:
         raise NotImplementedError
 
     def nll(self, x, psi):
-        """-log P(x | psi) of the intra-cluster loss (Eq. 5), in nats, up to constants."""
+        """-log P(x | psi) of the intra-cluster loss (Eq. 5), nats, up to constants."""
         raise NotImplementedError
 
     def kl_from_prior(self, psi):
@@ -41,10 +41,14 @@ class Likelihood:
     def get_config(self):
         return {}
 
+    @classmethod
+    def from_config(cls, config):
+        return cls(**config)
+
 
 @keras.saving.register_keras_serializable("nem_tf")
 class Bernoulli(Likelihood):
-    """Binary pixels: psi is the probability that the pixel is on. The prior is p = 0."""
+    """Binary pixels: psi is the probability of a pixel to be on. The prior is 0."""
 
     name = "bernoulli"
 
@@ -66,8 +70,8 @@ class Bernoulli(Likelihood):
 class Gaussian(Likelihood):
     """Grey pixels: psi is the mean of a Gaussian. The prior is the mean 0.
 
-    The paper says sigma^2 = 0.25. The program behind its numbers took sigma = 0.25 in the
-    E-step and sigma = 1 in the loss, and so does this class.
+    The paper says sigma^2 = 0.25. The program behind its numbers took sigma = 0.25 in
+    the E-step and sigma = 1 in the loss, and so does this class.
 
     Args:
         variance: sigma^2 of the E-step, in squared intensity; 0.0625 as the original.

@@ -74,7 +74,7 @@ class NEMLoss(keras.losses.Loss):
         super().__init__(name=name, reduction="sum_over_batch_size", dtype="float32")
         if not inter_weight >= 0:
             raise ValueError(
-                f"inter_weight: expected a number of at least 0, received {inter_weight}"
+                f"inter_weight: expected at least 0, received {inter_weight}"
             )
         if steps not in ("all", "last"):
             raise ValueError(f'steps: expected "all" or "last", received {steps!r}')

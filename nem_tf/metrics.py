@@ -103,7 +103,8 @@ def distinct_from_table(table):
     """
     # An object without a labelled pixel has no dominating component. An image without
     # any object has 0 of them.
-    dominates = ops.one_hot(ops.argmax(table, axis=-2), table.shape[-2])
+    components = ops.shape(table)[-2]
+    dominates = ops.one_hot(ops.argmax(table, axis=-2), components)  # (..., n, K)
     dominates = ops.swapaxes(dominates, -1, -2)  # (..., K, n)
     visible = ops.max(table, axis=-2, keepdims=True) > 0  # (..., 1, n)
     dominates = ops.cast(dominates, "float32") * ops.cast(visible, "float32")

@@ -42,7 +42,8 @@ class NeuralEM(keras.Model):
 
     Returns:
         dict of `psi` `(B, T, K, H, W, C)` and `gamma` `(B, T, K, H, W, 1)`; step t is
-        about frame t+1: psi predicts it from frames 0..t, gamma then assigns its pixels.
+        about frame t+1: psi predicts it from frames 0..t, gamma then assigns its
+        pixels.
 
     Raises:
         ValueError: if the shapes do not fit each other and the cell, or if a pixel is

@@ -16,8 +16,8 @@ class NEMCell(EMCell):
 
     s is the sigmoid, W (H*W*C, M) is shared by the step and the prediction, as the
     derivative of psi demands, and the step size eta is learned with W. For Bernoulli
-    pixels with a sigmoid, gamma * (x - psi) is the exact derivative of Q with respect to
-    the logits; for Gaussian ones it is so up to sigma^2, which eta absorbs.
+    pixels with a sigmoid, gamma * (x - psi) is the exact derivative of Q with respect
+    to the logits; for Gaussian ones it is so up to sigma^2, which eta absorbs.
 
     Args:
         units: M, the size of theta; 250 in Sec. 4.1.

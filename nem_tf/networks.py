@@ -62,8 +62,8 @@ def fully_connected(
 
     Args:
         units: M, the size of theta.
-        features: width of a dense layer with ELU before the recurrence and one with ReLU
-            after it; None for neither.
+        features: width of a dense layer with ELU before the recurrence and one with
+            ReLU after it; None for neither.
         size: H, or (H, W).
         channels: C.
         e_step: an `EStep`, or the name of its likelihood.
@@ -114,7 +114,8 @@ def convolutional(
         normalize_input: whether each image is brought to mean 0 and variance 1 first.
         decoder_filters: of the decoder's upsampling convolutions but the last, which
             makes the C channels; by default the encoder's, mirrored.
-        decoder_features: width of the decoder's first dense layer; by default `features`.
+        decoder_features: width of the decoder's first dense layer; by default
+            `features`.
 
     Raises:
         ValueError: if `size` cannot be halved as often as there are filters.
@@ -123,8 +124,8 @@ def convolutional(
     halvings = 2 ** len(filters)
     if any(side % halvings for side in frame_shape[:2]):
         raise ValueError(
-            f"size: expected multiples of {halvings} for {len(filters)} convolutions of "
-            f"stride 2, received {frame_shape[:2]}"
+            f"size: expected multiples of {halvings} for {len(filters)} convolutions "
+            f"of stride 2, received {frame_shape[:2]}"
         )
     small = tuple(side // halvings for side in frame_shape[:2])
     if decoder_filters is None:

@@ -21,14 +21,15 @@ import numpy as np
 from matplotlib import font_manager
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
 from PIL import Image, ImageDraw, ImageFont
 
 from nem_tf import axes
 
 PALETTE = (  # mixtures of the first three are near grey, so certainty shows as colour
-    (0.16, 0.44, 0.90),  # blue
-    (0.96, 0.55, 0.08),  # orange
-    (0.10, 0.68, 0.42),  # green
+    (0.16, 0.42, 0.92),  # blue
+    (0.96, 0.48, 0.08),  # orange
+    (0.15, 0.62, 0.40),  # green
     (0.84, 0.20, 0.55),  # magenta
     (0.95, 0.82, 0.15),  # yellow
     (0.45, 0.25, 0.72),  # violet
@@ -71,7 +72,7 @@ def overview(
     noisy=None,
     steps=None,
     groups=None,
-    max_columns=16,
+    max_columns=20,
 ):
     """One clip at a glance, in the layout of Figures 4 and 7.
 
@@ -82,8 +83,8 @@ def overview(
     Args:
         frames, psi, gamma, noisy, groups: see the module.
         title: a line on top; say where the clip comes from.
-        steps: which steps to show, counted from 1; by default at most `max_columns`,
-            evenly spread from the first to the last.
+        steps: which steps to show, counted from 1; by default all of them, or if they
+            are more than `max_columns` every second, third, ..., up to the last.
         max_columns: see `steps`.
 
     Returns:
@@ -95,7 +96,7 @@ def overview(
     arrays = _check(frames, psi, gamma, noisy, groups)
     length, components = psi.shape[:2]
     if steps is None:
-        columns = np.linspace(1, length, min(length, max_columns)).round().astype(int)
+        columns = np.arange(length, 0, -length // max_columns)[::-1]
     else:
         columns = np.asarray(steps, int)
     if not columns.size or columns.min() < 1 or columns.max() > length:
@@ -106,7 +107,7 @@ def overview(
     scale = -(-CELL // frames.shape[2])
     strips = []
     for _, colour, images in rows:
-        cells = [_framed(image, colour, scale, border=2, gap=3) for image in images]
+        cells = [_framed(image, colour, scale, border=2, gap=2) for image in images]
         strips.append(np.concatenate(cells, axis=1))
     picture = np.concatenate(strips)  # (rows * cell height, columns * cell width, 3)
 
@@ -124,14 +125,14 @@ def overview(
     cell_height, cell_width = strips[0].shape[0], picture.shape[1] / len(columns)
     for row, (label, colour, _) in enumerate(rows):
         y = (row + 0.5) * cell_height
-        style = {"ha": "right", "va": "center", "fontsize": 10, "color": INK}
-        panel.text(-12, y, label, **style)
-        if colour is not INK:  # the key: a block of the component's colour
-            panel.text(-8, y, " ", va="center", fontsize=4, backgroundcolor=colour)
+        panel.text(-14, y, label, ha="right", va="center", fontsize=10, color=INK)
+        if colour is not INK:  # the key: a bar of the component's colour
+            corner, size = (-8, row * cell_height + 2), (7, cell_height - 4)
+            panel.add_patch(Rectangle(corner, *size, color=colour, lw=0, clip_on=False))
     for column, step in enumerate(columns):
         x = (column + 0.5) * cell_width
         panel.text(x, -5, str(step), ha="center", va="bottom", fontsize=10, color=INK)
-    panel.text(-12, -5, "step", ha="right", va="bottom", fontsize=10, color=INK)
+    panel.text(-14, -5, "step", ha="right", va="bottom", fontsize=10, color=INK)
     top = 1 - 10 / height
     figure.text(14 / width, top, "\n".join(lines), va="top", fontsize=12, color=INK)
     return figure
@@ -215,12 +216,10 @@ def animation(
     for step in range(length):
         canvas = _stack(shown, step, scale)  # (rows, columns, 3)
         if captions:
-            names = [(name, colour) for name, colour, _ in shown[0]]
+            names = [name for name, _, _ in shown[0]]
             canvas = _caption(canvas, names, f"step {step + 1} of {length}")
         canvases.append(Image.fromarray(canvas))
-    # One palette for all steps keeps the file small and the colours still.
-    sample = np.concatenate([np.asarray(canvas)[::2, ::2] for canvas in canvases[::4]])
-    palette = Image.fromarray(sample).quantize(128, Image.Quantize.MEDIANCUT)
+    palette = _palette(canvases, colours=[colour for _, colour, _ in shown[0]])
     pages = [c.quantize(palette=palette, dither=Image.Dither.NONE) for c in canvases]
     durations = [round(1000 / fps)] * length
     durations[-1] += 800  # milliseconds, a rest before it starts again
@@ -244,7 +243,7 @@ def image_of(figure):
 def _check(frames, psi, gamma, noisy=None, groups=None):
     """The arrays that were given, by name, or a ValueError if they do not match."""
     frames, psi, gamma = np.asarray(frames), np.asarray(psi), np.asarray(gamma)
-    if frames.ndim != 4 or frames.shape[-1] not in (1, 3):
+    if frames.ndim != 4 or 0 in frames.shape or frames.shape[-1] not in (1, 3):
         raise ValueError(
             f"frames: expected shape (T, H, W, 1) or (T, H, W, 3), received "
             f"{frames.shape}"
@@ -322,19 +321,34 @@ def _stack(shown, step, scale):
 
 
 def _caption(canvas, names, footer):
-    """Write a name above each column of `canvas` and `footer` below: uint8 (H, W, 3)."""
+    """Write a name above each column of uint8 (H, W, 3) and `footer` below the rows."""
     size = min(15, canvas.shape[1] // len(names) // 9)  # fits the longest name
     margin = size + 10
     canvas = np.pad(canvas, ((margin, margin), (0, 0), (0, 0)), constant_values=255)
     image = Image.fromarray(canvas)
     draw = ImageDraw.Draw(image)
     font = ImageFont.truetype(font_manager.findfont("DejaVu Sans"), size)
-    width = image.width / len(names)
-    for column, (name, colour) in enumerate(names):
-        ink = tuple(round(255 * part) for part in colour)
-        place = ((column + 0.5) * width, margin / 2 + 2)
-        draw.text(place, name, fill=ink, font=font, anchor="mm")
     ink = tuple(round(255 * part) for part in INK)
-    place = (6, image.height - margin / 2 - 2)
-    draw.text(place, footer, fill=ink, font=font, anchor="lm")
+    for column, name in enumerate(names):
+        middle = (column + 0.5) * image.width / len(names)
+        draw.text((middle, margin / 2 + 2), name, fill=ink, font=font, anchor="mm")
+    below = image.height - margin / 2 - 2
+    draw.text((6, below), footer, fill=ink, font=font, anchor="lm")
     return np.asarray(image)
+
+
+def _palette(canvases, colours):
+    """One palette for all steps, with white and the given `colours` exactly in it.
+
+    It keeps the file small and the colours still.
+    """
+    sample = np.concatenate([np.asarray(canvas)[::2, ::2] for canvas in canvases[::4]])
+    common = Image.fromarray(sample).quantize(128, Image.Quantize.MEDIANCUT)
+    common = np.array(common.getpalette()).reshape(-1, 3)  # (<= 256, 3)
+    exact = np.unique([(1.0, 1.0, 1.0), *map(tuple, colours)], axis=0)[:128]
+    exact = (255 * exact).round().astype(int)
+    # Pillow looks colours up coarsely: near an exact colour there may be no other.
+    apart = np.abs(common[:, None] - exact).max(axis=-1).min(axis=-1) > 8
+    palette = Image.new("P", (1, 1))
+    palette.putpalette(np.concatenate([exact, common[apart][:128]]).ravel().tolist())
+    return palette

@@ -19,10 +19,10 @@ class RNNEMCell(EMCell):
 
     Args:
         encoder: layer `(N, H, W, C) -> (N, F)`.
-        recurrence: layer `(N, F), (N, M) -> (N, M), (N, M)`: what the decoder reads, and
-            the theta that is carried on; with an attribute `units`, M.
-        decoder: layer `(N, M) -> (N, H, W, C)`, before the readout (sigmoid for Bernoulli
-            pixels, identity for Gaussian ones).
+        recurrence: layer `(N, F), (N, M) -> (N, M), (N, M)`: what the decoder reads,
+            and the theta that is carried on; with an attribute `units`, M.
+        decoder: layer `(N, M) -> (N, H, W, C)`, before the readout (sigmoid for
+            Bernoulli pixels, identity for Gaussian ones).
         frame_shape, e_step, components: see `EMCell`, as for call arguments, states and
             errors.
     """
@@ -36,17 +36,19 @@ class RNNEMCell(EMCell):
         self.decoder = decoder
 
     def build(self, frames_shape=None):
-        delta_shape = (None, *self.frame_shape)
-        self.encoder.build(delta_shape)
-        features_shape = self.encoder.compute_output_shape(delta_shape)
-        theta_shape = (None, self.units)
-        self.recurrence.build(features_shape, theta_shape)
-        self.decoder.build(theta_shape)
+        delta_shape, theta_shape = (None, *self.frame_shape), (None, self.units)
+        if not self.encoder.built:  # a loaded cell's parts are built already
+            self.encoder.build(delta_shape)
+        if not self.recurrence.built:
+            features_shape = self.encoder.compute_output_shape(delta_shape)
+            self.recurrence.build(features_shape, theta_shape)
+        if not self.decoder.built:
+            self.decoder.build(theta_shape)
         decoded_shape = tuple(self.decoder.compute_output_shape(theta_shape))
         if decoded_shape != delta_shape:
             raise ValueError(
-                f"decoder: expected output of shape {delta_shape}, as frame_shape says, "
-                f"received {decoded_shape}"
+                f"decoder: expected output of shape {delta_shape}, as frame_shape "
+                f"says, received {decoded_shape}"
             )
         self.built = True
 

@@ -1,4 +1,4 @@
-"""What every test has: quiet TensorFlow, exact float32, and one source of randomness."""
+"""What every test has: quiet TensorFlow, exact float32, one source of randomness."""
 
 import os
 

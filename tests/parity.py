@@ -2,10 +2,10 @@
 
     python -m tests.parity FILE.npz [FILE.npz ...]
 
-Builds the network that each golden case describes, loads its weights, runs it and prints
-the largest absolute difference of every quantity. Exit status 0 when each is below 1e-4
-(gradients: 1e-3) of that quantity's largest value, 1 when one is not, 2 when a file
-cannot be read.
+Builds the network that each golden case describes, loads its weights, runs it and
+prints the largest absolute difference of every quantity. Exit status 0 when each is
+below 1e-4 (gradients: 1e-3) of that quantity's largest value, 1 when one is not, 2 when
+a file cannot be read.
 """
 
 import argparse
@@ -48,7 +48,7 @@ class Row:
 
 
 class Golden:
-    """One golden case: its arrays, and the network that its weights' shapes describe."""
+    """One golden case: its arrays, and the network that its weights describe."""
 
     def __init__(self, path):
         with np.load(path) as arrays:
@@ -184,7 +184,7 @@ def _row(name, ours, theirs, tolerance):
 
 
 def _creation_order(name):
-    """Sort key that puts the original's variables in the order of the model's weights."""
+    """Sort key: the original's variables in the order of the model's weights."""
     norm = re.search(r"LayerNorm([IRO])(\d+)", name)
     layer = re.search(r"(Input|Output)Wrapper(\d+)", name)
     letter, index = norm.groups() if norm else ("R", 0)

@@ -1,6 +1,7 @@
-"""The paper as nested loops over NumPy arrays: slow, obvious, and what tests compare with.
+"""The paper as nested loops over NumPy arrays: slow, and obvious.
 
-Shapes are those of one clip, without B: x (H, W, C), psi (K, H, W, C), gamma (K, H, W, 1).
+Shapes are those of one clip, without B: x (H, W, C), psi (K, H, W, C) and gamma
+(K, H, W, 1).
 """
 
 import math

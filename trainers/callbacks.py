@@ -19,8 +19,8 @@ class LearningRate(keras.callbacks.Callback):
 
     Args:
         peak: the stage's learning rate.
-        schedule: `"constant"`, or `"cosine"`: a linear rise over 100 updates, then half a
-            cosine that reaches 0 after `updates`.
+        schedule: `"constant"`, or `"cosine"`: a linear rise over 100 updates, then half
+            a cosine that reaches 0 after `updates`.
         updates: length of the stage.
     """
 

@@ -1,19 +1,18 @@
 """What the three experiments share: clips, stages, and the way from flags to scores."""
 
 import functools
-import os
 import pathlib
 import sys
 import time
 
-from trainers import options, run_folder
+from trainers import options, quiet, run_folder
 
 
 class Experiment:
     """One of the paper's experiments under given settings.
 
-    Subclasses set the class attributes and define `generated` and `parts`. TensorFlow is
-    imported by methods only, after the flags have been read.
+    Subclasses set the class attributes and define `generated` and `parts`. TensorFlow
+    is imported by methods only, after the flags have been read.
 
     Args:
         config: the settings.
@@ -129,7 +128,6 @@ def main(experiment_class, doc, arguments=None):
     out = config.out or run_folder.default_path(name, config.seed)
     try:
         run_folder.check_free(out)
-        os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # before the first import
         experiment = _prepare(experiment_class, config)
         folder = run_folder.RunFolder(out)
     except (ValueError, OSError, RuntimeError) as error:
@@ -171,8 +169,11 @@ def run(experiment, folder):
 
 
 def _prepare(experiment_class, config):
-    """Build the experiment and try its data and model, so that training does not fail."""
-    import keras
+    """Build the experiment and try its data and model before anything is written."""
+    with quiet.startup():
+        import keras
+
+        import nem_tf  # noqa: F401
 
     keras.utils.set_random_seed(config.seed)
     experiment = experiment_class(config)

@@ -1,4 +1,4 @@
-"""One stage of training: keras.Model.fit, early stopping, and the run folder's files."""
+"""One stage of training: keras.Model.fit, early stopping, the run folder's files."""
 
 import dataclasses
 import itertools
@@ -49,7 +49,8 @@ def fit(
         name: of the stage, for the progress bar and the file.
 
     Returns:
-        the model with the stage's best weights and the optimizer's moments of that time.
+        the model with the stage's best weights and the optimizer's moments of that
+        time.
     """
     config, folder = run.config, run.folder
     run.stage += 1

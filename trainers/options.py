@@ -32,7 +32,7 @@ def option(default, reason, *, least=None, most=None, choices=None, grows=False)
 
 @dataclasses.dataclass(frozen=True)
 class Config:
-    """What all experiments have in common; each one restates the defaults it changes."""
+    """What all experiments share; each one restates the defaults it changes."""
 
     objects: int = option(3, "objects in a clip", least=1)
     components: int = option(3, "K, components that share a clip", least=1)

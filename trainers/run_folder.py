@@ -104,7 +104,7 @@ def _version(package):
 
 
 def _commit():
-    """The git commit of the code, with "+" when it was changed since; None outside git."""
+    """The git commit of the code, with "+" if changed since; None outside git."""
     here = pathlib.Path(__file__).parent
     try:
         describe = ["git", "describe", "--always", "--abbrev=12", "--dirty=+"]

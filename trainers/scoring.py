@@ -9,8 +9,8 @@ from nem_tf import NeuralEM, adjusted_mutual_information, losses, metrics
 def score(nem: NeuralEM, clips) -> dict:
     """Score a compiled model on every clip of a dataset.
 
-    AMI divides by the larger entropy, as the paper's does; `ami_arithmetic` by their mean,
-    scikit-learn's default since 0.22. Background and overlap are not scored.
+    AMI divides by the larger entropy, as the paper's does; `ami_arithmetic` by their
+    mean, scikit-learn's default since 0.22. Background and overlap are not scored.
 
     Args:
         nem: the model; K is what the clips' random start says.

@@ -1,0 +1,108 @@
+"""Checks of the arguments that every dataset takes, one line per refusal.
+
+This file needs no TensorFlow, so a wrong argument can be refused at once.
+"""
+
+from numbers import Integral, Real
+
+CLIPS = {"train": 50_000, "validation": 10_000, "test": 10_000}  # the paper's
+
+
+def check_integer(name, value, *, least, remedy):
+    """Return `value` as an int, or raise ValueError if it is not one `>= least`."""
+    if isinstance(value, bool) or not isinstance(value, Integral) or value < least:
+        raise ValueError(
+            f"{name}: expected an integer >= {least}, received {value!r}; {remedy}"
+        )
+    return int(value)
+
+
+def check_seed(seed):
+    """Return `seed` as an int, or raise ValueError unless it fits in 63 bits."""
+    seed = check_integer("seed", seed, least=0, remedy="use 0, 1, 2, ...")
+    if seed >= 2**63:
+        raise ValueError(
+            f"seed: expected an integer below 2**63, received {seed}; use a smaller one"
+        )
+    return seed
+
+
+def check_split(split):
+    """Return `split`, or raise ValueError unless it is one of the paper's three."""
+    if split not in CLIPS:
+        raise ValueError(
+            f"split: expected one of {', '.join(CLIPS)}, received {split!r}; "
+            "name one of them"
+        )
+    return split
+
+
+def check_clips(clips, split):
+    """Return the number of clips in `split`; None is the paper's."""
+    if clips is None:
+        return CLIPS[check_split(split)]
+    return check_integer("clips", clips, least=1, remedy="or None for the paper's")
+
+
+def check_steps(steps):
+    """Return T as an int, or raise ValueError unless it is at least 1."""
+    return check_integer("steps", steps, least=1, remedy="a clip has steps + 1 frames")
+
+
+def check_objects(objects):
+    """Return the number of objects as an int, or raise ValueError if it is below 1."""
+    return check_integer("objects", objects, least=1, remedy="draw at least one")
+
+
+def check_noise(noise):
+    """Return the noise rate as a float, or raise ValueError if outside [0, 1]."""
+    if isinstance(noise, bool) or not isinstance(noise, Real) or not 0 <= noise <= 1:
+        raise ValueError(
+            f"noise: expected a probability in [0, 1], received {noise!r}; "
+            "use 0 for clean pixels"
+        )
+    return float(noise)
+
+
+def check_size(size):
+    """Return (H, W) from a pair, or from one integer for a square frame."""
+    pair = (size, size) if isinstance(size, Integral) else size
+    if not isinstance(pair, (tuple, list)) or len(pair) != 2:
+        raise ValueError(
+            f"size: expected rows and columns, received {size!r}; use e.g. (28, 28)"
+        )
+    remedy = "count rows and columns in pixels"
+    return tuple(check_integer("size", n, least=1, remedy=remedy) for n in pair)
+
+
+def check_speed(speed, size, extents):
+    """Refuse objects that do not fit in the frame or cannot bounce at this speed.
+
+    An object with `free` pixels of room along an axis has a legal bounce at every
+    position only if `2 * speed <= free + 1`: from any place, either the move or the
+    mirrored move ends inside the frame.
+
+    Args:
+        speed: largest velocity along an axis, pixels per frame.
+        size: (H, W) of the frame, pixels.
+        extents: mapping from an object's name to its (h, w), pixels.
+
+    Raises:
+        ValueError: naming the first object that does not fit or cannot bounce.
+    """
+    speed = check_integer("speed", speed, least=0, remedy="0 holds objects still")
+    for name, extent in extents.items():
+        free = min(size[0] - extent[0], size[1] - extent[1])
+        box = f"{extent[0]} x {extent[1]}"
+        if free < 0:
+            raise ValueError(
+                f"size: expected room for {name} ({box} pixels), received "
+                f"{size[0]} x {size[1]}; enlarge the frame or leave the object out"
+            )
+        if speed and 2 * speed > free + 1:
+            raise ValueError(
+                f"speed: expected at most {(free + 1) // 2} for {name} ({box} pixels) "
+                f"to bounce in {size[0]} x {size[1]}, received {speed}; "
+                "slow down or enlarge the frame"
+            )
+    return speed

@@ -1,0 +1,181 @@
+"""Clips recorded in the original's HDF5 files, read batch by batch."""
+
+import pathlib
+import threading
+
+import h5py
+import numpy as np
+import tensorflow as tf
+
+from nem_tf.data import arguments, pipeline
+
+NAMES = {"train": "training", "validation": "validation", "test": "test"}
+NOISE_KINDS = ("auto", "bitflip", "masked-uniform")
+_LOOK = 64  # clips looked at when a file is opened
+
+_lock = threading.Lock()  # the HDF5 library serves one thread at a time
+
+
+def recorded(
+    path,
+    split="train",
+    *,
+    components=3,
+    steps=20,
+    batch_size=64,
+    seed=0,
+    noise=0.2,
+    noise_kind="auto",
+    clips=None,
+    start=0,
+    epochs=1,
+):
+    """Clips from a file with groups `training`, `validation` and `test`.
+
+    Each group holds `features` (F, N, H, W, C) in [0, 1] and `groups` (F, N, H, W) or
+    (F, N, H, W, 1), 0 for background and overlap and 1..n for objects. The first
+    T + 1 frames are used. Noise and random start are drawn as for generated clips.
+
+    Args:
+        path: the file.
+        noise_kind: "bitflip", "masked-uniform", or "auto": bit flips for a file whose
+            pixels are all 0 or 1, as far as a sample over the whole split can tell.
+        clips: how many of the split's clips to use, from the first; None is all.
+        split, components, steps, batch_size, seed, noise, start, epochs: see
+            `shapes.flying_shapes`.
+
+    Returns:
+        tf.data.Dataset of the batches described in `pipeline.batches`.
+
+    Raises:
+        FileNotFoundError: if there is no such file.
+        ValueError: if the file does not hold such clips. Pixels and labels of a
+            sample are checked at once, those of the others when they are read: then
+            the data set raises tf.errors.InvalidArgumentError with the same text.
+    """
+    arguments.check_split(split)
+    steps = arguments.check_steps(steps)
+    if noise_kind not in NOISE_KINDS:
+        raise ValueError(
+            f"noise_kind: expected one of {', '.join(NOISE_KINDS)}, received "
+            f"{noise_kind!r}; name one of them"
+        )
+    reader = _Reader(path, split, steps + 1)
+    if clips is None:
+        clips = reader.clips
+    clips = arguments.check_integer("clips", clips, least=1, remedy="None is all")
+    if clips > reader.clips:
+        raise ValueError(
+            f"clips: expected at most {reader.clips}, which {reader.where} holds, "
+            f"received {clips}; ask for fewer"
+        )
+    look = np.unique(np.linspace(0, clips - 1, min(_LOOK, clips)).astype(np.int64))
+    sample, _ = reader.read(look)
+    if noise_kind == "auto":
+        binary = np.isin(sample, (0, 1)).all()
+        noise_kind = "bitflip" if binary else "masked-uniform"
+
+    def make_clips(index):
+        return tf.numpy_function(
+            reader.read, [index], (tf.float32, tf.int32), stateful=False
+        )
+
+    def shaped_clips(index):
+        clean, groups = make_clips(index)
+        clean = tf.ensure_shape(clean, (None, steps + 1, *reader.frame_shape))
+        groups = tf.ensure_shape(groups, (None, steps + 1, *reader.frame_shape[:2]))
+        return clean, groups
+
+    return pipeline.batches(
+        shaped_clips,
+        split=split,
+        components=components,
+        frame_shape=reader.frame_shape,
+        steps=steps,
+        batch_size=batch_size,
+        seed=seed,
+        noise=noise,
+        noise_kind=noise_kind,
+        clips=clips,
+        start=start,
+        epochs=epochs,
+    )
+
+
+class _Reader:
+    """Reads chosen clips of one split; opens the file anew for each batch."""
+
+    def __init__(self, path, split, frames):
+        self.path = pathlib.Path(path)
+        self.group = NAMES[split]
+        self.frames = frames
+        self.where = f"{self.path}:{self.group}"
+        if not self.path.is_file():
+            raise FileNotFoundError(
+                f"path: expected an HDF5 file, received {self.path}, which does not "
+                "exist; check the path"
+            )
+        try:
+            with _lock, h5py.File(self.path, "r") as file:
+                self._check_layout(file)
+        except OSError as error:
+            raise ValueError(
+                f"path: expected an HDF5 file, received {self.path}, which h5py cannot "
+                f"open ({error}); fetch or export it again"
+            ) from error
+
+    def _check_layout(self, file):
+        group = file.get(self.group)
+        if not isinstance(group, h5py.Group):
+            raise ValueError(
+                f"split: expected a group {self.group!r} in {self.path}, received "
+                f"{sorted(file)}; use another split or file"
+            )
+        for name in ("features", "groups"):
+            if not isinstance(group.get(name), h5py.Dataset):
+                raise ValueError(
+                    f"{name}: expected an array {name!r} in {self.where}, received "
+                    f"{sorted(group)}; add it to the file"
+                )
+        shape, groups = group["features"].shape, group["groups"].shape
+        if len(shape) != 5 or 0 in shape:
+            raise ValueError(
+                f"features: expected shape (F, N, H, W, C) in {self.where}, received "
+                f"{shape}; transpose or reshape the array"
+            )
+        if groups not in (shape[:4], (*shape[:4], 1)):
+            raise ValueError(
+                f"groups: expected shape {shape[:4]}, that of features, in "
+                f"{self.where}, received {groups}; export both again"
+            )
+        if shape[0] < self.frames:
+            raise ValueError(
+                f"steps: expected at most {shape[0] - 1}, since {self.where} has "
+                f"{shape[0]} frames, received {self.frames - 1}; ask for fewer steps"
+            )
+        self.clips = shape[1]
+        self.frame_shape = shape[2:]
+
+    def read(self, index):
+        """Read the clips `index` (B,): clean (B, F, H, W, C), groups (B, F, H, W)."""
+        wanted, back = np.unique(index, return_inverse=True)  # h5py wants them sorted
+        with _lock, h5py.File(self.path, "r") as file:
+            group = file[self.group]
+            clean = group["features"][: self.frames, wanted]  # (F, B, H, W, C)
+            groups = group["groups"][: self.frames, wanted]
+        groups = groups.reshape(clean.shape[:4])  # (F, B, H, W)
+        self._check_values(clean, groups)
+        clean, groups = clean[:, back].swapaxes(0, 1), groups[:, back].swapaxes(0, 1)
+        return clean.astype(np.float32), groups.astype(np.int32)
+
+    def _check_values(self, clean, groups):
+        if not (clean.min() >= 0 and clean.max() <= 1):  # False for NaN too
+            raise ValueError(
+                f"features: expected finite pixels in [0, 1] in {self.where}, received "
+                f"values in [{clean.min():g}, {clean.max():g}]; divide 8-bit by 255"
+            )
+        if not (groups.min() >= 0 and np.all(groups == np.floor(groups))):
+            raise ValueError(
+                f"groups: expected integers >= 0 in {self.where}, received values in "
+                f"[{groups.min():g}, {groups.max():g}]; use 0 for background"
+            )

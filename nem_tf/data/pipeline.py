@@ -1,0 +1,129 @@
+"""From clean clips to batches: the part that every data set shares."""
+
+import tensorflow as tf
+
+from nem_tf.data import arguments, keys
+from nem_tf.data import noise as noises
+
+_ENDLESS = tf.int64.max
+
+
+def batches(
+    make_clips,
+    *,
+    split,
+    components,
+    frame_shape,
+    steps,
+    batch_size,
+    seed,
+    noise,
+    noise_kind,
+    clips,
+    start,
+    epochs,
+):
+    """Number the examples, make their clips, add noise and the random start.
+
+    Examples are counted e = start, start + 1, ...; e // clips is the epoch. Train
+    visits all clips in another order in each epoch and draws noise and pi anew; the
+    clips themselves stay. Validation and test repeat the same order and the same
+    numbers. A batch may reach from one epoch into the next, so that `start` alone
+    resumes exactly.
+
+    Args:
+        make_clips: function from index, int64 (B,), to clean, float32
+            (B, F, H, W, C) in [0, 1], and groups, integers (B, F, H, W); F is T + 1,
+            or 1 for a frame to be repeated.
+        frame_shape: (H, W, C).
+        noise: probability that a pixel is noisy, in [0, 1].
+        noise_kind: a key of `noise.KINDS`.
+        split, components, steps, batch_size, seed, clips, start, epochs: see
+            `shapes.flying_shapes`.
+
+    Returns:
+        tf.data.Dataset of dicts:
+            noisy (B, T, H, W, C) float32: what the network sees at steps 0..T-1
+            clean (B, T+1, H, W, C) float32: step t is scored on frame t+1
+            groups (B, T+1, H, W) int32: 0 background or overlap, 1..n objects
+            pi (B, K, H, W, 1) float32: the random start, sums to 1 over K
+            index (B,) int64: which clip
+
+    Raises:
+        ValueError: if an argument is out of range.
+    """
+    arguments.check_split(split)
+    integer = arguments.check_integer
+    components = integer(
+        "components", components, least=1, remedy="K = 1 is a single component"
+    )
+    steps = arguments.check_steps(steps)
+    batch_size = integer("batch_size", batch_size, least=1, remedy="the paper's is 64")
+    seed = arguments.check_seed(seed)
+    rate = arguments.check_noise(noise)
+    start = integer("start", start, least=0, remedy="0 begins at the first example")
+    if epochs is not None:
+        epochs = integer("epochs", epochs, least=1, remedy="None is endless")
+
+    def make_batch(counter):
+        index, epoch = keys.visit(counter, clips=clips, seed=seed, split=split)
+        clean, groups = make_clips(index)
+        clean, groups = _repeat(clean, steps + 1), _repeat(groups, steps + 1)
+        noise_keys = keys.clip_keys(seed, split, keys.NOISE, index, epoch)
+        pi_keys = keys.clip_keys(seed, split, keys.PI, index, epoch)
+        noisy = add_noise(noise_keys, clean[:, :-1], rate, noise_kind)
+        return {
+            "noisy": _with_shape(noisy, steps, *frame_shape),
+            "clean": _with_shape(clean, steps + 1, *frame_shape),
+            "groups": _with_shape(groups, steps + 1, *frame_shape[:2]),
+            "pi": random_pi(pi_keys, components, frame_shape),
+            "index": index,
+        }
+
+    stop = _ENDLESS if epochs is None else max(epochs * clips, start)
+    examples = tf.data.Dataset.range(start, stop)
+    if epochs is None:
+        infinite = tf.data.experimental.assert_cardinality(tf.data.INFINITE_CARDINALITY)
+        examples = examples.apply(infinite)
+    examples = examples.batch(batch_size, drop_remainder=split == "train")
+    made = examples.map(
+        make_batch, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True
+    )
+    return made.prefetch(tf.data.AUTOTUNE)
+
+
+def add_noise(noise_keys, x, rate, kind):
+    """Noisy copy of x (B, T, H, W, C), drawn from one key per clip, (B, 2)."""
+    shape = x.shape[1:]
+    u = keys.halfwords(noise_keys, shape.num_elements())  # (B, T*H*W*C)
+    u = tf.reshape(u, (-1, *shape))  # (B, T, H, W, C)
+    return noises.KINDS[kind](x, u, rate)
+
+
+def random_pi(pi_keys, components, frame_shape):
+    """|N(0, 1)| draws normalised over K at every pixel: the original's random gamma.
+
+    Args:
+        pi_keys: int64 (B, 2).
+        components: K; K = 1 gives ones.
+        frame_shape: (H, W, C).
+
+    Returns:
+        pi, float32 (B, K, H, W, 1), sums to 1 over K.
+    """
+    shape = (components, *frame_shape[:2], 1)
+    if components == 1:
+        return tf.ones((tf.shape(pi_keys)[0], *shape))
+    draws = tf.abs(keys.normals(pi_keys, shape))  # (B, K, H, W, 1)
+    return draws / tf.reduce_sum(draws, axis=1, keepdims=True)
+
+
+def _repeat(x, frames):
+    """Repeat a single frame: (B, 1, ...) -> (B, F, ...); a clip passes unchanged."""
+    if x.shape[1] != 1:
+        return x
+    return tf.repeat(x, frames, axis=1)  # (B, F, ...)
+
+
+def _with_shape(x, *shape):
+    return tf.ensure_shape(x, (None, *shape))

@@ -1,0 +1,197 @@
+import json
+import os
+import pathlib
+import subprocess
+import sys
+
+import keras
+import numpy as np
+import pytest
+
+from nem_tf import NEMCell, NEMLoss, NeuralEM, networks
+from nem_tf.layers import InputNormalization, Recurrence, UpsampleConv2D
+from tests import tiny
+from tests.tiny import B, C, H, K, T, W
+
+ROOT = pathlib.Path(__file__).parents[1]
+FRESH = """
+import keras, numpy as np, sys
+import nem_tf
+nem = keras.saving.load_model(sys.argv[1])
+batch = dict(np.load(sys.argv[2]))
+outputs = nem(batch)
+np.savez(sys.argv[3], psi=outputs["psi"], gamma=outputs["gamma"],
+         loss=nem.compute_loss(batch, y_pred=outputs))
+"""
+
+
+@pytest.mark.parametrize(
+    ("kind", "likelihood"),
+    [("conv", "gaussian"), ("dense", "bernoulli"), ("n-em", "bernoulli")],
+)
+def test_a_saved_model_answers_the_same_in_a_fresh_process(
+    rng, tmp_path, kind, likelihood
+):
+    nem, batch = tiny.model(kind, likelihood), tiny.batch(rng)
+    nem.train_on_batch(batch)
+    nem.save(tmp_path / "model.keras")
+    np.savez(tmp_path / "batch.npz", **batch)
+    names = ("model.keras", "batch.npz", "answer.npz")
+    subprocess.run(
+        [sys.executable, "-c", FRESH, *(str(tmp_path / name) for name in names)],
+        cwd=ROOT,
+        env={**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"},
+        check=True,
+    )
+    answer = np.load(tmp_path / "answer.npz")
+    outputs = nem(batch)
+    np.testing.assert_allclose(answer["psi"], outputs["psi"], atol=1e-6)
+    np.testing.assert_allclose(answer["gamma"], outputs["gamma"], atol=1e-5)
+    expected = nem.compute_loss(batch, y_pred=outputs)
+    np.testing.assert_allclose(answer["loss"], expected, rtol=1e-6)
+
+
+def test_a_saved_model_keeps_the_moments_of_its_optimizer(rng, tmp_path):
+    nem, batch = tiny.model(), tiny.batch(rng)
+    for _ in range(3):
+        nem.train_on_batch(batch)
+    nem.save(tmp_path / "model.keras")
+    loaded = keras.saving.load_model(tmp_path / "model.keras")
+    for ours, theirs in zip(
+        nem.optimizer.variables, loaded.optimizer.variables, strict=True
+    ):
+        np.testing.assert_allclose(ours, theirs, rtol=1e-6)
+    assert loaded.loss.inter_weight == nem.loss.inter_weight
+
+
+LAYERS = [
+    (UpsampleConv2D(3), [(2, 5, 6, 4)]),
+    (InputNormalization(), [(2, 5, 6, 1)]),
+    (Recurrence(7), [(2, 4), (2, 7)]),
+    (Recurrence(7, normalize=False), [(2, 4), (2, 7)]),
+    (tiny.cell("conv").e_step, [(2, 5, 6, 1), (2, 4, 5, 6, 1)]),
+]
+
+
+@pytest.mark.parametrize(
+    ("layer", "shapes"), LAYERS, ids=[layer.name for layer, _ in LAYERS]
+)
+def test_every_layer_keeps_its_contracts(rng, layer, shapes):
+    inputs = [rng.random(shape).astype("float32") for shape in shapes]
+    expected = layer(*inputs)
+    json.dumps(layer.get_config(), default=str)
+    again = type(layer).from_config(layer.get_config())
+    again(*inputs)
+    again.set_weights(layer.get_weights())
+    shapes_said = layer.compute_output_shape(*shapes)
+    for ours, theirs, said in zip(
+        _flat(expected), _flat(again(*inputs)), _shapes(shapes_said), strict=True
+    ):
+        np.testing.assert_allclose(ours, theirs, atol=1e-6)
+        assert tuple(ours.shape) == tuple(said)
+
+
+@pytest.mark.parametrize("policy", ["mixed_bfloat16", "mixed_float16"])
+@pytest.mark.parametrize("kind", ["conv", "n-em"])
+def test_mixed_precision_trains_and_stays_near(rng, policy, kind):
+    batch = tiny.batch(rng)
+    exact = tiny.model(kind)
+    keras.config.set_dtype_policy(policy)
+    nem = tiny.model(kind)
+    nem.set_weights(exact.get_weights())
+    outputs = nem(batch)
+    assert "float32" in str(outputs["gamma"].dtype)
+    np.testing.assert_allclose(
+        np.asarray(outputs["psi"], "float32"), exact(batch)["psi"], atol=0.06
+    )
+    assert np.isfinite(nem.train_on_batch(batch)).all()
+
+
+def test_segment_takes_clips_of_every_form(rng):
+    nem = tiny.model()
+    clip = tiny.batch(rng)["clean"][0]  # (T+1, H, W, C)
+    found = nem.segment(clip)
+    assert found.segments.shape == (T + 1, H, W)
+    assert found.gamma.shape == (T + 1, K, H, W, 1)
+    assert found.psi.shape == (T + 1, K, H, W, C)
+    without_channels = nem.segment(clip[..., 0])
+    batched = nem.segment(np.stack([clip, clip]))
+    for other in (without_channels.gamma, batched.gamma[0]):
+        np.testing.assert_allclose(other, found.gamma, atol=1e-6)
+    assert nem.segment(clip, components=2).gamma.shape[1] == 2
+    assert np.abs(nem.segment(clip, seed=1).gamma - found.gamma).max() > 0.01
+
+
+def test_segment_runs_what_training_runs(rng):
+    nem, batch = tiny.model(), tiny.batch(rng)
+    found = nem.segment(batch["clean"], seed=3)
+    start = np.asarray(found.gamma[:, 0])
+    outputs = nem({**batch, "pi": start})
+    np.testing.assert_allclose(found.psi[:, :-1], outputs["psi"], atol=1e-6)
+    np.testing.assert_allclose(found.gamma[:, 1:], outputs["gamma"], atol=1e-5)
+
+
+def test_refuses_wrong_frames(rng):
+    nem, batch = tiny.model(), tiny.batch(rng)
+    with pytest.raises(ValueError, match=r"frames: expected \(T, 8, 12, 1\)"):
+        nem.segment(np.zeros((T, H, W + 1)))
+    with pytest.raises(ValueError, match=r"frames: expected pixels in \[0, 1\]"):
+        nem.segment(np.full((T, H, W), 255.0))
+    with pytest.raises(ValueError, match=r"frames: expected pixels in \[0, 1\]"):
+        nem.segment(np.full((T, H, W), np.nan))
+    with pytest.raises(ValueError, match="components: expected at least 1"):
+        nem.segment(batch["clean"], components=0)
+    with pytest.raises(ValueError, match="noisy: expected shape"):
+        nem({**batch, "noisy": batch["clean"]})
+    with pytest.raises(ValueError, match="pi: expected shape"):
+        nem({**batch, "pi": batch["pi"][:, :, 1:]})
+    with pytest.raises(ValueError, match=r"clean: expected pixels in \[0, 1\]"):
+        nem({**batch, "clean": batch["clean"] - 1})
+
+
+def test_metrics_say_what_the_loss_is_made_of(rng):
+    nem, batch = tiny.model(), tiny.batch(rng)
+    logs = nem.test_on_batch(batch, return_dict=True)
+    assert set(logs) == {
+        "loss",
+        "intra",
+        "inter",
+        "next_step_bound",
+        "ari",
+        "distinct_components",
+        "purity",
+    }
+    np.testing.assert_allclose(logs["loss"], logs["intra"] + logs["inter"], rtol=1e-5)
+
+
+def test_unrolled_graph_gives_the_same_numbers(rng):
+    nem, batch = tiny.model(), tiny.batch(rng)
+    unrolled = NeuralEM(nem.cell, unroll=True)
+    np.testing.assert_array_equal(unrolled(batch)["psi"], nem(batch)["psi"])
+
+
+def test_loss_through_gamma_reaches_the_weights():
+    """A constant gamma and a differentiable one give different gradients."""
+    import tensorflow as tf
+
+    batch = tiny.batch(np.random.default_rng(0))
+    gradients = []
+    for differentiable in (True, False):
+        keras.utils.set_random_seed(1)
+        parts = networks.static_shapes(7, (H, W), differentiable=differentiable)
+        nem = NeuralEM(NEMCell(7, (H, W, C), parts["e_step"], K))
+        nem.compile(loss=NEMLoss("bernoulli", steps="last"))
+        with tf.GradientTape() as tape:
+            loss = nem.compute_loss(batch, y_pred=nem(batch))
+        gradients.append(tape.gradient(loss, nem.trainable_variables)[1].numpy())
+    assert gradients[0].shape == (H * W * C, 7)
+    assert np.abs(gradients[0] - gradients[1]).max() > 1e-6
+    assert batch["clean"].shape[0] == B
+
+
+def _flat(outputs):
+    return outputs if isinstance(outputs, tuple | list) else [outputs]
+
+
+def _shapes(shapes):
+    return shapes if isinstance(shapes[0], tuple) else [shapes]
