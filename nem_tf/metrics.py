@@ -187,7 +187,7 @@ class TableMetric(keras.metrics.Mean):
         ValueError: if the two shapes do not belong together, or `objects` is below 1.
     """
 
-    def __init__(self, objects=8, name=None, dtype=None):
+    def __init__(self, objects=8, name="score", dtype=None):
         super().__init__(name=name, dtype=dtype)
         if objects < 1:
             raise ValueError(f"objects: expected at least 1, received {objects}")

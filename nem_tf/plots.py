@@ -22,6 +22,7 @@ from matplotlib import font_manager
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
+from matplotlib.ticker import MaxNLocator
 from PIL import Image, ImageDraw, ImageFont
 
 from nem_tf import axes
@@ -175,7 +176,7 @@ def per_step(scores, title, *, label="AMI"):
     )
     plot.set(xlabel="step", ylabel=label, ylim=(min(0.0, lower.min()), 1.02))
     plot.set_title("\n".join(textwrap.wrap(title, 70)), loc="left", fontsize=12)
-    plot.xaxis.get_major_locator().set_params(integer=True)
+    plot.xaxis.set_major_locator(MaxNLocator(integer=True, steps=[1, 2, 5, 10]))
     plot.spines[["top", "right"]].set_visible(False)
     plot.grid(axis="y", alpha=0.3)
     plot.legend(loc="lower right", frameon=False)

@@ -73,13 +73,14 @@ def test_overview_rng_pixels_as_they_are(rng):
     scale = -(-plots.CELL // W)
     height, width = H * scale + 8, W * scale + 8
     assert drawn.shape == ((K + 2) * height, T * width, 3)
-    row, column = K + 1, 2  # the input at the last step
-    cell = drawn[row * height :, column * width :][4:-4, 4:-4]
-    pixels = cell[scale // 2 :: scale, scale // 2 :: scale, 0]
-    np.testing.assert_array_equal(pixels, np.round(255 * frames[2, :, :, 0]))
+    last = drawn[:, 2 * width :]  # column 3: the last step
+    for row, shown in enumerate([*psi[2], frames[2]], start=1):
+        cell = last[row * height : (row + 1) * height][4:-4, 4:-4]
+        pixels = cell[scale // 2 :: scale, scale // 2 :: scale]
+        expected = np.round(255 * shown).repeat(3, axis=-1)
+        np.testing.assert_array_equal(pixels, expected)
     image = plots.image_of(figure)  # on screen, too: no pixel is blurred
-    corner = 190, image.shape[0] - 10 - drawn.shape[0]
-    left, top = corner
+    left, top = 190, image.shape[0] - 10 - drawn.shape[0]
     on_screen = image[top : top + drawn.shape[0], left : left + drawn.shape[1]]
     np.testing.assert_array_equal(on_screen, drawn)
 

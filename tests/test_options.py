@@ -1,0 +1,104 @@
+"""Bad flags end in one line and exit status 2; most before TensorFlow is imported."""
+
+import dataclasses
+import subprocess
+import sys
+
+import pytest
+
+from trainers import flying_mnist, flying_shapes, options, static_shapes
+
+TRAINERS = (static_shapes, flying_shapes, flying_mnist)
+EXPERIMENTS = (
+    static_shapes.StaticShapes,
+    flying_shapes.FlyingShapes,
+    flying_mnist.FlyingMNIST,
+)
+
+BAD = [
+    ("flying_mnist", ["--digits", "emnist"], "digits: expected auto or mnist"),
+    ("flying_mnist", ["--stages", "500,20"], "put the smallest stage first"),
+    ("flying_mnist", ["--stages", "20,20"], "put the smallest stage first"),
+    ("flying_mnist", ["--stages", ","], "--stages: expected numbers between commas"),
+    ("flying_mnist", ["--stages", "20;500"], "--stages: expected a number"),
+    ("flying_mnist", ["--stages", "0,20"], "stages: expected at least 1, received 0"),
+    ("flying_mnist", ["--epochs", "1,2"], "expected one for all stages or one per"),
+    ("flying_mnist", ["--learning-rates", "1,1"], "expected one for all stages or"),
+    ("flying_shapes", ["--components", "0"], "components: expected at least 1"),
+    ("flying_shapes", ["--objects", "0"], "objects: expected at least 1"),
+    ("flying_shapes", ["--noise", "2"], "noise: expected at most 1.0, received 2.0"),
+    ("flying_shapes", ["--noise", "nan"], "noise: expected at least 0.0, received nan"),
+    ("flying_shapes", ["--steps", "x"], "--steps: expected a number, received 'x'"),
+    ("flying_shapes", ["--preset", "best"], "preset: expected paper or quick"),
+    ("flying_shapes", ["--data", "no.h5"], "data: no such file, no.h5"),
+    ("flying_shapes", ["--batch-size", "64", "--train-size", "9"], "batch_size: exp"),
+    ("flying_shapes", ["--nois", "0.1"], "unrecognized arguments: --nois"),
+    ("static_shapes", ["--model", "em"], "model: expected rnn-em or n-em"),
+    ("static_shapes", ["--model", "n-em", "--network", "dense"], "network: expected"),
+    ("static_shapes", ["--inter-weight", "-1"], "inter_weight: expected at least 0"),
+]
+
+
+@pytest.mark.parametrize(("trainer", "flags", "message"), BAD)
+def test_bad_flags(trainer, flags, message, capsys):
+    module = {module.__name__.split(".")[-1]: module for module in TRAINERS}[trainer]
+    with pytest.raises(SystemExit) as stop:
+        options.parse(module.Config, module.PRESETS, trainer, module.__doc__, flags)
+    assert stop.value.code == 2
+    error = capsys.readouterr().err
+    assert message in error
+    assert error.count("\n") == 1
+
+
+@pytest.mark.parametrize("flags", [["--help"], ["--noise", "2"]])
+@pytest.mark.parametrize("trainer", TRAINERS)
+def test_answers_before_tensorflow_is_imported(trainer, flags):
+    code = (
+        "import sys, runpy\n"
+        "try:\n"
+        f"    sys.argv = ['x', *{flags}]\n"
+        f"    runpy.run_module('{trainer.__name__}', run_name='__main__')\n"
+        "finally:\n"
+        "    assert not {'tensorflow', 'keras', 'numpy'} & set(sys.modules)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.returncode == (0 if flags == ["--help"] else 2), done.stderr
+
+
+def test_a_used_folder_is_refused(tmp_path):
+    (tmp_path / "config.json").write_text("{}")
+    flags = ["-m", "trainers.flying_shapes", "--out", str(tmp_path)]
+    done = subprocess.run([sys.executable, *flags], capture_output=True, text=True)
+    assert done.returncode == 2
+    assert "is not empty; choose a new folder" in done.stderr
+    assert done.stderr.count("\n") == 1
+    assert [path.name for path in tmp_path.iterdir()] == ["config.json"]
+
+
+@pytest.mark.parametrize("experiment", EXPERIMENTS)
+@pytest.mark.parametrize("preset", ["paper", "quick"])
+def test_presets_are_valid_and_flags_win(experiment, preset):
+    flags = ["--preset", preset, "--seed", "7", "--steps", "3"]
+    name = experiment.name
+    config = options.parse(experiment.Config, experiment.presets, name, "x", flags)
+    assert (config.preset, config.seed, config.steps) == (preset, 7, 3)
+    for setting, value in experiment.presets[preset].items():
+        if setting != "steps":
+            assert getattr(config, setting) == value
+
+
+def test_help_names_every_flag_with_its_reason(capsys):
+    for experiment in EXPERIMENTS:
+        with pytest.raises(SystemExit):
+            options.parse(
+                experiment.Config, experiment.presets, experiment.name, "x", ["--help"]
+            )
+        text = " ".join(capsys.readouterr().out.split())
+        for field in dataclasses.fields(experiment.Config):
+            assert "--" + field.name.replace("_", "-") in text
+            assert field.metadata["reason"].split("(")[0][:30] in text
+
+
+def test_the_originals_learning_rates():
+    assert flying_mnist.Config().learning_rates == (0.001, 0.0005, 0.0005)
+    assert flying_mnist.Config(stages=(50_000,)).learning_rates == (0.0005,)

@@ -1,0 +1,188 @@
+"""Each experiment, end to end on tiny settings."""
+
+import csv
+import dataclasses
+import json
+import os
+
+import keras
+import numpy as np
+import pytest
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+from trainers import experiment, flying_mnist, flying_shapes, static_shapes
+
+TINY = {
+    "steps": 3,
+    "batch_size": 8,
+    "epochs": (2,),
+    "epoch_updates": 6,
+    "validation_size": 8,
+    "test_size": 8,
+    "learning_rates": (0.003,),
+}
+CASES = [
+    (static_shapes.StaticShapes, {"preset": "quick", **TINY}),
+    (static_shapes.StaticShapes, {"model": "n-em", **TINY, "inter_weight": 1.0}),
+    (flying_shapes.FlyingShapes, {"preset": "quick", **TINY}),
+    (
+        flying_mnist.FlyingMNIST,
+        {"preset": "quick", "digits": "sklearn-digits", "stages": (20,), **TINY},
+    ),
+]
+
+
+def flags(settings, out):
+    """Settings as a command line."""
+    line = ["--out", str(out)]
+    for name, value in settings.items():
+        value = ",".join(map(str, value)) if isinstance(value, tuple) else str(value)
+        line += ["--" + name.replace("_", "-"), value]
+    return line
+
+
+def log_of(out):
+    with open(out / "log.csv") as file:
+        return list(csv.DictReader(file))
+
+
+@pytest.mark.parametrize(
+    ("kind", "settings"), CASES, ids=["static", "n-em", "shapes", "mnist"]
+)
+def test_a_run_lowers_its_loss_and_fills_its_folder(kind, settings, tmp_path, capsys):
+    out = tmp_path / "run"
+    assert experiment.main(kind, "x", flags(settings, out)) == 0
+    names = {path.name for path in out.iterdir()}
+    assert names == {
+        "config.json",
+        "model.keras",
+        "last",
+        "log.csv",
+        "tensorboard",
+        "overview.png",
+        "clip.gif",
+        "results.json",
+    }
+    first, second = log_of(out)
+    assert float(second["val_loss"]) < float(first["val_loss"])
+    config = json.loads((out / "config.json").read_text())
+    assert config["settings"]["seed"] == 0
+    results = json.loads((out / "results.json").read_text())
+    source = "sklearn-digits" if kind is flying_mnist.FlyingMNIST else "generated"
+    assert config["data"] == results["data"] == source
+    assert results["updates"] == 12
+    test = results["test"]
+    assert test["clips"] == 8
+    for score in ("ami", "ami_arithmetic", "ari"):
+        assert len(test[score]["per_step"]) == 3
+        assert test[score]["last"] == pytest.approx(test[score]["per_step"][-1], abs=1e-5)
+    assert 0.0 <= test["confidence"] <= 1.0
+    assert "AMI on 8 test clips" in capsys.readouterr().out
+
+
+def test_tensorboard_shows_curves_pictures_and_settings(tmp_path):
+    out = tmp_path / "run"
+    experiment.main(flying_shapes.FlyingShapes, "x", flags(CASES[2][1], out))
+    tags = {}
+    for part in (".", "train", "validation"):
+        events = EventAccumulator(str(out / "tensorboard" / part)).Reload()
+        tags[part] = events.Tags()
+    curves = {"loss", "intra", "inter", "ari", "next_step_bound"}
+    curves |= {"distinct_components", "purity"}
+    wanted = {f"epoch_{name}" for name in curves}
+    assert wanted <= set(tags["train"]["tensors"])
+    assert wanted <= set(tags["validation"]["tensors"])
+    assert {"epoch_learning_rate", "epoch_stage"} <= set(tags["train"]["tensors"])
+    assert "clip" in tags["validation"]["tensors"]
+    assert "settings" in " ".join(tags["."]["tensors"])
+
+
+def test_a_stage_starts_from_the_best_of_the_stage_before(tmp_path, monkeypatch):
+    out = tmp_path / "run"
+    seen = []
+    original = flying_mnist.FlyingMNIST.clips
+
+    def spy(self, split, stage=-1, **settings):
+        seen.append((split, stage))
+        return original(self, split, stage, **settings)
+
+    monkeypatch.setattr(flying_mnist.FlyingMNIST, "clips", spy)
+    # A rate of 0 in the second stage: its weights must be the first stage's best ones.
+    settings = {**CASES[3][1], "stages": (20, 50), "learning_rates": (0.003, 0.0)}
+    settings = {**settings, "schedule": "constant"}
+    assert experiment.main(flying_mnist.FlyingMNIST, "x", flags(settings, out)) == 0
+    first = keras.saving.load_model(out / "stages" / "1.keras")
+    second = keras.saving.load_model(out / "stages" / "2.keras")
+    for ours, theirs in zip(first.get_weights(), second.get_weights(), strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+    # The optimizer went on from where it was: its count of updates did not restart.
+    assert int(np.asarray(second.optimizer.iterations.value)) > 6
+    assert [row["stage"] for row in log_of(out)] == ["1", "1", "2", "2"]
+    assert [row["epoch"] for row in log_of(out)] == ["0", "1", "2", "3"]
+    assert {("train", 0), ("train", 1), ("test", -1)} <= set(seen)
+
+
+def test_the_same_seed_trains_the_same_weights(tmp_path):
+    weights = []
+    for name in ("a", "b"):
+        config = flying_shapes.Config(**{**flying_shapes.PRESETS["quick"], **TINY})
+        nem = _train(flying_shapes.FlyingShapes, config, tmp_path / name)
+        weights.append(nem.get_weights())
+    for ours, theirs in zip(*weights, strict=True):
+        np.testing.assert_allclose(ours, theirs, atol=1e-6)
+
+
+@pytest.mark.skipif(
+    not os.environ.get("TFDS_DATA_DIR"), reason="TFDS_DATA_DIR names no prepared MNIST"
+)
+def test_trains_on_real_mnist(tmp_path):
+    out = tmp_path / "run"
+    settings = {**CASES[3][1], "digits": "mnist", "stages": (20, 500)}
+    assert experiment.main(flying_mnist.FlyingMNIST, "x", flags(settings, out)) == 0
+    assert json.loads((out / "results.json").read_text())["data"] == "mnist"
+    rows = log_of(out)
+    assert float(rows[1]["val_loss"]) < float(rows[0]["val_loss"])
+
+
+def test_asking_for_mnist_without_it_fails_in_one_line(tmp_path, monkeypatch, capsys):
+    from nem_tf.data import MNISTNotFound, digits
+
+    def missing():
+        raise MNISTNotFound("digits: MNIST is not here; set TFDS_DATA_DIR")
+
+    monkeypatch.setattr(digits, "_mnist", missing)
+    out = tmp_path / "run"
+    line = flags({"preset": "quick", "digits": "mnist"}, out)
+    assert experiment.main(flying_mnist.FlyingMNIST, "x", line) == 2
+    error = capsys.readouterr().err
+    assert error.count("\n") == 1 and "TFDS_DATA_DIR" in error
+    assert not out.exists()
+
+
+def test_reads_the_originals_files(tmp_path):
+    import h5py
+
+    rng = np.random.default_rng(0)
+    path = tmp_path / "shapes.h5"
+    with h5py.File(path, "w") as file:
+        for split in ("training", "validation", "test"):
+            features = (rng.random((5, 16, 28, 28, 1)) < 0.2).astype("float32")
+            file[f"{split}/features"] = features
+            file[f"{split}/groups"] = features * rng.integers(1, 4, features.shape)
+    out = tmp_path / "run"
+    settings = {**CASES[2][1], "train_size": 16, "data": path}
+    assert experiment.main(flying_shapes.FlyingShapes, "x", flags(settings, out)) == 0
+    assert json.loads((out / "results.json").read_text())["data"] == str(path)
+
+
+def test_config_is_frozen():
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        flying_shapes.Config().seed = 1
+
+
+def _train(kind, config, out):
+    from trainers import loop, run_folder
+
+    keras.utils.set_random_seed(config.seed)
+    folder = run_folder.RunFolder(out)
+    return kind(config).train(loop.Run(config, folder, "test"))
