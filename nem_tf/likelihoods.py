@@ -16,7 +16,7 @@ class Likelihood:
     Methods take `x` and `psi` of any shapes that broadcast and work elementwise.
     """
 
-    name = None
+    name: str | None = None
 
     def log_prob(self, x, psi):
         """log(P(x | psi) + 1e-6) of the E-step (Eq. 3), in nats."""

@@ -48,9 +48,7 @@ def test_bound_reads_the_strongest_component():
 
 
 def test_refuses_what_is_no_setting():
-    with pytest.raises(
-        ValueError, match="inter_weight: expected at least 0"
-    ):
+    with pytest.raises(ValueError, match="inter_weight: expected at least 0"):
         NEMLoss(inter_weight=-1)
     with pytest.raises(ValueError, match='steps: expected "all" or "last"'):
         NEMLoss(steps="first")

@@ -34,7 +34,7 @@ BAD = [
     ("flying_shapes", ["--batch-size", "64", "--train-size", "9"], "batch_size: exp"),
     ("flying_shapes", ["--nois", "0.1"], "unrecognized arguments: --nois"),
     ("static_shapes", ["--model", "em"], "model: expected rnn-em or n-em"),
-    ("static_shapes", ["--model", "n-em", "--network", "dense"], "network: expected"),
+    ("static_shapes", ["--model", "n-em", "--network", "small"], "network: expected"),
     ("static_shapes", ["--inter-weight", "-1"], "inter_weight: expected at least 0"),
 ]
 

@@ -75,7 +75,9 @@ def test_a_run_lowers_its_loss_and_fills_its_folder(kind, settings, tmp_path, ca
     assert test["clips"] == 8
     for score in ("ami", "ami_arithmetic", "ari"):
         assert len(test[score]["per_step"]) == 3
-        assert test[score]["last"] == pytest.approx(test[score]["per_step"][-1], abs=1e-5)
+        assert test[score]["last"] == pytest.approx(
+            test[score]["per_step"][-1], abs=1e-5
+        )
     assert 0.0 <= test["confidence"] <= 1.0
     assert "AMI on 8 test clips" in capsys.readouterr().out
 

@@ -58,12 +58,12 @@ class Config(options.Config):
 PRESETS = {
     "paper": {},
     "quick": {
-        "network": "dense",
+        "network": "small",
         "steps": 10,
-        "learning_rates": (0.003,),
+        "learning_rates": (0.002,),
         "schedule": "cosine",
-        "epochs": (5,),
-        "epoch_updates": 100,
+        "epochs": (4,),
+        "epoch_updates": 50,
         "patience": 20,
         "validation_size": 320,
         "test_size": 1000,
@@ -101,10 +101,8 @@ class FlyingMNIST(experiment.Experiment):
     def parts(self):
         from nem_tf import networks
 
-        if self.config.network == "dense":
-            return networks.fully_connected(
-                250, size=(24, 24), e_step=self.likelihood, normalize=True
-            )
+        if self.config.network == "small":
+            return networks.flying_mnist(filters=(16, 32), features=256, units=100)
         return networks.flying_mnist()
 
 

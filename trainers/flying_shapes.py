@@ -24,13 +24,13 @@ class Config(options.Config):
 PRESETS = {
     "paper": {},
     "quick": {
-        "network": "dense",
+        "network": "small",
         "steps": 10,
         "inter_weight": 2.0,
         "learning_rates": (0.003,),
         "schedule": "cosine",
-        "epochs": (20,),
-        "epoch_updates": 100,
+        "epochs": (12,),
+        "epoch_updates": 50,
         "patience": 20,
         "validation_size": 320,
         "test_size": 1000,
@@ -55,7 +55,7 @@ class FlyingShapes(experiment.Experiment):
     def parts(self):
         from nem_tf import networks
 
-        if self.config.network == "dense":
+        if self.config.network == "small":
             return networks.fully_connected(250, normalize=True)
         return networks.flying_shapes()
 

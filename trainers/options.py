@@ -43,8 +43,8 @@ class Config:
     )
     network: str = option(
         "paper",
-        "the paper's network, or one of dense layers that learns in minutes on a CPU",
-        choices=("paper", "dense"),
+        "the paper's network, or a small one that learns in minutes on a CPU",
+        choices=("paper", "small"),
     )
     learning_rates: tuple[float, ...] = option(
         (0.001,), "Adam's step size, one per stage", least=0.0

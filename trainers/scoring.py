@@ -21,7 +21,7 @@ def score(nem: NeuralEM, clips) -> dict:
         their mean and last value, the confidence and diagnostics at the last step, the
         loss (nats per clip), and Figure 5's bound at the last step (nats per frame).
     """
-    collected = {}
+    collected: dict[str, list[np.ndarray]] = {}
     for batch in clips:
         for name, values in _score_batch(nem, batch).items():
             collected.setdefault(name, []).append(np.asarray(values, "float64"))

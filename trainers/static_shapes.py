@@ -40,7 +40,7 @@ class Config(options.Config):
 PRESETS = {
     "paper": {},
     "quick": {
-        "network": "dense",
+        "network": "small",
         "loss_steps": "all",
         "gamma_gradient": "off",
         "inter_weight": 2.0,
@@ -78,7 +78,7 @@ class StaticShapes(experiment.Experiment):
         from nem_tf import networks
 
         return networks.fully_connected(
-            250, e_step=self.e_step(), normalize=self.config.network == "dense"
+            250, e_step=self.e_step(), normalize=self.config.network == "small"
         )
 
     def cell(self):
