@@ -1,7 +1,7 @@
 """Import TensorFlow without its notes about oneDNN and missing GPUs.
 
-TensorFlow's libraries write them to file descriptor 2 while they load, before any logging
-level applies, so they have to be caught there.
+TensorFlow's libraries write them to file descriptor 2 while they load, before any
+logging level applies, so they have to be caught there.
 """
 
 import contextlib
