@@ -88,6 +88,7 @@ class Pictures(keras.callbacks.Callback):
             outputs["gamma"][0],
             noisy=self.batch["noisy"][0],
             title=f"{self.title}, after epoch {epoch + 1}",
+            max_columns=7,  # more would be too small to read in TensorBoard
         )
         with self.writer.as_default():
             tf.summary.image("clip", plots.image_of(figure)[None], step=epoch)

@@ -139,7 +139,6 @@ def main(experiment_class, doc, arguments=None):
 
 def run(experiment, folder):
     """Train and score an experiment into its run folder; returns the best model."""
-    from nem_tf import plots
     from trainers import callbacks, loop, scoring
 
     config = experiment.config
@@ -163,7 +162,7 @@ def run(experiment, folder):
         "test": scores,
     }
     folder.write_json("results.json", result)
-    _draw(nem, experiment, folder, title, plots)
+    _draw(nem, experiment, folder, title)
     _report(experiment, folder, result)
     return nem
 
@@ -183,15 +182,26 @@ def _prepare(experiment_class, config):
     return experiment
 
 
-def _draw(nem, experiment, folder, title, plots):
-    """overview.png and clip.gif of the first test clip."""
-    batch = next(iter(experiment.clips("test", clips=1)))
+def _draw(nem, experiment, folder, title):
+    """overview.png and clip.gif of a typical test clip: the median of 64 by AMI."""
+    import numpy as np
+
+    from nem_tf import adjusted_mutual_information, plots
+
+    batch = next(iter(experiment.clips("test", batch_size=64, clips=64)))
+    batch = {name: np.asarray(value) for name, value in batch.items()}
     outputs = nem.predict_on_batch({k: batch[k] for k in ("clean", "noisy", "pi")})
-    noisy = batch["noisy"][0].numpy()
-    frames = batch["clean"][0, 1:].numpy()
-    psi, gamma = outputs["psi"][0], outputs["gamma"][0]
-    figure = plots.overview(frames, psi, gamma, noisy=noisy, title=title)
-    figure.savefig(folder / "overview.png", dpi=110)
+    scores = adjusted_mutual_information(
+        batch["groups"][:, -1], outputs["gamma"][:, -1]
+    )
+    clip = int(np.argsort(scores)[len(scores) // 2])
+    title = f"{title}: a typical test clip, AMI {scores[clip]:.2f} at the last step"
+    frames, noisy = batch["clean"][clip, 1:], batch["noisy"][clip]
+    psi, gamma = outputs["psi"][clip], outputs["gamma"][clip]
+    figure = plots.overview(
+        frames, psi, gamma, noisy=noisy, title=title, max_columns=10
+    )
+    figure.savefig(folder / "overview.png")
     plots.animation(folder / "clip.gif", frames, psi, gamma, noisy=noisy)
 
 

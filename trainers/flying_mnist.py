@@ -59,7 +59,6 @@ PRESETS = {
     "paper": {},
     "quick": {
         "network": "small",
-        "steps": 10,
         "learning_rates": (0.002,),
         "schedule": "cosine",
         "epochs": (4,),

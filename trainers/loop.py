@@ -58,11 +58,8 @@ def fit(
     validation = clips("validation", clips=config.validation_size)
     batch = next(iter(validation.unbatch().batch(1).take(1)))
     batch = {key: np.asarray(value) for key, value in batch.items()}
-    label = (
-        f"stage {run.stage}/{config.stage_count}, {name}"
-        if (config.stage_count > 1)
-        else name
-    )
+    if config.stage_count > 1:
+        name = f"stage {run.stage}/{config.stage_count}, {name}"
     board = folder / "tensorboard"
     history = nem.fit(
         clips("train", clips=config.train_size, epochs=None),
@@ -82,7 +79,7 @@ def fit(
             keras.callbacks.CSVLogger(str(folder / "log.csv"), append=True),
             keras.callbacks.TensorBoard(str(board), write_graph=False),
             callbacks.Pictures(board / "validation", batch, run.title),
-            callbacks.Progress(label, epochs, updates),
+            callbacks.Progress(name, epochs, updates),
             keras.callbacks.EarlyStopping(monitor="val_loss", patience=config.patience),
         ],
     )
