@@ -1,4 +1,4 @@
-"""The arrows of the design: who may import whom, and that the README runs what CI runs."""
+"""The arrows of the design: who imports whom, and that CI runs the README's tests."""
 
 import ast
 import pathlib
