@@ -154,16 +154,18 @@ def write_settings(folder, settings):
         folder: where the event file goes.
         settings: dict of plain values.
     """
+    settings = {name: _flat(value) for name, value in settings.items()}
     rows = [f"| {name} | {value} |" for name, value in settings.items()]
     table = "\n".join(["| setting | value |", "|---|---|", *rows])
     with tf.summary.create_file_writer(str(folder)).as_default():
         tf.summary.text("settings", table, step=0)
-        flat = {name: _flat(value) for name, value in settings.items()}
-        hparams.hparams(flat)
+        hparams.hparams(settings)
 
 
 def _flat(value):
     """HParams takes numbers and strings only."""
+    if isinstance(value, tuple | list):
+        return ",".join(map(str, value))
     return value if isinstance(value, bool | int | float | str) else str(value)
 
 
