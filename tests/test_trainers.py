@@ -176,6 +176,11 @@ def test_reads_the_originals_files(tmp_path):
     assert experiment.main(flying_shapes.FlyingShapes, "x", flags(settings, out)) == 0
     assert json.loads((out / "results.json").read_text())["data"] == str(path)
 
+    too_many = {**settings, "test_size": 17}
+    line = flags(too_many, tmp_path / "other")
+    assert experiment.main(flying_shapes.FlyingShapes, "x", line) == 2
+    assert not (tmp_path / "other").exists()
+
 
 def test_config_is_frozen():
     with pytest.raises(dataclasses.FrozenInstanceError):

@@ -176,19 +176,25 @@ def _prepare(experiment_class, config):
 
     keras.utils.set_random_seed(config.seed)
     experiment = experiment_class(config)
-    for split in ("train", "validation", "test"):
-        experiment.clips(split, stage=0)
+    sizes = {
+        "train": config.train_size,
+        "validation": config.validation_size,
+        "test": config.test_size,
+    }
+    for split, clips in sizes.items():
+        experiment.clips(split, stage=0, clips=clips)
     experiment.cell()
     return experiment
 
 
 def _draw(nem, experiment, folder, title):
-    """overview.png and clip.gif of a typical test clip: the median of 64 by AMI."""
+    """overview.png and clip.gif of a typical test clip: the median of some by AMI."""
     import numpy as np
 
     from nem_tf import adjusted_mutual_information, plots
 
-    batch = next(iter(experiment.clips("test", batch_size=64, clips=64)))
+    some = min(64, experiment.config.test_size)
+    batch = next(iter(experiment.clips("test", batch_size=some, clips=some)))
     batch = {name: np.asarray(value) for name, value in batch.items()}
     outputs = nem.predict_on_batch({k: batch[k] for k in ("clean", "noisy", "pi")})
     scores = adjusted_mutual_information(
