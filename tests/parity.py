@@ -95,7 +95,8 @@ class Golden:
                 size=size,
                 channels=channels,
                 e_step=e_step,
-                normalize_input=self.config["net"] == "conv_mnist",
+                # The encoder's entries are counted: [input norm,] reshape, conv, ...
+                normalize_input="NEM/InputWrapper2/Conv/weights" == self.names[0],
                 decoder_filters=[shape[-1] for shape in up_convs[:-1]],
                 decoder_features=up_denses[0][-1],
             )
