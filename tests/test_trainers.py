@@ -108,7 +108,14 @@ def test_a_stage_starts_from_the_best_of_the_stage_before(tmp_path, monkeypatch)
         seen.append((split, stage))
         return original(self, split, stage, **settings)
 
+    class Spoiler(keras.callbacks.Callback):
+        """Makes a stage end with worse weights than its best ones."""
+
+        def on_train_end(self, logs=None):
+            self.model.set_weights([w + 1.0 for w in self.model.get_weights()])
+
     monkeypatch.setattr(flying_mnist.FlyingMNIST, "clips", spy)
+    monkeypatch.setattr(keras.callbacks, "EarlyStopping", lambda **_: Spoiler())
     # A rate of 0 in the second stage: its weights must be the first stage's best ones.
     settings = {**CASES[3][1], "stages": (20, 50), "learning_rates": (0.003, 0.0)}
     settings = {**settings, "schedule": "constant"}
