@@ -53,10 +53,9 @@ class NEMCell(EMCell):
         self.built = True
 
     def m_step(self, delta, theta):
-        components = delta.shape[1] or ops.shape(delta)[1]
-        height, width, channels = self.frame_shape
-        pixels = height * width * channels
-        delta = ops.reshape(delta, (-1, pixels))  # (B*K, H*W*C)
+        components = ops.shape(delta)[1]
+        delta = axes.fold_components(delta)  # (B*K, H, W, C)
+        delta = ops.reshape(delta, (-1, self.kernel.shape[0]))  # (B*K, H*W*C)
         theta = axes.fold_components(theta)  # (B*K, M)
         squashed = ops.sigmoid(theta)
         slope = squashed * (1.0 - squashed)
@@ -64,8 +63,11 @@ class NEMCell(EMCell):
         theta = theta + self.eta * gradient
         logits = ops.matmul(ops.sigmoid(theta), ops.transpose(self.kernel))
         psi = self.likelihood.readout(logits)  # (B*K, H*W*C)
-        psi = ops.reshape(psi, (-1, components, *self.frame_shape))
-        return axes.unfold_components(theta, components), psi
+        psi = ops.reshape(psi, (-1, *self.frame_shape))  # (B*K, H, W, C)
+        return (
+            axes.unfold_components(theta, components),
+            axes.unfold_components(psi, components),
+        )
 
     def get_config(self):
         return {

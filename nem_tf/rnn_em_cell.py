@@ -1,6 +1,7 @@
 """RNN-EM: the M-step is a recurrent network."""
 
 import keras
+from keras import ops
 
 from nem_tf import axes
 from nem_tf.em_cell import EMCell
@@ -53,7 +54,7 @@ class RNNEMCell(EMCell):
         self.built = True
 
     def m_step(self, delta, theta):
-        components = delta.shape[1] or keras.ops.shape(delta)[1]
+        components = ops.shape(delta)[1]
         features = self.encoder(axes.fold_components(delta))  # (B*K, F)
         read, theta = self.recurrence(features, axes.fold_components(theta))
         psi = self.likelihood.readout(self.decoder(read))  # (B*K, H, W, C)

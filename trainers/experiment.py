@@ -1,7 +1,6 @@
 """What the three experiments share: clips, stages, and the way from flags to scores."""
 
 import functools
-import pathlib
 import sys
 import time
 
@@ -147,7 +146,6 @@ def run(experiment, folder):
     title = f"{experiment.name.replace('_', ' ')} ({experiment.source})"
     this = loop.Run(config, folder, title)
     nem = experiment.train(this)
-    nem.save(folder.best)
     seconds = time.time() - this.began
 
     print("scoring ...", file=sys.stderr)
@@ -196,7 +194,7 @@ def _draw(nem, experiment, folder, title):
     some = min(64, experiment.config.test_size)
     batch = next(iter(experiment.clips("test", batch_size=some, clips=some)))
     batch = {name: np.asarray(value) for name, value in batch.items()}
-    outputs = nem.predict_on_batch({k: batch[k] for k in ("clean", "noisy", "pi")})
+    outputs = nem.predict_on_batch(batch)
     scores = adjusted_mutual_information(
         batch["groups"][:, -1], outputs["gamma"][:, -1]
     )
@@ -214,7 +212,6 @@ def _draw(nem, experiment, folder, title):
 def _report(experiment, folder, result):
     """The closing lines: scores, the paper's, and where to look."""
     test, config = result["test"], experiment.config
-    path = pathlib.Path(folder.path)
     minutes = result["seconds"] / 60
     print(
         f"\n{experiment.name}, data: {experiment.source}, preset {config.preset}, "
@@ -224,7 +221,7 @@ def _report(experiment, folder, result):
         f"  ARI                     last step {test['ari']['last']:.3f}, "
         f"mean over steps {test['ari']['mean']:.3f}\n"
         f"  the paper               {experiment.paper}\n"
-        f"  pictures                {path / 'overview.png'}, {path / 'clip.gif'}\n"
-        f"  model and scores        {path / 'model.keras'}, {path / 'results.json'}\n"
-        f"  curves                  tensorboard --logdir {path / 'tensorboard'}"
+        f"  pictures                {folder / 'overview.png'}, {folder / 'clip.gif'}\n"
+        f"  model and scores        {folder.best}, {folder / 'results.json'}\n"
+        f"  curves                  tensorboard --logdir {folder / 'tensorboard'}"
     )

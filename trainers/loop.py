@@ -1,7 +1,6 @@
 """One stage of training: keras.Model.fit, early stopping, the run folder's files."""
 
 import dataclasses
-import itertools
 import json
 import shutil
 import time
@@ -56,7 +55,7 @@ def fit(
     run.stage += 1
     updates = config.updates_per_epoch
     validation = clips("validation", clips=config.validation_size)
-    batch = next(iter(validation.unbatch().batch(1).take(1)))
+    batch = next(iter(clips("validation", clips=1)))
     batch = {key: np.asarray(value) for key, value in batch.items()}
     if config.stage_count > 1:
         name = f"stage {run.stage}/{config.stage_count}, {name}"
@@ -98,7 +97,6 @@ class Last(keras.callbacks.Callback):
         self.run = run
         self.best = float("inf")
         self.waited = 0
-        self.epochs = itertools.count(1)
 
     def on_epoch_end(self, epoch, logs=None):
         self.waited = 0 if logs["val_loss"] < self.best else self.waited + 1
@@ -106,7 +104,7 @@ class Last(keras.callbacks.Callback):
         state = {
             "stage": self.run.stage,
             "epochs": epoch + 1,
-            "stage_epochs": next(self.epochs),
+            "stage_epochs": epoch + 1 - self.run.epochs,
             "best_validation_loss": self.best,
             "epochs_without_better": self.waited,
         }

@@ -36,9 +36,7 @@ def score(nem: NeuralEM, clips) -> dict:
 
 def _score_batch(nem, batch):
     """Scores of each clip, (B, T) for the curves and (B,) for the rest."""
-    outputs = nem.predict_on_batch(
-        {name: batch[name] for name in ("clean", "noisy", "pi")}
-    )
+    outputs = nem.predict_on_batch(batch)
     psi, gamma = outputs["psi"], outputs["gamma"]
     groups, x = batch["groups"][:, 1:], batch["clean"][:, 1:]
     table = metrics.contingency_table(groups, gamma, nem.objects)  # (B, T, K, n)
