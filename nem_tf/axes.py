@@ -50,24 +50,6 @@ def uniform_pi(pi):
     return ones / ops.sum(ones, axis=COMPONENTS, keepdims=True)  # K may be dynamic
 
 
-def random_pi(batch_size, components, frame_shape, seed=0):
-    """The random start: |N(0, 1)| draws normalised over K at every pixel.
-
-    Args:
-        batch_size: B.
-        components: K.
-        frame_shape: (H, W, C).
-        seed: integer; the same seed gives the same start.
-
-    Returns:
-        pi, float32, shape (B, K, H, W, 1), summing to 1 over K.
-    """
-    height, width, _ = frame_shape
-    shape = (batch_size, components, height, width, 1)
-    draws = ops.abs(keras.random.normal(shape, dtype="float32", seed=seed))
-    return draws / ops.sum(draws, axis=COMPONENTS, keepdims=True)
-
-
 def check_components(psi, *, like):
     """Raise ValueError unless `psi` is `like` with one component axis inserted."""
     x_shape, psi_shape = tuple(like.shape), tuple(psi.shape)

@@ -5,6 +5,7 @@ from keras import ops
 
 from nem_tf import axes
 from nem_tf.e_step import EStep
+from nem_tf.random_start import random_start
 
 
 class EMCell(keras.layers.Layer):
@@ -69,15 +70,29 @@ class EMCell(keras.layers.Layer):
         ]
 
     def call(self, frames, states):
-        theta, psi, pi = states
         height, width, channels = self.frame_shape
         axes.check_shape("frames", frames, (None, height, width, 2 * channels))
         x, noisy = axes.unpack_frames(frames)
+        _, states = self.iterate(x, noisy, states)
+        return states[1], states
+
+    def iterate(self, x, noisy, states):
+        """The iteration itself, with the gamma that it went through.
+
+        Args:
+            x: frame, shape `(B, H, W, C)`, pixels in [0, 1].
+            noisy: the same with noise, or `x` again.
+            states: `[theta, psi, pi]`.
+
+        Returns:
+            gamma of the frame `(B, K, H, W, 1)` and the new states.
+        """
+        theta, psi, pi = states
         gamma = self.e_step(x, psi, pi)  # (B, K, H, W, 1)
         noisy = ops.expand_dims(noisy, axes.COMPONENTS)  # (B, 1, H, W, C)
         delta = ops.cast(gamma, psi.dtype) * (noisy - psi)  # (B, K, H, W, C)
         theta, psi = self.m_step(delta, theta)
-        return psi, [theta, psi, axes.uniform_pi(pi)]
+        return gamma, [theta, psi, axes.uniform_pi(pi)]
 
     def m_step(self, delta, theta):
         """Improve theta, given what each component failed to predict.
@@ -92,9 +107,9 @@ class EMCell(keras.layers.Layer):
         raise NotImplementedError
 
     def get_initial_state(self, batch_size=None, pi=None):
-        """theta = 0, psi = 0 and the random start pi, of a fixed seed if None."""
+        """theta = 0, psi = 0 and pi; if None, the random starts of seeds 0..B-1."""
         if pi is None:
-            pi = axes.random_pi(batch_size, self.components, self.frame_shape)
+            pi = random_start(ops.arange(batch_size), self.components, self.frame_shape)
         batch, components = ops.shape(pi)[:2]
         theta = ops.zeros((batch, components, self.units), self.compute_dtype)
         psi = ops.zeros((batch, components, *self.frame_shape), self.compute_dtype)

@@ -7,6 +7,7 @@ import numpy as np
 from keras import ops
 
 from nem_tf import axes, losses, metrics
+from nem_tf.random_start import random_start
 
 
 class Segmentation(NamedTuple):
@@ -112,7 +113,8 @@ class NeuralEM(keras.Model):
             frames: NumPy array (T, H, W), (T, H, W, C), (B, T, H, W) or
                 (B, T, H, W, C), pixels in [0, 1], H x W x C as the model was made.
             components: K; by default the cell's.
-            seed: of the random start.
+            seed: of the random start, an integer of at least 0 or one per clip; clip b
+                of a single seed starts from seed + b.
 
         Returns:
             `Segmentation`. Frame t is assigned by what frames 0..t-1 predicted for it;
@@ -128,7 +130,8 @@ class NeuralEM(keras.Model):
         components = self.cell.components if components is None else components
         if components < 1:
             raise ValueError(f"components: expected at least 1, received {components}")
-        pi = axes.random_pi(len(frames), components, self.cell.frame_shape, seed)
+        seeds = seed + np.arange(len(frames)) if np.ndim(seed) == 0 else seed
+        pi = random_start(seeds, components, self.cell.frame_shape)
         start = ops.convert_to_numpy(pi)
         # The last frame stands in for the unknown next one, which only gamma would use.
         clean = np.concatenate([frames, frames[:, -1:]], axis=1)

@@ -130,7 +130,7 @@ def parse(config_class, presets, name, module_doc, arguments=None):
         the Config. On a wrong flag or value: one line on stderr and exit status 2.
     """
     summary, _, rest = module_doc.partition("\n")
-    parser = _Parser(
+    parser = Parser(
         prog=f"trainers.{name}",
         usage=f"python -m trainers.{name} [--preset {'|'.join(presets)}] [flags]",
         description=summary,
@@ -169,7 +169,9 @@ def as_json(config):
     }
 
 
-class _Parser(argparse.ArgumentParser):
+class Parser(argparse.ArgumentParser):
+    """An argument parser whose errors are one line on stderr and exit status 2."""
+
     def error(self, message):
         print(f"{self.prog}: {message} (--help lists the flags)", file=sys.stderr)
         sys.exit(2)

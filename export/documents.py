@@ -1,0 +1,164 @@
+"""What lies beside an exported graph for people: README, model card, checksums."""
+
+import hashlib
+import json
+
+ABOUT, README, CARD, SUMS = "about.json", "README.md", "MODEL_CARD.md", "SHA256SUMS"
+
+MEANING = {
+    "frame": "the frame x[t], pixels in [0, 1]",
+    "frames": "frames in the order of time, pixels in [0, 1]",
+    "seed": "of the random start, one per clip, 0 to 2147483647",
+    "segmentation": "the component that explains each pixel, 0 to K-1",
+    "confidence": "the gamma of that component, 1/K to 1",
+    "gamma": "soft assignment of the pixels of x[t], sums to 1 over K",
+    "next_frame": "prediction of x[t+1]: the largest psi of each pixel",
+    "psi": "each component's prediction of x[t+1]",
+    "theta": "one vector per component: what it knows about its object",
+    "pi": "mixing weights of the next E-step, sum to 1 over K",
+}
+
+
+def write(folder, about, signatures):
+    """README.md, MODEL_CARD.md, about.json, and last the checksums of all files.
+
+    Args:
+        folder: of the SavedModel or LiteRT model.
+        about: dict of what `saved_model.describe` collects.
+        signatures: dict from signature to its `inputs` and `outputs`, each a dict from
+            name to shape (tuple, None for any size) and type.
+    """
+    (folder / ABOUT).write_text(json.dumps(about, indent=2) + "\n")
+    (folder / README).write_text(_readme(about, signatures))
+    (folder / CARD).write_text(_card(about))
+    lines = []
+    for path in sorted(folder.rglob("*")):
+        if path.is_file() and path.name != SUMS:
+            digest = hashlib.sha256(path.read_bytes()).hexdigest()
+            lines.append(f"{digest}  {path.relative_to(folder)}\n")
+    (folder / SUMS).write_text("".join(lines))
+
+
+def damaged(folder):
+    """Names of the files that do not have the checksum that was written for them."""
+    wrong = []
+    for line in (folder / SUMS).read_text().splitlines():
+        digest, _, name = line.partition("  ")
+        path = folder / name
+        if not path.is_file():
+            wrong.append(name)
+        elif hashlib.sha256(path.read_bytes()).hexdigest() != digest:
+            wrong.append(name)
+    return wrong
+
+
+def _readme(about, signatures):
+    height, width, channels = about["frame_shape"]
+    lines = [
+        f"# {about['name']}, version {about['version']}",
+        "",
+        f"Groups the pixels of {height} x {width} x {channels} frames into "
+        f"{about['components']} components, frame by frame, and predicts the next "
+        f"frame. Format: {about['format']}. MODEL_CARD.md says what it was trained on "
+        "and how well it does.",
+        "",
+        "Axes: B clips, T frames, K components, H rows, W columns, C channels, M size "
+        f"of theta. Here K = {about['components']}, H x W x C = "
+        f"{height} x {width} x {channels}, M = {about['units']}.",
+    ]
+    for name, signature in signatures.items():
+        lines += ["", f"## {name}", "", _PURPOSE[name], ""]
+        lines += ["| | name | shape | type | |", "|---|---|---|---|---|"]
+        for side in ("inputs", "outputs"):
+            for tensor, (shape, kind) in signature[side].items():
+                sizes = ", ".join("any" if n is None else str(n) for n in shape)
+                row = (side[:-1], tensor, f"({sizes})", kind, MEANING[tensor])
+                lines.append("| " + " | ".join(row) + " |")
+    lines += ["", _ERRORS[about["format"]], ""]
+    lines += ["`sha256sum -c SHA256SUMS` tells whether the files are as written.", ""]
+    return "\n".join(lines)
+
+
+_PURPOSE = {
+    "serving_default": (
+        "Whole clips. Frame t is assigned by what frames 0..t-1 predicted for it; the "
+        "first frame, which nothing predicted, shows the random start."
+    ),
+    "init": "The state of a stream before its first frame.",
+    "step": (
+        "One frame of a stream. The state of the reply goes into the next request under "
+        "the same names; the server keeps nothing."
+    ),
+    "chunk": "Several frames of a stream at once; the reply's state is the last one.",
+}
+_ERRORS = {
+    "saved_model": (
+        "A wrong shape or type, pixels that are not finite or not in [0, 1], a state "
+        "that is no state, a negative seed, or more than 16384 frames in a request are "
+        "answered with INVALID_ARGUMENT and a sentence that says which. The numbers of "
+        "`step`, `chunk` and `serving_default` are the same for the same frames and "
+        "batch size."
+    ),
+    "litert": (
+        "Nothing is checked here: pixels have to be in [0, 1]. Before the first frame "
+        "theta and psi are 0, and pi is |N(0, 1)| draws divided by their sum over K; "
+        "another draw is another start."
+    ),
+}
+
+
+def _card(about):
+    settings, scores = about["settings"], about["scores"]
+    trained, served = settings.get("components"), about["components"]
+    lines = [
+        f"# Model card: {about['name']}, version {about['version']}",
+        "",
+        "## Model",
+        "",
+        f"Neural Expectation Maximization ({about['cell']}, {about['likelihood']} "
+        f"pixels), {about['weights']} weights, float32, K = {served}. Made by nem-tf "
+        f"{about['nem_tf']} on {about['exported']}.",
+        "",
+        "## Data",
+        "",
+        f"Experiment {about['experiment']}, clips: {about['data']}.",
+        "",
+        "## Training",
+        "",
+    ]
+    if settings:
+        lines += ["| setting | value |", "|---|---|"]
+        lines += [f"| {key} | {value} |" for key, value in settings.items()]
+    else:
+        lines += ["Not known: the model came without its config.json."]
+    lines += ["", "## Scores", ""]
+    if scores:
+        ami, ari = scores["ami"], scores["ari"]
+        lines += [
+            f"On {scores['clips']} test clips of the same kind, K = {trained}:",
+            "",
+            "| score | last step | mean over steps |",
+            "|---|---|---|",
+            f"| AMI (largest entropy) | {ami['last']:.3f} | {ami['mean']:.3f} |",
+            f"| ARI | {ari['last']:.3f} | {ari['mean']:.3f} |",
+        ]
+        if served != trained:
+            lines += ["", f"Not measured with the K = {served} that is served here."]
+    else:
+        lines += ["Not measured: the model came without its results.json."]
+    height, width, channels = about["frame_shape"]
+    lines += [
+        "",
+        "## Limits",
+        "",
+        f"* Frames are {height} x {width} x {channels}, objects bright on black, as in "
+        "training; natural video is outside of what it has seen.",
+        "* Background belongs to no component in particular: where a pixel is black, "
+        "segmentation and confidence mean little.",
+        "* The first frame shows the random start; objects come apart over some frames. "
+        "A still image has to be repeated.",
+        f"* At most {served} objects can be told apart. Which component takes which "
+        "object depends on the seed.",
+        "",
+    ]
+    return "\n".join(lines)

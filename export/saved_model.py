@@ -1,0 +1,237 @@
+"""Export a trained model for TF Serving, or for small devices.
+
+    python -m export.saved_model runs/flying_shapes/DATE-TIME-seed0 --out models/
+
+writes models/flying_shapes_k3/1, with signatures for whole clips (serving_default) and
+for streams (init, step, chunk), warm-up requests, README, model card and checksums, and
+models/models.config for the server. Another export is version 2, label "canary";
+`python -m export.label` moves the label "stable". BUILD.md has the server's command.
+"""
+
+import datetime
+import os
+import pathlib
+import re
+import shutil
+import sys
+import tempfile
+from importlib import metadata
+
+from export import command, extras
+from trainers import quiet
+
+FORMATS = ("saved_model", "litert")
+
+
+def main(arguments=None):
+    """The command; returns the exit status."""
+    parser = command.parser("saved_model", __doc__, "RUN [--out models/] [flags]")
+    parser.add_argument(
+        "run", type=pathlib.Path, metavar="RUN", help="run folder or .keras file"
+    )
+    parser.add_argument(
+        "--out",
+        type=pathlib.Path,
+        default=pathlib.Path("models"),
+        metavar="DIR",
+        help="folder of all models (models)",
+    )
+    parser.add_argument(
+        "--components",
+        type=command.integers,
+        metavar="N,N,...",
+        help="K; several give one model each (as trained)",
+    )
+    parser.add_argument(
+        "--name", help="of the model, followed by _kK (the experiment's)"
+    )
+    parser.add_argument(
+        "--format",
+        choices=FORMATS,
+        default="saved_model",
+        help="saved_model, or litert: the signature step for small devices",
+    )
+    parser.add_argument(
+        "--batch-sizes",
+        type=command.integers,
+        default=(1, 8, 64),
+        metavar="N,N,...",
+        help="of the warm-up requests (1,8,64)",
+    )
+    parser.add_argument(
+        "--server-path",
+        default="/models",
+        metavar="PATH",
+        help="what the --out folder is called where the server runs (/models)",
+    )
+    given = parser.parse_args(arguments)
+    if given.name is not None and not re.fullmatch(r"[A-Za-z0-9_.-]+", given.name):
+        parser.error(
+            f"name: expected letters, digits, _ . and - only, received {given.name!r}"
+        )
+    return command.run("saved_model", _export_all, given)
+
+
+def _export_all(given):
+    extras.need("serving" if given.format == "saved_model" else "litert")
+    with quiet.startup():
+        from export import run
+
+        trained = run.load(given.run)
+    for components in given.components or (trained.nem.cell.components,):
+        name = f"{given.name or trained.name}_k{components}"
+        if given.format == "litert":
+            path = export_litert(trained, given.out, name, components)
+        else:
+            path = export(
+                trained,
+                given.out,
+                name,
+                components,
+                batch_sizes=given.batch_sizes,
+                server_path=given.server_path,
+            )
+        print(path)
+
+
+def export(
+    trained, models, name, components, *, batch_sizes=(1, 8, 64), server_path="/models"
+):
+    """Publish a SavedModel as the next version of a model.
+
+    The version is written beside its place, its warm-up requests are replayed from the
+    written files, and only then it is renamed: a running server sees all of it or
+    nothing.
+
+    Args:
+        trained: a `run.Run`.
+        models: the folder of all models.
+        name: of the model.
+        components: K.
+        batch_sizes: of the warm-up requests.
+        server_path: what `models` is called where the server runs.
+
+    Returns:
+        the path of the version.
+
+    Raises:
+        ValueError: if a warm-up request fails; nothing is published then.
+        OSError: if a file cannot be written.
+    """
+    import tensorflow as tf
+
+    from export import server_files, warmup
+    from export.signatures import ServedModel
+
+    served = ServedModel(trained.nem, components)
+
+    def write(folder):
+        served.write(folder)
+        warmup.write(folder, served, batch_sizes, trained.steps)
+        try:
+            warmup.replay(folder)
+        except (tf.errors.OpError, ValueError) as error:
+            raise ValueError(
+                f"{name}: a warm-up request fails, nothing was published: {error}"
+            ) from None
+        return tf.saved_model.load(str(folder)).signatures
+
+    path = _publish(trained, models, name, components, "saved_model", write)
+    server_files.publish(pathlib.Path(models), name, int(path.name), server_path)
+    return path
+
+
+def export_litert(trained, models, name, components):
+    """Publish the signature `step` as a LiteRT model for one stream, B = 1.
+
+    Returns:
+        the path of the version, `models/NAME-litert/VERSION`.
+    """
+    from export import litert
+    from export.signatures import ServedModel
+
+    served = ServedModel(trained.nem, components)
+
+    def write(folder):
+        return litert.write(served, folder)
+
+    return _publish(trained, models, f"{name}-litert", components, "litert", write)
+
+
+def _publish(trained, models, name, components, kind, write):
+    """Make the next version of a model: `write` fills a folder beside, then rename."""
+    from export import documents
+
+    model = pathlib.Path(models) / name
+    model.mkdir(parents=True, exist_ok=True)
+    beside = pathlib.Path(tempfile.mkdtemp(prefix=".part-", dir=model))
+    try:
+        signatures = _shapes(write(beside))
+        while True:
+            version = _next_version(model)
+            about = _describe(trained, name, version, components, kind)
+            documents.write(beside, about, signatures)
+            os.chmod(beside, 0o755)  # a server runs as another user
+            try:
+                os.rename(beside, model / str(version))
+            except OSError:
+                if not (model / str(version)).exists():
+                    raise
+                continue  # another export took the number
+            return model / str(version)
+    finally:
+        shutil.rmtree(beside, ignore_errors=True)
+        if not any(model.iterdir()):
+            model.rmdir()
+
+
+def _next_version(model):
+    names = [path.name for path in model.iterdir() if path.name.isdecimal()]
+    return max(map(int, names), default=0) + 1
+
+
+def _describe(trained, name, version, components, kind):
+    """Everything about an exported model that its documents and users may ask for."""
+    nem = trained.nem
+    now = datetime.datetime.now(datetime.UTC)
+    return {
+        "name": name,
+        "version": version,
+        "format": kind,
+        "exported": now.isoformat(timespec="seconds"),
+        "nem_tf": metadata.version("nem-tf"),
+        "commit": trained.commit,
+        "experiment": trained.name,
+        "cell": type(nem.cell).__name__,
+        "likelihood": nem.cell.likelihood.name,
+        "frame_shape": list(nem.cell.frame_shape),
+        "components": components,
+        "units": nem.cell.units,
+        "weights": nem.count_params(),
+        "data": trained.data,
+        "settings": trained.settings,
+        "scores": trained.scores,
+    }
+
+
+def _shapes(signatures):
+    """Names, shapes and types of signatures, for the documents."""
+    order = ("serving_default", "init", "step", "chunk")
+    return {
+        name: {
+            "inputs": _tensors(signatures[name].structured_input_signature[1]),
+            "outputs": _tensors(signatures[name].structured_outputs),
+        }
+        for name in order
+        if name in signatures
+    }
+
+
+def _tensors(specs):
+    return {
+        name: (tuple(spec.shape), spec.dtype.name) for name, spec in sorted(specs.items())
+    }
+
+
+if __name__ == "__main__":
+    sys.exit(main())

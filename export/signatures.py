@@ -1,0 +1,246 @@
+"""The served graph: what a SavedModel computes, signature by signature.
+
+    init             seed                           -> theta, psi, pi
+    step             frame, theta, psi, pi          -> the frame's results and the state
+    chunk            frames, theta, psi, pi         -> the same for several frames
+    serving_default  frames, seed                   -> all results of whole clips
+
+Every input and output has the batch B on axis 0 and is float32 or int32. One function,
+`ServedModel._iterate`, is behind all of them, so a stream, its chunks and the whole
+clip give the same numbers.
+"""
+
+import keras
+import tensorflow as tf
+
+from nem_tf import NeuralEM
+from nem_tf.random_start import random_start
+
+MOST_FRAMES = 16_384  # of a request, B * T: replies stay below protobuf's 2 GiB
+STATE = ("theta", "psi", "pi")
+
+
+class ServedModel:
+    """A trained model as functions of tensors, for one K.
+
+    Results of a frame x[t], as `NeuralEM.segment` has them:
+
+        segmentation  (B, H, W) int32        the component that explains the pixel
+        confidence    (B, H, W)              its gamma, in [1/K, 1]
+        gamma         (B, K, H, W, 1)        E-step of x[t], sums to 1 over K (Eq. 3)
+        next_frame    (B, H, W, C)           max over k of psi: prediction of x[t+1]
+
+    State: theta (B, K, M), psi (B, K, H, W, C), pi (B, K, H, W, 1).
+
+    Args:
+        nem: the model; it is computed in float32, whatever it was trained in.
+        components: K.
+    """
+
+    def __init__(self, nem: NeuralEM, components: int):
+        self.nem = in_float32(nem)
+        self.cell = self.nem.cell
+        self.components = components
+
+    @property
+    def specs(self):
+        """The inputs of each signature: dict of lists of `tf.TensorSpec`."""
+        frame = self.cell.frame_shape
+        seed = _spec("seed", None, dtype=tf.int32)
+        state = [
+            _spec(name, None, *shape)
+            for name, shape in zip(STATE, self._state_shapes(), strict=True)
+        ]
+        return {
+            "serving_default": [_spec("frames", None, None, *frame), seed],
+            "init": [seed],
+            "step": [_spec("frame", None, *frame), *state],
+            "chunk": [_spec("frames", None, None, *frame), *state],
+        }
+
+    def write(self, path):
+        """Write the SavedModel, with one endpoint per signature, to a new folder."""
+        archive = keras.export.ExportArchive()
+        archive.track(self.nem)
+        functions = {"serving_default": self.clip, "init": self.init}
+        functions |= {"step": self.step, "chunk": self.chunk}
+        for name, specs in self.specs.items():
+            archive.add_endpoint(name, functions[name], input_signature=specs)
+        archive.write_out(str(path), verbose=False)
+
+    def init(self, seed):
+        """The state before the first frame."""
+        seed = tf.ensure_shape(seed, (None,))
+        lowest = tf.reduce_min(seed)
+        right = _Checks()
+        right.add(tf.size(seed) > 0, "seed: expected one per clip, received none")
+        right.add(lowest >= 0, "seed: expected 0 to 2147483647, received", lowest)
+        with right:
+            seed = tf.identity(seed)
+        pi = random_start(seed, self.components, self.cell.frame_shape)
+        theta, psi, pi = self.cell.get_initial_state(pi=pi)
+        return {"theta": theta, "psi": psi, "pi": pi}
+
+    def step(self, frame, theta, psi, pi):
+        """One frame of a stream."""
+        frame = tf.ensure_shape(frame, (None, *self.cell.frame_shape))
+        state = self._checked_state(frame, (theta, psi, pi))
+        with self._checks("frame", frame, tf.shape(frame)[0]):
+            frame = tf.identity(frame)
+        return self.trusted_step(frame, *state)
+
+    def trusted_step(self, frame, theta, psi, pi):
+        """`step` without its checks, for runtimes that cannot raise errors."""
+        gamma, state = self._iterate(frame, [theta, psi, pi])
+        return {**self._results(gamma, state[1]), **dict(zip(STATE, state, strict=True))}
+
+    def chunk(self, frames, theta, psi, pi):
+        """Several frames of a stream; results have T as axis 1, the state has not."""
+        frames = tf.ensure_shape(frames, (None, None, *self.cell.frame_shape))
+        state = self._checked_state(frames, (theta, psi, pi))
+        gamma, states = self._run(frames, state)
+        state = {name: states[name][:, -1] for name in STATE}
+        return {**self._results(gamma, states["psi"]), **state}
+
+    def clip(self, frames, seed):
+        """Whole clips: all results, psi (B, T, K, H, W, C) and theta (B, T, K, M)."""
+        frames = tf.ensure_shape(frames, (None, None, *self.cell.frame_shape))
+        start = self.init(seed)
+        same = _Checks()
+        same.same_batch("seed", seed, frames)
+        with same:
+            frames = tf.identity(frames)
+        gamma, states = self._run(frames, [start[name] for name in STATE])
+        results = self._results(gamma, states["psi"])
+        return {**results, "psi": states["psi"], "theta": states["theta"]}
+
+    def _iterate(self, frame, state):
+        """E-step and M-step, without noise: (B, H, W, C) -> gamma, the new state."""
+        return self.cell.iterate(frame, frame, state)
+
+    def _run(self, frames, state):
+        """`_iterate` over T: gamma and the states after each frame, T on axis 1."""
+        shape = tf.shape(frames)
+        with self._checks("frames", frames, shape[0] * shape[1]):
+            frames = tf.transpose(frames, (1, 0, 2, 3, 4))  # (T, B, H, W, C)
+
+        def advance(carried, frame):
+            gamma, state = self._iterate(frame, list(carried[1:]))
+            return (gamma, *state)
+
+        gamma, *states = tf.scan(advance, frames, (state[2], *state))
+        gamma, *states = (_batch_first(x) for x in (gamma, *states))
+        return gamma, dict(zip(STATE, states, strict=True))
+
+    def _results(self, gamma, psi):
+        """(..., K, H, W, 1) and (..., K, H, W, C) -> what a client looks at."""
+        return {
+            "segmentation": tf.argmax(gamma[..., 0], axis=-3, output_type=tf.int32),
+            "confidence": tf.reduce_max(gamma[..., 0], axis=-3),
+            "gamma": gamma,
+            "next_frame": tf.reduce_max(psi, axis=-4),
+        }
+
+    def _state_shapes(self):
+        height, width, channels = self.cell.frame_shape
+        return (
+            (self.components, self.cell.units),
+            (self.components, height, width, channels),
+            (self.components, height, width, 1),
+        )
+
+    def _checks(self, name, frames, count):
+        """Pixels in [0, 1], and neither no frame nor too many."""
+        checks = _Checks()
+        checks.add(count > 0, f"{name}: expected at least one frame, received none")
+        checks.add(
+            count <= MOST_FRAMES,
+            f"{name}: expected at most {MOST_FRAMES} frames in a request (B * T), "
+            "send several requests; received",
+            count,
+        )
+        checks.finite(name, frames)
+        least, most = tf.reduce_min(frames), tf.reduce_max(frames)
+        checks.add(
+            (least >= 0.0) & (most <= 1.0),
+            f"{name}: expected pixels in [0, 1], divide 8-bit frames by 255; received "
+            "values from and to",
+            least,
+            most,
+        )
+        return checks
+
+    def _checked_state(self, frames, state):
+        """The state, if it could have come from `init` or `step`."""
+        shapes = self._state_shapes()
+        theta, psi, pi = state = [
+            tf.ensure_shape(x, (None, *shape))
+            for x, shape in zip(state, shapes, strict=True)
+        ]
+        checks = _Checks()
+        for name, x in zip(STATE, state, strict=True):
+            checks.same_batch(name, x, frames)
+            checks.finite(name, x)
+        sums = tf.reduce_sum(pi, axis=1)  # (B, H, W, 1)
+        weights = tf.reduce_all(pi >= 0.0) & tf.reduce_all(tf.abs(sums - 1.0) < 1e-3)
+        checks.add(weights, "pi: expected weights that sum to 1 over K; use `init`'s")
+        with checks:
+            return [tf.identity(x) for x in (theta, psi, pi)]
+
+
+class _Checks:
+    """Assertions, and the context in which everything waits for them."""
+
+    def __init__(self):
+        self.assertions = []
+
+    def add(self, condition, *message):
+        check = tf.debugging.Assert(condition, message, summarize=1)
+        self.assertions.append(check)
+
+    def finite(self, name, x):
+        finite = tf.reduce_all(tf.math.is_finite(x))
+        self.add(finite, f"{name}: expected finite numbers, received NaN or infinity")
+
+    def same_batch(self, name, x, frames):
+        batch, clips = tf.shape(x)[0], tf.shape(frames)[0]
+        message = f"{name}: expected as many as there are clips, received"
+        self.add(tf.equal(batch, clips), message, batch, "for", clips)
+
+    def __enter__(self):
+        self.context = tf.control_dependencies(self.assertions)
+        return self.context.__enter__()
+
+    def __exit__(self, *error):
+        return self.context.__exit__(*error)
+
+
+def in_float32(nem: NeuralEM) -> NeuralEM:
+    """The same model with all layers computed in float32."""
+    config = _replace_policies(keras.saving.serialize_keras_object(nem))
+    config.pop("compile_config", None)  # the optimizer is not served
+    exact = keras.saving.deserialize_keras_object(config)
+    exact.set_weights(nem.get_weights())
+    return exact
+
+
+def _replace_policies(config):
+    """A serialized object with each dtype policy in it replaced by float32."""
+    if isinstance(config, dict):
+        if config.get("class_name", "").endswith("DTypePolicy"):
+            policy = keras.dtype_policies.DTypePolicy("float32")
+            return keras.dtype_policies.serialize(policy)
+        return {name: _replace_policies(value) for name, value in config.items()}
+    if isinstance(config, list | tuple):
+        return type(config)(_replace_policies(value) for value in config)
+    return config
+
+
+def _spec(name, *shape, dtype=tf.float32):
+    return tf.TensorSpec(shape, dtype, name=name)
+
+
+def _batch_first(x):
+    """(T, B, ...) -> (B, T, ...)."""
+    rank = len(x.shape)
+    return tf.transpose(x, (1, 0, *range(2, rank)))
