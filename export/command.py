@@ -1,6 +1,8 @@
 """What the commands of this package share: flags, one-line errors, exit status."""
 
 import argparse
+import math
+import pathlib
 import sys
 
 from trainers.options import Parser
@@ -42,6 +44,48 @@ def run(name, action, *arguments):
     return 0
 
 
+def add_input_flags(parser):
+    """The flags that say how a video is read and where its result goes."""
+    parser.add_argument(
+        "--out",
+        type=_result,
+        metavar="FILE",
+        help="animation (.gif), or segments, gamma and psi as arrays (.npz)",
+    )
+    parser.add_argument(
+        "--grey", action="store_true", help="colour video to a grey model: use luma"
+    )
+    parser.add_argument(
+        "--resize",
+        action="store_true",
+        help="fit frames of another size, black where they do not fill",
+    )
+    parser.add_argument(
+        "--threshold",
+        type=float,
+        metavar="X",
+        help="pixels above X in [0, 1] become 1, others 0: for models of binary pixels",
+    )
+    parser.add_argument(
+        "--first", type=at_least(1), metavar="N", help="take the first N frames only"
+    )
+    parser.add_argument(
+        "--seed",
+        type=at_least(0, most=2**31 - 1),
+        default=0,
+        metavar="N",
+        help="random start (0)",
+    )
+
+
+def _result(text):
+    if not text.endswith((".gif", ".npz")):
+        raise argparse.ArgumentTypeError(
+            f"expected a file ending in .gif or .npz, received {text!r}"
+        )
+    return pathlib.Path(text)
+
+
 def integers(text):
     """A flag's value of whole numbers of at least 1 between commas."""
     try:
@@ -55,17 +99,18 @@ def integers(text):
     return numbers
 
 
-def at_least(least, kind=int):
-    """The type of a flag whose value is a number of at least `least`."""
+def at_least(least, kind=int, most=math.inf):
+    """The type of a flag whose value is a number from `least` to `most`."""
+    wanted = f"at least {least}" if most == math.inf else f"from {least} to {most}"
 
     def convert(text):
         try:
             number = kind(text)
         except ValueError:
             number = None
-        if number is None or not number >= least:
+        if number is None or not least <= number <= most:
             raise argparse.ArgumentTypeError(
-                f"expected a number of at least {least}, received {text!r}"
+                f"expected a number {wanted}, received {text!r}"
             )
         return number
 

@@ -14,6 +14,7 @@ MEANING = {
     "gamma": "soft assignment of the pixels of x[t], sums to 1 over K",
     "next_frame": "prediction of x[t+1]: the largest psi of each pixel",
     "psi": "each component's prediction of x[t+1]",
+    "predictions": "psi after each frame",
     "theta": "one vector per component: what it knows about its object",
     "pi": "mixing weights of the next E-step, sum to 1 over K",
 }
@@ -71,14 +72,38 @@ def _readme(about, signatures):
         lines += ["| | name | shape | type | |", "|---|---|---|---|---|"]
         for side in ("inputs", "outputs"):
             for tensor, (shape, kind) in signature[side].items():
-                sizes = ", ".join("any" if n is None else str(n) for n in shape)
-                row = (side[:-1], tensor, f"({sizes})", kind, MEANING[tensor])
+                row = (side[:-1], tensor, _sizes(shape), kind, MEANING[tensor])
                 lines.append("| " + " | ".join(row) + " |")
-    lines += ["", _ERRORS[about["format"]], ""]
+    if about["format"] == "saved_model":
+        lines += ["", "## From Python", "", _EXAMPLE.format(**about)]
+    lines += ["", "## Errors", "", _ERRORS[about["format"]], ""]
     lines += ["`sha256sum -c SHA256SUMS` tells whether the files are as written.", ""]
     return "\n".join(lines)
 
 
+def _sizes(shape):
+    """(None, None, 28, 28, 1) -> "(B, T, 28, 28, 1)"."""
+    letters = iter("BT")
+    sizes = [next(letters) if size is None else str(size) for size in shape]
+    return f"({', '.join(sizes)})"
+
+
+_EXAMPLE = """\
+```sh
+python -m export.client video.gif --server HOST:8500 --model {name} --out result.gif
+```
+
+```python
+import numpy as np, requests
+
+url = "http://HOST:8501/v1/models/{name}:predict"
+frame = np.zeros([1, *{frame_shape}])  # pixels in [0, 1]
+ask = {{"signature_name": "init", "inputs": {{"seed": [0]}}}}
+state = requests.post(url, json=ask).json()["outputs"]
+ask = {{"signature_name": "step", "inputs": {{"frame": frame.tolist(), **state}}}}
+reply = requests.post(url, json=ask).json()["outputs"]
+state = {{name: reply[name] for name in ("theta", "psi", "pi")}}  # for the next frame
+```"""
 _PURPOSE = {
     "serving_default": (
         "Whole clips. Frame t is assigned by what frames 0..t-1 predicted for it; the "

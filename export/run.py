@@ -46,7 +46,7 @@ def load(path) -> Run:
             "runs/flying_shapes/DATE-TIME-seed0"
         )
     try:
-        nem = keras.saving.load_model(file)
+        nem = keras.saving.load_model(file, compile=False)
     except Exception as error:  # zip, HDF5 and Keras each have their own
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise ValueError(
@@ -58,12 +58,17 @@ def load(path) -> Run:
     config, results = _read(folder / "config.json"), _read(folder / "results.json")
     return Run(
         nem,
-        config.get("experiment") or file.resolve().parent.name,
+        config.get("experiment") or _name_of(file),
         config.get("settings", {}),
         config.get("data", "unknown"),
         config.get("commit"),
         results.get("test"),
     )
+
+
+def _name_of(file):
+    """What to call a model that came without its config.json."""
+    return file.stem if file.name != MODEL else file.resolve().parent.name
 
 
 def _read(path):

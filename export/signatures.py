@@ -95,12 +95,16 @@ class ServedModel:
         return {**self._results(gamma, state[1]), **dict(zip(STATE, state, strict=True))}
 
     def chunk(self, frames, theta, psi, pi):
-        """Several frames of a stream; results have T as axis 1, the state has not."""
+        """Several frames of a stream: results with T on axis 1, the state after them.
+
+        `predictions` (B, T, K, H, W, C) is psi after each frame.
+        """
         frames = tf.ensure_shape(frames, (None, None, *self.cell.frame_shape))
         state = self._checked_state(frames, (theta, psi, pi))
         gamma, states = self._run(frames, state)
         state = {name: states[name][:, -1] for name in STATE}
-        return {**self._results(gamma, states["psi"]), **state}
+        results = self._results(gamma, states["psi"])
+        return {**results, "predictions": states["psi"], **state}
 
     def clip(self, frames, seed):
         """Whole clips: all results, psi (B, T, K, H, W, C) and theta (B, T, K, M)."""

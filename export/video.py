@@ -1,0 +1,300 @@
+"""People's own video as frames that a model takes.
+
+    video = read("clip.mp4", (28, 28, 1), resize=True, threshold=0.5)
+    video.frames  # (T, 28, 28, 1), intensity in [0, 1]
+
+Reads GIF and other pictures, MP4 and other films, a folder of PNGs, and .npy. Frames
+are decoded, converted and shrunk one by one, so a long film needs little memory.
+Nothing here imports TensorFlow, so that a wrong file is refused at once.
+"""
+
+import contextlib
+import itertools
+import os
+import pathlib
+import re
+from fractions import Fraction
+from typing import NamedTuple
+
+import numpy as np
+from PIL import Image, ImageOps, UnidentifiedImageError
+
+PICTURES = (".gif", ".png", ".apng", ".webp", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff")
+FILMS = (".mp4", ".m4v", ".mov", ".avi", ".webm", ".mkv")
+STILLS = (".png", ".jpg", ".jpeg")  # of a folder
+FPS = 8.0  # of an input that does not say
+LUMA = (0.299, 0.587, 0.114)  # red, green, blue in ITU-R 601
+GREY = 12.5 / 255  # lossy film of grey shapes comes back with channels up to 12 apart
+ROUNDING = 1e-6  # pixels computed in floats may pass 0 and 1 by so much
+DAMAGED = "it may be damaged or cut off; save or copy it again"
+BATCH = "save a batch of clips as one clip per file"
+
+
+class Video(NamedTuple):
+    """A clip, and how fast it was recorded."""
+
+    frames: np.ndarray  # (T, H, W, C) float32, intensity in [0, 1]
+    fps: float  # steps per second; 8.0 where the input does not say
+
+
+class VideoError(ValueError):
+    """One line: what was expected, what arrived, and the remedy."""
+
+
+def read(path, frame_shape, *, grey=False, resize=False, threshold=None, first=None):
+    """Read a film, an animation, a folder of pictures or an array as one clip.
+
+    Args:
+        path: GIF, APNG, WebP or another picture; MP4, MOV, AVI, WebM or MKV; a folder
+            of PNG or JPEG, in natural order (frame2 before frame10); or an .npy of
+            shape (T, H, W) or (T, H, W, C).
+        frame_shape: (H, W, C) of the model; C is 1 (grey) or 3 (red, green, blue).
+        grey: turn colour into ITU-R 601 luma. Frames whose three channels are equal
+            are grey without it.
+        resize: fit frames of another size, keeping their aspect ratio, on black.
+        threshold: in [0, 1]; brighter pixels become 1, others 0.
+        first: read so many frames at most.
+
+    Returns:
+        a `Video`. Its fps is the mean rate where frames last differently long.
+
+    Raises:
+        VideoError: if the file or an argument does not fit; one line with the remedy.
+    """
+    *size, channels = frame_shape
+    height, width = size
+    if channels not in (1, 3):
+        raise VideoError(f"frame_shape: expected 1 or 3 channels, received {channels}")
+    if grey and channels == 3:
+        raise VideoError("grey: expected a model of 1 channel, received 3; omit --grey")
+    if threshold is not None and not 0 <= threshold <= 1:
+        raise VideoError(f"threshold: expected 0 to 1, received {threshold}; try 0.5")
+    if first is not None and first < 1:
+        raise VideoError(f"first: expected at least 1, received {first}")
+
+    frames, seconds, received = [], Fraction(0), None
+    with contextlib.closing(_decoded(pathlib.Path(path))) as decoded:
+        for name, pixels, duration in itertools.islice(decoded, first):
+            h, w = pixels.shape[:2]
+            if not resize and received is None and [h, w] != size:
+                raise VideoError(
+                    f"{path}: expected frames of {height} x {width}, "
+                    f"received {h} x {w}; add --resize"
+                )
+            received = received or (h, w)
+            if (h, w) != received:
+                raise VideoError(
+                    f"{name}: expected {received[0]} x {received[1]} like the frames "
+                    f"before it, received {h} x {w}; save all frames in one size"
+                )
+            pixels = _fit(_in_channels(pixels, channels, grey, name), height, width)
+            if threshold is not None:
+                pixels = pixels > threshold
+            frames.append(pixels.astype(np.float32))
+            seconds += duration
+    if not frames:
+        raise VideoError(f"{path}: expected frames, received none; {DAMAGED}")
+    return Video(np.stack(frames), float(len(frames) / seconds) if seconds else FPS)
+
+
+def is_binary(frames):
+    """Whether all pixels are exactly 0 or 1."""
+    return bool(np.all((frames == 0) | (frames == 1)))
+
+
+def _decoded(path):
+    """For each frame: its name, pixels (h, w, 1 or 3) in [0, 1], seconds or 0."""
+    suffix = path.suffix.lower()
+    with _in_one_line(path, "check the path"):
+        if not path.exists():
+            raise VideoError(f"{path}: no such file or folder; check the path")
+        folder = path.is_dir()
+    if folder:
+        yield from _folder(path)
+    elif suffix == ".npy":
+        yield from _array(path)
+    elif suffix in PICTURES:
+        yield from _pictures(path)
+    elif suffix in FILMS:
+        yield from _film(path)
+    else:
+        known = " ".join((".npy", *PICTURES, *FILMS))
+        raise VideoError(
+            f"{path}: expected a folder or one of {known}, "
+            f"received {suffix or 'no extension'}; save it as .mp4 or .gif"
+        )
+
+
+@contextlib.contextmanager
+def _in_one_line(path, remedy=DAMAGED):
+    """Tell in one line whatever a decoder raises; they raise nearly anything."""
+    try:
+        yield
+    except VideoError:
+        raise
+    except Exception as error:
+        reason = getattr(error, "strerror", None) or str(error) or repr(error)
+        if isinstance(error, UnidentifiedImageError):
+            reason = "not a picture"  # the original names the open file, not the path
+        reason = reason.splitlines()[0].rstrip(".")
+        raise VideoError(f"{path}: cannot be read ({reason}); {remedy}") from error
+
+
+def _pictures(path):
+    """Frames of a file that Pillow opens, one or many."""
+    with _in_one_line(path), open(path, "rb") as file, Image.open(file) as image:
+        # A separate default image of an APNG is what viewers show that cannot animate.
+        start = int(bool(image.info.get("default_image")))
+        for t in range(start, getattr(image, "n_frames", 1)):
+            name = f"{path}, frame {t - start + 1}"
+            image.seek(t)
+            pixels = _pixels(image, name)
+            yield name, pixels, Fraction(image.info.get("duration", 0)) / 1000
+        if image.format == "GIF":  # Pillow reads one without its end as a shorter one
+            file.seek(max(os.path.getsize(path) - 64, 0))
+            if not file.read().rstrip(b"\0\r\n").endswith(b";"):
+                raise VideoError(f"{path}: expected the end of a GIF; {DAMAGED}")
+
+
+def _folder(path):
+    """Pictures of a folder, in natural order."""
+    with _in_one_line(path, "check the path"):
+        files = [
+            file
+            for file in path.iterdir()
+            if file.suffix.lower() in STILLS
+            and not file.name.startswith(".")  # macOS puts ._frame1.png beside it
+        ]
+    if not files:
+        raise VideoError(f"{path}: expected PNG or JPEG files, received none; add some")
+    for file in sorted(files, key=_natural):
+        with _in_one_line(file), open(file, "rb") as data, Image.open(data) as image:
+            yield str(file), _pixels(image, file), 0
+
+
+def _natural(file):
+    pieces = re.split(r"(\d+)", file.name.lower())  # text, number, text, ...
+    return [int(p) if p.isdecimal() else p for p in pieces], file.name
+
+
+def _film(path):
+    """Frames of a file that FFmpeg decodes, the way up that a player shows them."""
+    try:
+        import av  # only films need it
+    except ImportError:
+        raise VideoError(
+            f"reading {path.suffix} needs PyAV: pip install 'nem-tf[video]'"
+        ) from None
+    with _in_one_line(path), open(path, "rb") as file, av.open(file) as container:
+        if not container.streams.video:
+            raise VideoError(f"{path}: expected pictures, received sound only")
+        stream = container.streams.video[0]
+        stream.thread_type = "AUTO"
+        rate = stream.average_rate or stream.guessed_rate
+        count, cut_off = 0, False
+        for packet in container.demux(stream):
+            cut_off |= packet.is_corrupt  # its frame comes later, or never
+            for frame in packet.decode():
+                count += 1
+                name = f"{path}, frame {count}"
+                if frame.is_corrupt:
+                    raise VideoError(f"{name}: cannot be decoded; {DAMAGED}")
+                pixels = _on_black(frame.to_ndarray(format="rgba"))
+                pixels = np.rot90(pixels, round(frame.rotation / 90))  # held upright
+                yield name, pixels, 1 / rate if rate else 0
+        if cut_off:
+            raise VideoError(f"{path}: ends within frame {count + 1}; {DAMAGED}")
+
+
+def _array(path):
+    """Frames of an .npy, read as they are needed."""
+    with _in_one_line(path, "save numbers of shape (T, H, W) or (T, H, W, C)"):
+        array = np.lib.format.open_memmap(path, mode="r")  # never unpickles
+    if array.dtype.kind not in "buif":
+        raise VideoError(
+            f"{path}: expected numbers, received {array.dtype}; save uint8 or float32"
+        )
+    is_clip = array.ndim == 3 or (array.ndim == 4 and array.shape[-1] in (1, 3))
+    if not is_clip or not array.size:
+        remedy = BATCH if array.ndim > 3 else "one frame is a clip as frame[None]"
+        raise VideoError(
+            f"{path}: expected (T, H, W) or (T, H, W, C) with C 1 or 3, "
+            f"received {array.shape}; {remedy if array.size else 'save some frames'}"
+        )
+    whole = array.dtype.kind == "u" and array.dtype.itemsize <= 2
+    # Unless it is a mask of 0 and 1, as many programs save it.
+    whole = whole and any(frame.max() > 1 for frame in array)
+    scale = 256**array.dtype.itemsize - 1 if whole else 1
+    for t, frame in enumerate(array):
+        name = f"{path}, frame {t + 1}"
+        low, high = float(frame.min()) / scale, float(frame.max()) / scale
+        if not np.isfinite((low, high)).all():
+            raise VideoError(
+                f"{name}: expected pixels in [0, 1], received NaN or infinity; "
+                "replace it, for example by 0"
+            )
+        if low < -ROUNDING or high > 1 + ROUNDING:
+            remedy = "divide 8-bit frames by 255"
+            if array.dtype.kind != "f":
+                remedy = f"save 8-bit frames as uint8, not {array.dtype}"
+            elif low < 0 or high > 255:
+                remedy = "shift and scale them"
+            raise VideoError(
+                f"{name}: expected pixels in [0, 1], "
+                f"received values in [{low:g}, {high:g}]; {remedy}"
+            )
+        pixels = np.asarray(frame, np.float32) / np.float32(scale)
+        yield name, pixels.clip(0, 1).reshape(*frame.shape[:2], -1), 0  # (h, w, c)
+
+
+def _pixels(image, name):
+    """The frame that a Pillow image shows now, (h, w, 1 or 3) in [0, 1]."""
+    image = ImageOps.exif_transpose(image)  # cameras store which side was up
+    if image.mode in ("1", "L", "LA", "La"):
+        return _on_black(np.asarray(image.convert("LA")))
+    if not image.mode.startswith(("I", "F")):
+        return _on_black(np.asarray(image.convert("RGBA")))
+    pixels = np.asarray(image, np.float32)[..., None] / 65535  # (h, w, 1)
+    if image.mode == "F" or pixels.min() < 0 or pixels.max() > 1:
+        raise VideoError(f"{name}: expected 8 or 16 bits a pixel; save it as PNG")
+    return pixels
+
+
+def _on_black(pixels):
+    """uint8 with alpha (h, w, c + 1) -> (h, w, c) in [0, 1], on the models' black."""
+    pixels = pixels.astype(np.float32) / 255
+    return pixels[..., :-1] * pixels[..., -1:]
+
+
+def _in_channels(pixels, channels, grey, name):
+    """(h, w, 1 or 3) -> (h, w, channels)."""
+    if pixels.shape[-1] == channels:
+        return pixels
+    if channels == 3:
+        return np.repeat(pixels, 3, axis=-1)
+    if not grey and np.ptp(pixels, axis=-1).max() > GREY:
+        raise VideoError(
+            f"{name}: expected grey for a model of 1 channel, received colour; "
+            "add --grey"
+        )
+    red, green, blue = np.split(pixels, 3, axis=-1)
+    # As differences, so that equal channels stay exactly what they are.
+    return green + LUMA[0] * (red - green) + LUMA[2] * (blue - green)
+
+
+def _fit(pixels, height, width):
+    """As large as fits (height, width, c) in the same aspect ratio, amid black."""
+    h, w, channels = pixels.shape
+    if (h, w) == (height, width):
+        return pixels
+    scale = min(height / h, width / w)
+    new_h, new_w = max(1, round(h * scale)), max(1, round(w * scale))
+    # By a whole factor, boxes give back exactly what was enlarged for the eye.
+    whole = all(max(a, b) % min(a, b) == 0 for a, b in ((h, new_h), (w, new_w)))
+    kernel = Image.Resampling.BOX if whole else Image.Resampling.BILINEAR
+    fitted = np.zeros((height, width, channels), np.float32)
+    top, left = (height - new_h) // 2, (width - new_w) // 2
+    for c in range(channels):
+        channel = Image.fromarray(pixels[..., c]).resize((new_w, new_h), kernel)
+        fitted[top : top + new_h, left : left + new_w, c] = channel
+    return fitted.clip(0, 1)
