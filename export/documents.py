@@ -111,8 +111,8 @@ _PURPOSE = {
     ),
     "init": "The state of a stream before its first frame.",
     "step": (
-        "One frame of a stream. The state of the reply goes into the next request under "
-        "the same names; the server keeps nothing."
+        "One frame of a stream. The state of the reply goes into the next request "
+        "under the same names; the server keeps nothing."
     ),
     "chunk": "Several frames of a stream at once; the reply's state is the last one.",
 }
@@ -180,8 +180,8 @@ def _card(about):
         "training; natural video is outside of what it has seen.",
         "* Background belongs to no component in particular: where a pixel is black, "
         "segmentation and confidence mean little.",
-        "* The first frame shows the random start; objects come apart over some frames. "
-        "A still image has to be repeated.",
+        "* The first frame shows the random start; objects come apart over some "
+        "frames. A still image has to be repeated.",
         f"* At most {served} objects can be told apart. Which component takes which "
         "object depends on the seed.",
         "",

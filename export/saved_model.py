@@ -130,7 +130,7 @@ def export(
         warmup.write(folder, served, batch_sizes, trained.steps)
         try:
             warmup.replay(folder)
-        except (tf.errors.OpError, ValueError) as error:
+        except ValueError as error:
             raise ValueError(
                 f"{name}: a warm-up request fails, nothing was published: {error}"
             ) from None
@@ -229,7 +229,8 @@ def _shapes(signatures):
 
 def _tensors(specs):
     return {
-        name: (tuple(spec.shape), spec.dtype.name) for name, spec in sorted(specs.items())
+        name: (tuple(spec.shape), spec.dtype.name)
+        for name, spec in sorted(specs.items())
     }
 
 

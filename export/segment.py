@@ -1,6 +1,6 @@
 """Group the pixels of a video with a trained or exported model, without a server.
 
-    python -m export.segment runs/flying_shapes/DATE-TIME-seed0 clip.gif --out result.gif
+    python -m export.segment runs/flying_shapes/DATE-TIME-seed0 clip.gif --out out.gif
     python -m export.segment models/flying_shapes_k3 clip.mp4 --resize --threshold 0.5
 
 MODEL is a run folder, a .keras file, an exported model (its newest version) or one of
@@ -14,7 +14,7 @@ import sys
 
 import numpy as np
 
-from export import command, extras, result, video
+from export import command, result, video
 from trainers import quiet
 
 PIECE = 64  # frames that an exported model gets at once

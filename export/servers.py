@@ -159,7 +159,9 @@ class RestServer(Server):
                 f"{self.address}: no answer in {self.timeout:g} s; raise --timeout"
             ) from None
         except requests.JSONDecodeError:
-            raise ValueError(f"{url}: no JSON in the reply; is it TF Serving?") from None
+            raise ValueError(
+                f"{url}: no JSON in the reply; is it TF Serving?"
+            ) from None
         if "error" in content:
             raise ValueError(f"{self.address}: {content['error']}")
         return content

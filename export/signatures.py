@@ -18,6 +18,7 @@ from nem_tf.random_start import random_start
 
 MOST_FRAMES = 16_384  # of a request, B * T: replies stay below protobuf's 2 GiB
 STATE = ("theta", "psi", "pi")
+HALF = ("bfloat16", "float16")
 
 
 class ServedModel:
@@ -92,7 +93,10 @@ class ServedModel:
     def trusted_step(self, frame, theta, psi, pi):
         """`step` without its checks, for runtimes that cannot raise errors."""
         gamma, state = self._iterate(frame, [theta, psi, pi])
-        return {**self._results(gamma, state[1]), **dict(zip(STATE, state, strict=True))}
+        return {
+            **self._results(gamma, state[1]),
+            **dict(zip(STATE, state, strict=True)),
+        }
 
     def chunk(self, frames, theta, psi, pi):
         """Several frames of a stream: results with T on axis 1, the state after them.
@@ -229,12 +233,18 @@ def in_float32(nem: NeuralEM) -> NeuralEM:
 
 
 def _replace_policies(config):
-    """A serialized object with each dtype policy in it replaced by float32."""
+    """A serialized object with each dtype policy in it replaced by float32.
+
+    The input of a Sequential has no policy but a dtype, to which it would round.
+    """
     if isinstance(config, dict):
         if config.get("class_name", "").endswith("DTypePolicy"):
             policy = keras.dtype_policies.DTypePolicy("float32")
             return keras.dtype_policies.serialize(policy)
-        return {name: _replace_policies(value) for name, value in config.items()}
+        return {
+            name: "float32" if value in HALF else _replace_policies(value)
+            for name, value in config.items()
+        }
     if isinstance(config, list | tuple):
         return type(config)(_replace_policies(value) for value in config)
     return config

@@ -41,7 +41,7 @@ def replay(folder):
         how many there were.
 
     Raises:
-        tf.errors.OpError, ValueError: if one fails, or its results are not finite.
+        ValueError: if one fails, or its results are not finite.
     """
     signatures = tf.saved_model.load(str(folder)).signatures
     count = 0
@@ -53,11 +53,21 @@ def replay(folder):
             key: tf.constant(tf.make_ndarray(value))
             for key, value in request.inputs.items()
         }
-        for key, value in signatures[name](**inputs).items():
+        try:
+            results = signatures[name](**inputs)
+        except tf.errors.OpError as error:
+            raise ValueError(f"{name}: {_sentence(error)}") from None
+        for key, value in results.items():
             if not np.isfinite(value.numpy()).all():
                 raise ValueError(f"{name}: {key} has NaN or infinity")
         count += 1
     return count
+
+
+def _sentence(error):
+    """What an error of the graph says, without where in the graph it happened."""
+    said = [line for line in error.message.splitlines() if "assertion failed" in line]
+    return said[0] if said else " ".join(error.message.split())
 
 
 def _fill(tensor, spec, batch, length, served):

@@ -30,8 +30,9 @@ class InputNormalization(keras.layers.Layer):
         self.built = True
 
     def call(self, images):
+        images = ops.cast(images, "float32")  # half precision loses small variances
         mean, variance = ops.moments(
-            ops.cast(images, "float32"), axes=(1, 2, 3), keepdims=True
+            images, axes=(1, 2, 3), keepdims=True
         )  # (N, 1, 1, 1)
         smallest_normal = 1.2e-38  # so that only an exact 0 is replaced
         scale = ops.rsqrt(ops.maximum(variance, smallest_normal))

@@ -1,6 +1,9 @@
 """What every test has: quiet TensorFlow, exact float32, one source of randomness."""
 
+import json
 import os
+import pathlib
+from typing import Any, NamedTuple
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
@@ -17,6 +20,41 @@ def _same_start():
     keras.utils.set_random_seed(0)
     yield
     keras.config.set_dtype_policy("float32")
+
+
+class Exported(NamedTuple):
+    """A tiny trained model and what was exported from it."""
+
+    nem: Any  # NeuralEM
+    run: pathlib.Path  # with model.keras, config.json and results.json
+    models: pathlib.Path  # with tiny_k3 and tiny_k4
+
+    @property
+    def k4(self):
+        return self.models / "tiny_k4" / "1"
+
+
+@pytest.fixture(scope="session")
+def exported(tmp_path_factory):
+    """A model folder as the command makes it."""
+    from export import saved_model
+    from tests import tiny
+
+    keras.utils.set_random_seed(0)
+    folder = tmp_path_factory.mktemp("exported")
+    run, models = folder / "run", folder / "models"
+    run.mkdir()
+    nem = tiny.model()
+    nem.train_on_batch(tiny.batch(np.random.default_rng(1)))
+    nem.save(run / "model.keras")
+    config = {"experiment": "tiny", "settings": {"steps": 5, "components": 4}}
+    (run / "config.json").write_text(json.dumps({**config, "data": "generated"}))
+    curve = {"last": 0.5, "mean": 0.25, "per_step": [0.0, 0.5]}
+    scores = {"test": {"clips": 8, "ami": curve, "ari": curve}}
+    (run / "results.json").write_text(json.dumps(scores))
+    flags = ["--out", str(models), "--components", "3,4", "--batch-sizes", "1,2"]
+    assert saved_model.main([str(run), *flags]) == 0
+    return Exported(nem, run, models)
 
 
 @pytest.fixture
