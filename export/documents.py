@@ -76,7 +76,7 @@ def _readme(about, signatures):
                 lines.append("| " + " | ".join(row) + " |")
     if about["format"] == "saved_model":
         lines += ["", "## From Python", "", _EXAMPLE.format(**about)]
-    lines += ["", "## Errors", "", _ERRORS[about["format"]], ""]
+    lines += ["", "## Errors", "", _ERRORS[about["format"]].format(**about), ""]
     lines += ["`sha256sum -c SHA256SUMS` tells whether the files are as written.", ""]
     return "\n".join(lines)
 
@@ -119,7 +119,7 @@ _PURPOSE = {
 _ERRORS = {
     "saved_model": (
         "A wrong shape or type, pixels that are not finite or not in [0, 1], a state "
-        "that is no state, a negative seed, or more than 16384 frames in a request are "
+        "that is no state, a negative seed, or more than {most_frames} frames in a request are "
         "answered with INVALID_ARGUMENT and a sentence that says which. The numbers of "
         "`step`, `chunk` and `serving_default` are the same for the same frames and "
         "batch size."

@@ -4,11 +4,14 @@ import pathlib
 import tempfile
 
 import keras
+import numpy as np
 import tensorflow as tf
+from ai_edge_litert.interpreter import Interpreter
 
 from export.signatures import ServedModel
 
 FILE = "model.tflite"
+TOLERANCE = 1e-3  # of the written file against TensorFlow, on numbers around 1
 
 
 def write(served: ServedModel, folder):
@@ -19,6 +22,9 @@ def write(served: ServedModel, folder):
 
     Returns:
         dict from "step" to the converted function, for its names and shapes.
+
+    Raises:
+        ValueError: if the written file does not compute what TensorFlow computes.
     """
     specs = [
         tf.TensorSpec((1, *spec.shape[1:]), spec.dtype, name=spec.name)
@@ -27,10 +33,32 @@ def write(served: ServedModel, folder):
     archive = keras.export.ExportArchive()
     archive.track(served.nem)
     archive.add_endpoint("step", served.trusted_step, input_signature=specs)
+    path = pathlib.Path(folder) / FILE
     with tempfile.TemporaryDirectory() as beside:
         archive.write_out(beside, verbose=False)
         converter = tf.lite.TFLiteConverter.from_saved_model(
             beside, signature_keys=["step"]
         )
-        (pathlib.Path(folder) / FILE).write_bytes(converter.convert())
-        return {"step": tf.saved_model.load(beside).signatures["step"]}
+        path.write_bytes(converter.convert())
+        signatures = tf.saved_model.load(beside).signatures
+    _compare(served, path)
+    return {"step": signatures["step"]}
+
+
+def _compare(served, path):
+    """Run one frame through the file and through TensorFlow."""
+    height, width, channels = served.cell.frame_shape
+    frame = np.linspace(0.0, 1.0, height * width * channels, dtype="float32")
+    frame = frame.reshape((1, height, width, channels))
+    state = {name: x.numpy() for name, x in served.init(tf.constant([0])).items()}
+    expected = served.trusted_step(frame, **state)
+    found = Interpreter(str(path)).get_signature_runner("step")(frame=frame, **state)
+    for name, value in expected.items():
+        if name == "segmentation":  # where two components tie, either is right
+            continue
+        worst = float(np.abs(found[name] - value).max())
+        if not worst <= TOLERANCE:
+            raise ValueError(
+                f"litert: {name} differs by {worst:g} from TensorFlow, nothing was "
+                "published; try another version of ai-edge-litert"
+            )

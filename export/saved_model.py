@@ -136,7 +136,7 @@ def export(
             ) from None
         return tf.saved_model.load(str(folder)).signatures
 
-    path = _publish(trained, models, name, components, "saved_model", write)
+    path = _publish(trained, served, models, name, "saved_model", write)
     server_files.publish(pathlib.Path(models), name, int(path.name), server_path)
     return path
 
@@ -155,10 +155,10 @@ def export_litert(trained, models, name, components):
     def write(folder):
         return litert.write(served, folder)
 
-    return _publish(trained, models, f"{name}-litert", components, "litert", write)
+    return _publish(trained, served, models, f"{name}-litert", "litert", write)
 
 
-def _publish(trained, models, name, components, kind, write):
+def _publish(trained, served, models, name, kind, write):
     """Make the next version of a model: `write` fills a folder beside, then rename."""
     from export import documents
 
@@ -169,7 +169,7 @@ def _publish(trained, models, name, components, kind, write):
         signatures = _shapes(write(beside))
         while True:
             version = _next_version(model)
-            about = _describe(trained, name, version, components, kind)
+            about = _describe(trained, served, name, version, kind)
             documents.write(beside, about, signatures)
             os.chmod(beside, 0o755)  # a server runs as another user
             try:
@@ -190,9 +190,9 @@ def _next_version(model):
     return max(map(int, names), default=0) + 1
 
 
-def _describe(trained, name, version, components, kind):
+def _describe(trained, served, name, version, kind):
     """Everything about an exported model that its documents and users may ask for."""
-    nem = trained.nem
+    nem = served.nem
     now = datetime.datetime.now(datetime.UTC)
     return {
         "name": name,
@@ -205,7 +205,8 @@ def _describe(trained, name, version, components, kind):
         "cell": type(nem.cell).__name__,
         "likelihood": nem.cell.likelihood.name,
         "frame_shape": list(nem.cell.frame_shape),
-        "components": components,
+        "components": served.components,
+        "most_frames": served.most_frames,
         "units": nem.cell.units,
         "weights": nem.count_params(),
         "data": trained.data,

@@ -10,13 +10,16 @@ Every input and output has the batch B on axis 0 and is float32 or int32. One fu
 clip give the same numbers.
 """
 
+import math
+
 import keras
 import tensorflow as tf
 
 from nem_tf import NeuralEM
 from nem_tf.random_start import random_start
 
-MOST_FRAMES = 16_384  # of a request, B * T: replies stay below protobuf's 2 GiB
+MOST_BYTES = 2**30  # of a reply; protobuf's own limit is 2 GiB
+MOST_FRAMES = 16_384  # of a request, B * T, where replies are small
 STATE = ("theta", "psi", "pi")
 HALF = ("bfloat16", "float16")
 
@@ -42,6 +45,8 @@ class ServedModel:
         self.nem = in_float32(nem)
         self.cell = self.nem.cell
         self.components = components
+        floats = sum(math.prod(shape) for shape in self._state_shapes())
+        self.most_frames = min(MOST_FRAMES, MOST_BYTES // (8 * floats))
 
     @property
     def specs(self):
@@ -74,7 +79,10 @@ class ServedModel:
         seed = tf.ensure_shape(seed, (None,))
         lowest = tf.reduce_min(seed)
         right = _Checks()
-        right.add(tf.size(seed) > 0, "seed: expected one per clip, received none")
+        count = tf.size(seed)
+        right.add(count > 0, "seed: expected one per clip, received none")
+        most = f"seed: expected at most {self.most_frames} in a request, received"
+        right.add(count <= self.most_frames, most, count)
         right.add(lowest >= 0, "seed: expected 0 to 2147483647, received", lowest)
         with right:
             seed = tf.identity(seed)
@@ -162,8 +170,8 @@ class ServedModel:
         checks = _Checks()
         checks.add(count > 0, f"{name}: expected at least one frame, received none")
         checks.add(
-            count <= MOST_FRAMES,
-            f"{name}: expected at most {MOST_FRAMES} frames in a request (B * T), "
+            count <= self.most_frames,
+            f"{name}: expected at most {self.most_frames} frames in a request (B * T), "
             "send several requests; received",
             count,
         )

@@ -90,10 +90,8 @@ class Models:
         try:
             results = function(**{name: tf.constant(x) for name, x in inputs.items()})
         except tf.errors.OpError as error:
-            code = grpc.StatusCode[type(error).__name__[:-5].upper()]
-            if isinstance(error, tf.errors.InvalidArgumentError):
-                code = grpc.StatusCode.INVALID_ARGUMENT
-            raise Refused(code, error.message) from None
+            codes = {code.value[0]: code for code in grpc.StatusCode}
+            raise Refused(codes[error.error_code], error.message) from None
         names = wanted or results
         return {name: results[name].numpy() for name in names}, version
 

@@ -1,0 +1,43 @@
+"""The signature `step` on LiteRT gives the numbers of the SavedModel."""
+
+import json
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from export import litert, saved_model
+from export import run as runs
+from export.signatures import STATE
+from tests.tiny import C, H, K, W
+
+interpreter = pytest.importorskip("ai_edge_litert.interpreter")
+
+
+def test_a_stream_on_litert_equals_the_saved_model(rng, exported, tmp_path):
+    flags = ["--format", "litert", "--out", str(tmp_path), "--components", str(K)]
+    assert saved_model.main([str(exported.run), *flags]) == 0
+    folder = tmp_path / f"tiny_k{K}-litert" / "1"
+    assert json.loads((folder / "about.json").read_text())["format"] == "litert"
+    assert not (tmp_path / "models.config").exists()  # nothing for a server
+    runner = interpreter.Interpreter(str(folder / litert.FILE))
+    operations = {detail["op_name"] for detail in runner._get_ops_details()}
+    assert not [name for name in operations if name.startswith(("Flex", "CUSTOM"))]
+    step = runner.get_signature_runner("step")
+    signatures = tf.saved_model.load(str(exported.k4)).signatures
+    state = signatures["init"](seed=tf.constant([3]))
+    small = {name: value.numpy() for name, value in state.items()}
+    for frame in (rng.random((4, 1, H, W, C)) < 0.3).astype("float32"):
+        reply = signatures["step"](frame=tf.constant(frame), **state)
+        state = {name: reply[name] for name in STATE}
+        found = step(frame=frame, **small)
+        small = {name: found[name] for name in STATE}
+        assert set(found) == set(reply)
+        for name, value in reply.items():
+            np.testing.assert_allclose(found[name], value, atol=1e-5, err_msg=name)
+
+
+def test_versions_count_up(exported, tmp_path):
+    trained = runs.load(exported.run)
+    paths = [saved_model.export_litert(trained, tmp_path, "x", 3) for _ in range(2)]
+    assert [path.name for path in paths] == ["1", "2"]
