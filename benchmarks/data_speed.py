@@ -7,14 +7,12 @@ Each row is measured after a warm-up, several times; the slowest repeat is shown
 """
 
 import os
-import platform
 import statistics
 import time
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # before TensorFlow is imported
 
-import tensorflow as tf  # noqa: E402
-
+from benchmarks.machine import machine  # noqa: E402
 from nem_tf import data  # noqa: E402
 
 BATCH, BATCHES, REPEATS = 64, 60, 5
@@ -44,20 +42,6 @@ def clips_per_second(dataset):
             next(batches)
         speeds.append(BATCH * BATCHES / (time.perf_counter() - begin))
     return statistics.median(speeds), min(speeds)
-
-
-def machine():
-    """One line: processor, cores, versions."""
-    name = platform.processor() or platform.machine()
-    try:
-        with open("/proc/cpuinfo") as lines:
-            name = next(x.split(":")[1].strip() for x in lines if "model name" in x)
-    except (OSError, StopIteration):
-        pass  # not Linux
-    return (
-        f"{name}, {os.cpu_count()} cores, Python {platform.python_version()}, "
-        f"TensorFlow {tf.__version__}"
-    )
 
 
 def main():

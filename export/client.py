@@ -212,13 +212,17 @@ def _report(played, videos, seconds):
     frames = sum(len(taken.frames) for taken in videos)
     latencies = 1000 * np.concatenate([stream.latencies for stream in played])
     middle, most, nearly_all = np.percentile(latencies, (50, 90, 99))
-    per_request = max(1, round(frames / len(latencies)))
+    per_request = _count(max(1, round(frames / len(latencies))), "frame")
     print(
-        f"{len(played)} streams, {frames} frames in {seconds:.2f} s: "
+        f"{_count(len(played), 'stream')}, {frames} frames in {seconds:.2f} s: "
         f"{frames / seconds:.1f} frames/s\n"
-        f"latency of a request ({per_request} frames each): median {middle:.1f} ms, "
+        f"latency of a request ({per_request}): median {middle:.1f} ms, "
         f"90 % {most:.1f}, 99 % {nearly_all:.1f}, longest {latencies.max():.1f}"
     )
+
+
+def _count(number, thing):
+    return f"{number} {thing}" if number == 1 else f"{number} {thing}s"
 
 
 if __name__ == "__main__":

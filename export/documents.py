@@ -119,10 +119,10 @@ _PURPOSE = {
 _ERRORS = {
     "saved_model": (
         "A wrong shape or type, pixels that are not finite or not in [0, 1], a state "
-        "that is no state, a negative seed, or more than {most_frames} frames in a request are "
-        "answered with INVALID_ARGUMENT and a sentence that says which. The numbers of "
-        "`step`, `chunk` and `serving_default` are the same for the same frames and "
-        "batch size."
+        "that is no state, a negative seed, or more than {most_frames} frames in a "
+        "request are answered with INVALID_ARGUMENT and a sentence that says which. "
+        "For the same frames and batch size, `step`, `chunk` and `serving_default` give "
+        "the same numbers."
     ),
     "litert": (
         "Nothing is checked here: pixels have to be in [0, 1]. Before the first frame "

@@ -1,0 +1,118 @@
+"""`python -m export.segment`: a video, a model, a picture; no server."""
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from export import segment
+from tests.tiny import H, K, W
+
+
+@pytest.fixture
+def video(rng, tmp_path):
+    """A binary GIF of the model's size."""
+    frames = (rng.random((6, H, W)) < 0.3).astype("uint8") * 255
+    return frames, save_gif(tmp_path / "clip.gif", frames)
+
+
+def save_gif(path, frames):
+    pages = [Image.fromarray(frame) for frame in frames]
+    pages[0].save(path, save_all=True, append_images=pages[1:], duration=100)
+    return path
+
+
+def run(*arguments):
+    return segment.main([str(argument) for argument in arguments])
+
+
+def test_a_run_and_its_export_find_the_same(exported, video, tmp_path):
+    frames, path = video
+    found = {}
+    sources = {"run": exported.run, "model": exported.models / "tiny_k4"}
+    sources |= {"version": exported.k4, "file": exported.run / "model.keras"}
+    for name, source in sources.items():
+        out = tmp_path / f"{name}.npz"
+        assert run(source, path, "--out", out, "--seed", 7) == 0
+        found[name] = np.load(out)
+    expected = exported.nem.segment(frames / np.float32(255), seed=7)
+    for arrays in found.values():
+        np.testing.assert_array_equal(arrays["frames"][..., 0], frames / 255)
+        np.testing.assert_allclose(arrays["gamma"], expected.gamma, atol=2e-6)
+        np.testing.assert_allclose(arrays["psi"], expected.psi, atol=2e-6)
+        assert arrays["segments"].shape == (6, H, W)
+
+
+def test_a_long_video_goes_through_an_export_in_pieces(exported, rng, monkeypatch):
+    frames = (rng.random((9, H, W, 1)) < 0.3).astype("float32")
+    model = segment.load(exported.k4)
+    whole = model.segment(frames, 3)
+    monkeypatch.setattr(segment, "PIECE", 4)
+    for ours, theirs in zip(model.segment(frames, 3), whole, strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+
+
+def test_writes_an_animation(exported, video, tmp_path, capsys):
+    out = tmp_path / "new" / "result.gif"
+    assert run(exported.run, video[1], "--out", out, "--components", 3) == 0
+    with Image.open(out) as picture:
+        assert picture.n_frames == 5
+        assert picture.info["duration"] == 100  # as fast as the video
+    assert "of 3 components on bright pixels" in capsys.readouterr().out
+
+
+def test_the_result_is_named_after_the_input(exported, video, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert run(exported.run, video[1]) == 0
+    assert (tmp_path / "clip-segmented.gif").exists()
+
+
+def test_a_still_image_is_shown_some_times(exported, video, tmp_path):
+    image, out = tmp_path / "image.png", tmp_path / "out.npz"
+    Image.fromarray(video[0][0]).save(image)
+    assert run(exported.run, image, "--out", out) == 0
+    assert np.load(out)["segments"].shape == (20, H, W)
+
+
+def test_resize_grey_and_threshold(exported, rng, tmp_path):
+    frames = rng.integers(0, 256, (5, 2 * H, 3 * W, 3), dtype="uint8")
+    path, out = tmp_path / "colour.npy", tmp_path / "out.npz"
+    np.save(path, frames)
+    flags = ["--resize", "--grey", "--threshold", 0.5, "--first", 3]
+    assert run(exported.run, path, "--out", out, *flags) == 0
+    found = np.load(out)["frames"]
+    assert found.shape == (3, H, W, 1) and set(np.unique(found)) == {0.0, 1.0}
+
+
+def test_mistakes_end_in_one_line(exported, video, tmp_path, capsys):
+    large = np.zeros((3, H, W + 4), "float32")
+    bright = np.full((3, H, W), 200.0, "float32")
+    dim = np.full((3, H, W), 0.25, "float32")
+    for name, array in (("large", large), ("bright", bright), ("dim", dim)):
+        np.save(tmp_path / f"{name}.npy", array)
+    damaged = tmp_path / "damaged"
+    damaged.mkdir()
+    for name in ("saved_model.pb", "SHA256SUMS", "about.json"):
+        (damaged / name).write_bytes((exported.k4 / name).read_bytes())
+    cases = [
+        ([exported.run, "large.npy"], "add --resize"),
+        ([exported.run, "bright.npy"], "divide 8-bit frames by 255"),
+        ([exported.run, "dim.npy"], "add --threshold 0.5"),
+        ([exported.run, "missing.gif"], "no such file or folder"),
+        ([tmp_path, "dim.npy"], "neither a run folder"),
+        ([damaged, "clip.gif"], "changed since the export"),
+        ([exported.k4, "clip.gif", "--components", 3], f"exported with K = {K}"),
+    ]
+    for (model, name, *flags), message in cases:
+        assert run(model, tmp_path / name, *flags, "--out", tmp_path / "x.gif") == 1
+        error = capsys.readouterr().err
+        assert error.count("\n") == 1 and message in error
+    for flags, message in (
+        (["--out", "x.mp4"], "ending in .gif or .npz"),
+        (["--components", "0"], "at least 1"),
+        (["--seed", "-1"], "from 0 to 2147483647"),
+    ):
+        with pytest.raises(SystemExit) as stopped:
+            run(exported.run, video[1], *flags)
+        error = capsys.readouterr().err
+        assert stopped.value.code == 2 and message in error
+    assert not (tmp_path / "x.gif").exists()
