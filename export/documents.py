@@ -121,8 +121,8 @@ _ERRORS = {
         "A wrong shape or type, pixels that are not finite or not in [0, 1], a state "
         "that is no state, a negative seed, or more than {most_frames} frames in a "
         "request are answered with INVALID_ARGUMENT and a sentence that says which. "
-        "For the same frames and batch size, `step`, `chunk` and `serving_default` give "
-        "the same numbers."
+        "For the same frames and batch size, `step`, `chunk` and `serving_default` "
+        "give the same numbers."
     ),
     "litert": (
         "Nothing is checked here: pixels have to be in [0, 1]. Before the first frame "

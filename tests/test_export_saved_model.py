@@ -302,8 +302,8 @@ def test_mistakes_end_in_one_line(exported, tmp_path, capsys, flags, status, mes
     line = [names.get(flag, flag) for flag in flags] + ["--out", str(tmp_path / "m")]
     try:
         found = saved_model.main(line)
-    except SystemExit as error:
-        found = error.code
+    except SystemExit as stopped:
+        found = stopped.code
     error = capsys.readouterr().err
     assert found == status and error.count("\n") == 1 and message in error
     assert not (tmp_path / "m").exists()
