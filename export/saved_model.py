@@ -116,7 +116,7 @@ def export(
 
     Raises:
         ValueError: if a warm-up request fails; nothing is published then.
-        OSError: if a file cannot be written.
+        OSError: if a file cannot be written, either.
     """
     import tensorflow as tf
 
@@ -160,13 +160,21 @@ def export_litert(trained, models, name, components):
 
 def _publish(trained, served, models, name, kind, write):
     """Make the next version of a model: `write` fills a folder beside, then rename."""
+    import tensorflow as tf
+
     from export import documents
 
     model = pathlib.Path(models) / name
     model.mkdir(parents=True, exist_ok=True)
     beside = pathlib.Path(tempfile.mkdtemp(prefix=".part-", dir=model))
     try:
-        signatures = _shapes(write(beside))
+        try:
+            signatures = _shapes(write(beside))
+        except tf.errors.OpError as error:  # TensorFlow's word for a full disk
+            raise OSError(
+                f"{model}: cannot be written, nothing was published ({error.message}); "
+                "make room or choose another --out"
+            ) from None
         while True:
             version = _next_version(model)
             about = _describe(trained, served, name, version, kind)

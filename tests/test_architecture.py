@@ -34,7 +34,13 @@ def imported(path):
 
 @pytest.mark.parametrize("path", sorted(ROOT.glob("nem_tf/**/*.py")), ids=str)
 def test_the_package_imports_no_trainer(path):
-    assert not [n for n in imported(path) if n.startswith(("trainers", "tests"))]
+    later = ("trainers", "export", "benchmarks", "tests")
+    assert not [n for n in imported(path) if n.startswith(later)]
+
+
+@pytest.mark.parametrize("path", sorted(ROOT.glob("trainers/*.py")), ids=str)
+def test_trainers_know_nothing_of_the_export(path):
+    assert not [n for n in imported(path) if n.startswith(("export", "tests"))]
 
 
 @pytest.mark.parametrize("path", sorted(ROOT.glob("nem_tf/data/*.py")), ids=str)

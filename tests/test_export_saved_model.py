@@ -281,6 +281,18 @@ def test_nothing_is_published_if_a_warm_up_request_fails(
     assert list((tmp_path / "models").iterdir()) == []
 
 
+def test_a_full_disk_ends_in_one_line(exported, tmp_path, monkeypatch, capsys):
+    def full(self, path):
+        pathlib.Path(path, "half").write_text("x")
+        raise tf.errors.ResourceExhaustedError(None, None, "No space left on device")
+
+    monkeypatch.setattr(ServedModel, "write", full)
+    assert saved_model.main([str(exported.run), "--out", str(tmp_path / "m")]) == 1
+    error = capsys.readouterr().err
+    assert error.count("\n") == 1 and "No space left" in error and "make room" in error
+    assert list((tmp_path / "m").iterdir()) == []
+
+
 @pytest.mark.parametrize(
     ("flags", "status", "message"),
     [
