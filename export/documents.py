@@ -75,7 +75,7 @@ def _readme(about, signatures):
                 row = (side[:-1], tensor, _sizes(shape), kind, MEANING[tensor])
                 lines.append("| " + " | ".join(row) + " |")
     if about["format"] == "saved_model":
-        lines += ["", "## From Python", "", _EXAMPLE.format(**about)]
+        lines += ["", "## From Python", "", _example(about)]
     lines += ["", "## Errors", "", _ERRORS[about["format"]].format(**about), ""]
     lines += ["`sha256sum -c SHA256SUMS` tells whether the files are as written.", ""]
     return "\n".join(lines)
@@ -88,6 +88,11 @@ def _sizes(shape):
     return f"({', '.join(sizes)})"
 
 
+def _example(about):
+    sizes = ", ".join(map(str, about["frame_shape"]))
+    return _EXAMPLE.format(name=about["name"], sizes=sizes)
+
+
 _EXAMPLE = """\
 ```sh
 python -m export.client video.gif --server HOST:8500 --model {name} --out result.gif
@@ -97,7 +102,7 @@ python -m export.client video.gif --server HOST:8500 --model {name} --out result
 import numpy as np, requests
 
 url = "http://HOST:8501/v1/models/{name}:predict"
-frame = np.zeros([1, *{frame_shape}])  # pixels in [0, 1]
+frame = np.zeros([1, {sizes}])  # pixels in [0, 1]
 ask = {{"signature_name": "init", "inputs": {{"seed": [0]}}}}
 state = requests.post(url, json=ask).json()["outputs"]
 ask = {{"signature_name": "step", "inputs": {{"frame": frame.tolist(), **state}}}}
@@ -142,7 +147,8 @@ def _card(about):
         "",
         f"Neural Expectation Maximization ({about['cell']}, {about['likelihood']} "
         f"pixels), {about['weights']} weights, float32, K = {served}. Made by nem-tf "
-        f"{about['nem_tf']} on {about['exported']}.",
+        f"{about['nem_tf']} on {about['exported']}. The method: Greff, van Steenkiste "
+        "and Schmidhuber, Neural Expectation Maximization, 2017.",
         "",
         "## Data",
         "",
@@ -151,6 +157,9 @@ def _card(about):
         "## Training",
         "",
     ]
+    if about["updates"]:
+        minutes = about["seconds"] / 60
+        lines += [f"{about['updates']} updates in {minutes:.0f} minutes.", ""]
     if settings:
         lines += ["| setting | value |", "|---|---|"]
         lines += [f"| {key} | {value} |" for key, value in settings.items()]

@@ -15,7 +15,7 @@ class Run(NamedTuple):
     settings: dict  # of the training, empty if unknown
     data: str  # where the training clips came from
     commit: str | None
-    scores: dict | None  # `test` of results.json
+    results: dict  # results.json, empty if unknown
 
     @property
     def steps(self):
@@ -62,7 +62,7 @@ def load(path) -> Run:
         config.get("settings", {}),
         config.get("data", "unknown"),
         config.get("commit"),
-        results.get("test"),
+        results,
     )
 
 

@@ -217,10 +217,18 @@ def _describe(trained, served, name, version, kind):
         "most_frames": served.most_frames,
         "units": nem.cell.units,
         "weights": nem.count_params(),
-        "data": trained.data,
-        "settings": trained.settings,
-        "scores": trained.scores,
+        "data": pathlib.PurePath(trained.data).name,
+        "settings": _settings(trained),
+        "updates": trained.results.get("updates"),
+        "seconds": trained.results.get("seconds"),
+        "scores": trained.results.get("test"),
     }
+
+
+def _settings(trained):
+    """The settings of the training, without paths of the machine that it ran on."""
+    private = ("out", "data")
+    return {k: v for k, v in trained.settings.items() if k not in private}
 
 
 def _shapes(signatures):
