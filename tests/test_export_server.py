@@ -87,13 +87,14 @@ def test_client_gets_the_models_numbers(exported, server, video, kind, way):
 
 def test_client_asks_only_for_what_it_uses(server, video, monkeypatch):
     asked = []
-    call = servers.GrpcServer.call
+    answer = servers.GrpcServer._answer
 
-    def spy(self, signature, inputs, outputs):
-        asked.append(set(outputs))
-        return call(self, signature, inputs, outputs)
+    def spy(self, method, request):
+        reply = answer(self, method, request)
+        asked.append(set(reply.outputs))
+        return reply
 
-    monkeypatch.setattr(servers.GrpcServer, "call", spy)
+    monkeypatch.setattr(servers.GrpcServer, "_answer", spy)
     state = {"theta", "psi", "pi"}
     client.play(connect(server), video[:1], 0, keep=False)
     client.play(connect(server), video[:1], 0)
