@@ -164,6 +164,7 @@ def _folder(path):
             for file in path.iterdir()
             if file.suffix.lower() in STILLS
             and not file.name.startswith(".")  # macOS puts ._frame1.png beside it
+            and file.is_file()
         ]
     if not files:
         raise VideoError(f"{path}: expected PNG or JPEG files, received none; add some")
