@@ -35,8 +35,7 @@ def write(folder, about, signatures):
     lines = []
     for path in sorted(folder.rglob("*")):
         if path.is_file() and path.name != SUMS:
-            digest = hashlib.sha256(path.read_bytes()).hexdigest()
-            lines.append(f"{digest}  {path.relative_to(folder)}\n")
+            lines.append(f"{_digest(path)}  {path.relative_to(folder)}\n")
     (folder / SUMS).write_text("".join(lines))
 
 
@@ -46,11 +45,14 @@ def damaged(folder):
     for line in (folder / SUMS).read_text().splitlines():
         digest, _, name = line.partition("  ")
         path = folder / name
-        if not path.is_file():
-            wrong.append(name)
-        elif hashlib.sha256(path.read_bytes()).hexdigest() != digest:
+        if not path.is_file() or _digest(path) != digest:
             wrong.append(name)
     return wrong
+
+
+def _digest(path):
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _readme(about, signatures):

@@ -18,6 +18,7 @@ import tempfile
 from importlib import metadata
 
 from export import command, extras
+from export.versions import versions
 from trainers import quiet
 
 FORMATS = ("saved_model", "litert")
@@ -176,7 +177,7 @@ def _publish(trained, served, models, name, kind, write):
                 "make room or choose another --out"
             ) from None
         while True:
-            version = _next_version(model)
+            version = max(versions(model), default=0) + 1
             about = _describe(trained, served, name, version, kind)
             documents.write(beside, about, signatures)
             os.chmod(beside, 0o755)  # a server runs as another user
@@ -191,11 +192,6 @@ def _publish(trained, served, models, name, kind, write):
         shutil.rmtree(beside, ignore_errors=True)
         if not any(model.iterdir()):
             model.rmdir()
-
-
-def _next_version(model):
-    names = [path.name for path in model.iterdir() if path.name.isdecimal()]
-    return max(map(int, names), default=0) + 1
 
 
 def _describe(trained, served, name, version, kind):

@@ -15,6 +15,7 @@ import sys
 import numpy as np
 
 from export import command, result, video
+from export.versions import versions
 from trainers import quiet
 
 PIECE = 64  # frames that an exported model gets at once
@@ -84,8 +85,7 @@ def load(path, components=None):
     if run.is_run(path):
         return TrainedModel(path, components)
     if not (path / "saved_model.pb").is_file() and path.is_dir():
-        numbers = [int(p.name) for p in path.iterdir() if p.name.isdecimal()]
-        path = path / str(max(numbers, default=""))
+        path = path / str(max(versions(path), default=""))
     if (path / "saved_model.pb").is_file():
         return ExportedModel(path, components)
     raise ValueError(
@@ -118,6 +118,11 @@ class ExportedModel:
 
         from export import documents
 
+        if not (path / documents.SUMS).is_file():
+            raise ValueError(
+                f"{path}: has no {documents.SUMS}; take a model that "
+                "export.saved_model wrote"
+            )
         damaged = documents.damaged(path)
         if damaged:
             raise ValueError(

@@ -13,6 +13,8 @@ import pathlib
 from google.protobuf import text_format
 from tensorflow_serving.config import model_server_config_pb2
 
+from export.versions import versions
+
 MODELS, BATCHING, MONITORING = "models.config", "batching.config", "monitoring.config"
 BATCHING_TEXT = """\
 # Use with --enable_batching --batching_parameters_file. Requests that meet in a batch
@@ -83,14 +85,6 @@ def labels(models, name):
     path = models / MODELS
     entry = _entry(_parse(path), name) if path.exists() else None
     return dict(entry.version_labels) if entry else {}
-
-
-def versions(model):
-    """The integer versions in a model's folder, in order."""
-    if not model.is_dir():
-        return []
-    names = [path.name for path in model.iterdir()]
-    return sorted(int(name) for name in names if name.isdecimal())
 
 
 def _load_labelled(entry):

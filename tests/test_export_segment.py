@@ -93,7 +93,11 @@ def test_mistakes_end_in_one_line(exported, video, tmp_path, capsys):
     damaged.mkdir()
     for name in ("saved_model.pb", "SHA256SUMS", "about.json"):
         (damaged / name).write_bytes((exported.k4 / name).read_bytes())
+    foreign = tmp_path / "foreign"
+    foreign.mkdir()
+    (foreign / "saved_model.pb").write_bytes(b"")
     cases = [
+        ([foreign, "clip.gif"], "take a model that export.saved_model wrote"),
         ([exported.run, "large.npy"], "add --resize"),
         ([exported.run, "bright.npy"], "divide 8-bit frames by 255"),
         ([exported.run, "dim.npy"], "add --threshold 0.5"),
