@@ -1,0 +1,76 @@
+"""The random start: |N(0, 1)| draws over K, a function of each clip's seed."""
+
+import os
+import pathlib
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from nem_tf.random_start import random_start
+from tests.tiny import C, H, K, W
+
+ROOT = pathlib.Path(__file__).parents[1]
+
+
+def start(seeds, components=K):
+    return np.asarray(random_start(np.asarray(seeds), components, (H, W, C)))
+
+
+def test_weights_sum_to_one_and_one_component_has_all():
+    pi = start(range(5))
+    assert pi.shape == (5, K, H, W, 1) and pi.dtype == np.float32
+    assert pi.min() >= 0.0
+    np.testing.assert_allclose(pi.sum(axis=1), 1.0, atol=1e-6)
+    np.testing.assert_array_equal(start(range(5), 1), 1.0)
+
+
+def test_a_clips_start_depends_on_its_seed_alone():
+    together = start([3, 2**31 - 1, 7])
+    np.testing.assert_array_equal(together[1], start([2**31 - 1])[0])
+    traced = tf.function(lambda seed: random_start(seed, K, (H, W, C)))
+    np.testing.assert_array_equal(traced(tf.constant([3, 2**31 - 1, 7])), together)
+    assert np.abs(together[0] - together[2]).mean() > 0.1
+
+
+def test_draws_are_distributed_as_the_originals(rng):
+    """Quantiles over many clips, and no likeness between seeds, pixels, components."""
+    pi = start(range(3000))
+    draws = np.abs(rng.standard_normal(pi.shape))
+    expected = draws / draws.sum(axis=1, keepdims=True)
+    at = (0.01, 0.1, 0.25, 0.5, 0.75, 0.9, 0.99)
+    np.testing.assert_allclose(
+        np.quantile(pi, at), np.quantile(expected, at), atol=0.003
+    )
+    first = pi[:, 0].reshape(3000, -1)  # of component 0: seeds x pixels
+    for samples in (first[:200], first.T):
+        likeness = np.corrcoef(samples)
+        np.fill_diagonal(likeness, 0.0)
+        assert np.abs(likeness).mean() < 1.0 / np.sqrt(samples.shape[1])
+    halves = np.corrcoef(pi[:-1].ravel(), pi[1:].ravel())[0, 1]  # seeds in a row
+    assert abs(halves) < 0.01
+
+
+def test_other_seeds_are_refused():
+    for seeds in ([-1], [2**31], [0.5], 3, [[1]]):
+        with pytest.raises(ValueError, match="seed: expected integers from 0 to 2"):
+            start(seeds)
+
+
+def test_jax_draws_the_same(tmp_path):
+    pytest.importorskip("jax")
+    script = (
+        "import sys, numpy as np\n"
+        "from nem_tf.random_start import random_start\n"
+        f"pi = random_start(np.array([3, 5]), {K}, ({H}, {W}, {C}))\n"
+        "assert 'jax' in type(pi).__module__, type(pi)\n"
+        "np.save(sys.argv[1], pi)"
+    )
+    env = {**os.environ, "KERAS_BACKEND": "jax", "JAX_PLATFORMS": "cpu"}
+    path = tmp_path / "pi.npy"
+    line = [sys.executable, "-c", script, str(path)]
+    done = subprocess.run(line, cwd=ROOT, env=env, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr[-2000:]
+    np.testing.assert_allclose(np.load(path), start([3, 5]), atol=1e-6)
