@@ -182,11 +182,13 @@ def _play_all(server, videos, count, given):
     """All streams at the same time, one thread each: what they got, and the seconds."""
     from tqdm import tqdm
 
-    lock = threading.Lock()
+    lock, failed = threading.Lock(), threading.Event()
     total = sum(len(videos[i % len(videos)].frames) for i in range(count))
     bar = tqdm(total=total, unit="frame", disable=not sys.stderr.isatty())
 
     def progress(frames):
+        if failed.is_set():
+            raise ValueError("stopped, since another stream failed")
         with lock:
             bar.update(frames)
 
@@ -202,9 +204,15 @@ def _play_all(server, videos, count, given):
         )
 
     began = time.perf_counter()
-    with concurrent.futures.ThreadPoolExecutor(count) as pool:
-        played = list(pool.map(one, range(count)))
-    bar.close()
+    with bar, concurrent.futures.ThreadPoolExecutor(count) as pool:
+        streams = [pool.submit(one, number) for number in range(count)]
+        try:
+            for stream in concurrent.futures.as_completed(streams):
+                stream.result()
+        except BaseException:  # Ctrl-C too: the others end with their next reply
+            failed.set()
+            raise
+    played = [stream.result() for stream in streams]
     return played, time.perf_counter() - began
 
 

@@ -18,6 +18,7 @@ import tempfile
 from importlib import metadata
 
 from export import command, extras
+from export.errors import sentence
 from export.versions import versions
 from trainers import quiet
 
@@ -173,7 +174,7 @@ def _publish(trained, served, models, name, kind, write):
             signatures = _shapes(write(beside))
         except tf.errors.OpError as error:  # TensorFlow's word for a full disk
             raise OSError(
-                f"{model}: cannot be written, nothing was published ({error.message}); "
+                f"{model}: cannot be written, nothing was published ({sentence(error.message)}); "
                 "make room or choose another --out"
             ) from None
         while True:

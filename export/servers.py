@@ -13,6 +13,8 @@ from tensorflow_serving.apis import (
     prediction_service_pb2_grpc,
 )
 
+from export.errors import sentence
+
 UNLIMITED = -1  # gRPC's own limit of 4 MiB is below the reply for one batch of clips
 MOST_CONNECTIONS = 64  # kept open over REST; more streams open theirs anew
 
@@ -112,7 +114,7 @@ class GrpcServer(Server):
             code, details = error.code().name, error.details()
         if code == "UNAVAILABLE":
             raise ValueError(_nobody(self.address, details))
-        raise ValueError(f"{self.address}: {code}: {details}")
+        raise ValueError(f"{self.address}: {code}: {sentence(details)}")
 
 
 class RestServer(Server):
@@ -163,7 +165,7 @@ class RestServer(Server):
                 f"{url}: no JSON in the reply; is it TF Serving?"
             ) from None
         if "error" in content:
-            raise ValueError(f"{self.address}: {content['error']}")
+            raise ValueError(f"{self.address}: {sentence(content['error'])}")
         return content
 
 

@@ -7,6 +7,8 @@ import numpy as np
 import tensorflow as tf
 from tensorflow_serving.apis import predict_pb2, prediction_log_pb2
 
+from export.errors import sentence
+
 FILE = "assets.extra/tf_serving_warmup_requests"
 
 
@@ -56,18 +58,12 @@ def replay(folder):
         try:
             results = signatures[name](**inputs)
         except tf.errors.OpError as error:
-            raise ValueError(f"{name}: {_sentence(error)}") from None
+            raise ValueError(f"{name}: {sentence(error.message)}") from None
         for key, value in results.items():
             if not np.isfinite(value.numpy()).all():
                 raise ValueError(f"{name}: {key} has NaN or infinity")
         count += 1
     return count
-
-
-def _sentence(error):
-    """What an error of the graph says, without where in the graph it happened."""
-    said = [line for line in error.message.splitlines() if "assertion failed" in line]
-    return said[0] if said else " ".join(error.message.split())
 
 
 def _fill(tensor, spec, batch, length, served):

@@ -168,6 +168,29 @@ def test_clients_never_see_each_others_state(exported, server, rng):
         np.testing.assert_allclose(found.gamma, expected.gamma, atol=2e-6)
 
 
+def test_a_failing_stream_ends_the_others(server, video, tmp_path, capsys):
+    np.save(tmp_path / "good.npy", np.tile(video, (200, 1, 1, 1)))
+    np.save(tmp_path / "bad.npy", video)
+    play, answered = client.play, []
+
+    def spoilt(server, frames, seed, **kwargs):
+        if len(frames) == len(video):
+            frames = 2.0 * frames
+        else:
+            answered.append(kwargs["on_frames"])
+        return play(server, frames, seed, **kwargs)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(client, "play", spoilt)
+        inputs = [str(tmp_path / name) for name in ("good.npy", "bad.npy")]
+        flags = ["--model", f"tiny_k{K}", "--server", server.grpc]
+        assert client.main([*inputs, *flags]) == 1
+    error = capsys.readouterr().err
+    assert "expected pixels in [0, 1]" in error and error.count("\n") == 1
+    with pytest.raises(ValueError, match="another stream failed"):
+        answered[0](1)
+
+
 def test_labels_lead_to_versions(exported, server, video, tmp_path):
     """The server follows models.config; version 2 has other weights."""
     models = tmp_path / "models"
