@@ -173,9 +173,10 @@ def _publish(trained, served, models, name, kind, write):
         try:
             signatures = _shapes(write(beside))
         except tf.errors.OpError as error:  # TensorFlow's word for a full disk
+            reason = sentence(error.message)
             raise OSError(
-                f"{model}: cannot be written, nothing was published ({sentence(error.message)}); "
-                "make room or choose another --out"
+                f"{model}: cannot be written, nothing was published ({reason}); make "
+                "room or choose another --out"
             ) from None
         while True:
             version = max(versions(model), default=0) + 1
