@@ -5,7 +5,7 @@ import math
 import pathlib
 import sys
 
-from trainers.options import Parser
+from trainers.command_line import Parser
 
 
 def parser(name, doc, usage):

@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from trainers import flying_mnist, flying_shapes, options, static_shapes
+from trainers import command_line, flying_mnist, flying_shapes, static_shapes
 
 TRAINERS = (static_shapes, flying_shapes, flying_mnist)
 EXPERIMENTS = (
@@ -43,7 +43,9 @@ BAD = [
 def test_bad_flags(trainer, flags, message, capsys):
     module = {module.__name__.split(".")[-1]: module for module in TRAINERS}[trainer]
     with pytest.raises(SystemExit) as stop:
-        options.parse(module.Config, module.PRESETS, trainer, module.__doc__, flags)
+        command_line.parse(
+            module.Config, module.PRESETS, trainer, module.__doc__, flags
+        )
     assert stop.value.code == 2
     error = capsys.readouterr().err
     assert message in error
@@ -80,7 +82,7 @@ def test_a_used_folder_is_refused(tmp_path):
 def test_presets_are_valid_and_flags_win(experiment, preset):
     flags = ["--preset", preset, "--seed", "7", "--steps", "3"]
     name = experiment.name
-    config = options.parse(experiment.Config, experiment.presets, name, "x", flags)
+    config = command_line.parse(experiment.Config, experiment.presets, name, "x", flags)
     assert (config.preset, config.seed, config.steps) == (preset, 7, 3)
     for setting, value in experiment.presets[preset].items():
         if setting != "steps":
@@ -90,7 +92,7 @@ def test_presets_are_valid_and_flags_win(experiment, preset):
 def test_help_names_every_flag_with_its_reason(capsys):
     for experiment in EXPERIMENTS:
         with pytest.raises(SystemExit):
-            options.parse(
+            command_line.parse(
                 experiment.Config, experiment.presets, experiment.name, "x", ["--help"]
             )
         text = " ".join(capsys.readouterr().out.split())

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from trainers import experiment, flying_mnist, flying_shapes, static_shapes
+from trainers import callbacks, experiment, flying_mnist, flying_shapes, static_shapes
 
 TINY = {
     "steps": 3,
@@ -56,6 +56,7 @@ def test_a_run_lowers_its_loss_and_fills_its_folder(kind, settings, tmp_path, ca
     assert names == {
         "config.json",
         "model.keras",
+        ".lock",
         "last",
         "log.csv",
         "tensorboard",
@@ -111,11 +112,14 @@ def test_a_stage_starts_from_the_best_of_the_stage_before(tmp_path, monkeypatch)
     class Spoiler(keras.callbacks.Callback):
         """Makes a stage end with worse weights than its best ones."""
 
+        def __init__(self, *_):
+            super().__init__()
+
         def on_train_end(self, logs=None):
             self.model.set_weights([w + 1.0 for w in self.model.get_weights()])
 
     monkeypatch.setattr(flying_mnist.FlyingMNIST, "clips", spy)
-    monkeypatch.setattr(keras.callbacks, "EarlyStopping", lambda **_: Spoiler())
+    monkeypatch.setattr(callbacks, "Pictures", Spoiler)
     # A rate of 0 in the second stage: its weights must be the first stage's best ones.
     settings = {**CASES[3][1], "stages": (20, 50), "learning_rates": (0.003, 0.0)}
     settings = {**settings, "schedule": "constant"}
@@ -198,5 +202,6 @@ def _train(kind, config, out):
     from trainers import loop, run_folder
 
     keras.utils.set_random_seed(config.seed)
-    folder = run_folder.RunFolder(out)
-    return kind(config).train(loop.Run(config, folder, "test"))
+    with run_folder.RunFolder(out) as folder:
+        kind(config).train(loop.Run(config, folder))
+    return keras.saving.load_model(folder.best)

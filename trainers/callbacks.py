@@ -22,47 +22,49 @@ class LearningRate(keras.callbacks.Callback):
         schedule: `"constant"`, or `"cosine"`: a linear rise over 100 updates, then half
             a cosine that reaches 0 after `updates`.
         updates: length of the stage.
+        run: a `loop.Run`; its position says how many of them are done.
     """
 
-    def __init__(self, peak, schedule, updates):
+    def __init__(self, peak, schedule, updates, run):
         super().__init__()
         self.peak = peak
         self.schedule = schedule
         self.updates = updates
-        self.done = 0
+        self.run = run
+
+    def on_train_begin(self, logs=None):
+        if self.schedule == "constant":
+            self._set(self.peak)
 
     def on_train_batch_begin(self, batch, logs=None):
-        rate = self.peak
         if self.schedule == "cosine":
-            rise = min(1.0, (self.done + 1) / WARMUP_UPDATES)
-            fall = 0.5 + 0.5 * math.cos(math.pi * self.done / self.updates)
-            rate = self.peak * rise * fall
-        if self.schedule == "cosine" or self.done == 0:
-            self.model.optimizer.learning_rate.assign(rate)
-        self.done += 1
+            at = self.run.at
+            done = at.epoch * self.run.config.updates_per_epoch + at.update
+            rise = min(1.0, (done + 1) / WARMUP_UPDATES)
+            fall = 0.5 + 0.5 * math.cos(math.pi * done / self.updates)
+            self._set(self.peak * rise * fall)
+
+    def _set(self, rate):
+        self.model.optimizer.learning_rate.assign(rate)
 
 
 class EpochColumns(keras.callbacks.Callback):
     """Adds to each epoch's logs what Keras does not know; list it before the loggers.
 
     Args:
-        stage: number of the stage, from 1.
-        began: `time.time()` of the run's start.
-        updates_per_epoch: for the running number of updates.
+        run: a `loop.Run`.
     """
 
-    def __init__(self, stage, began, updates_per_epoch):
+    def __init__(self, run):
         super().__init__()
-        self.stage = stage
-        self.began = began
-        self.updates_per_epoch = updates_per_epoch
+        self.run = run
 
     def on_epoch_end(self, epoch, logs=None):
         rate = keras.ops.convert_to_numpy(self.model.optimizer.learning_rate)
         logs["learning_rate"] = float(rate)
-        logs["stage"] = self.stage
-        logs["updates"] = (epoch + 1) * self.updates_per_epoch
-        logs["seconds"] = round(time.time() - self.began, 1)
+        logs["stage"] = self.run.at.stage + 1
+        logs["updates"] = self.run.updates
+        logs["seconds"] = round(self.run.seconds, 1)
 
 
 class Pictures(keras.callbacks.Callback):
@@ -71,23 +73,23 @@ class Pictures(keras.callbacks.Callback):
     Args:
         folder: where the event file goes.
         batch: dict of arrays as `nem_tf.data` makes them; its first clip is shown.
-        title: of the picture.
+        run: a `loop.Run`.
     """
 
-    def __init__(self, folder, batch, title):
+    def __init__(self, folder, batch, run):
         super().__init__()
         self.writer = tf.summary.create_file_writer(str(folder))
         self.batch = {name: value[:1] for name, value in batch.items()}
-        self.title = title
+        self.run = run
 
     def on_epoch_end(self, epoch, logs=None):
-        outputs = self.model.predict_on_batch(self.batch)
+        outputs = self.run.devices.predict(self.model, self.batch)
         figure = plots.overview(
             self.batch["clean"][0, 1:],
             outputs["psi"][0],
             outputs["gamma"][0],
             noisy=self.batch["noisy"][0],
-            title=f"{self.title}, after epoch {epoch + 1}",
+            title=f"{self.run.title}, after epoch {epoch + 1}",
             max_columns=7,  # more would be too small to read in TensorBoard
         )
         with self.writer.as_default():
@@ -102,21 +104,22 @@ class Progress(keras.callbacks.Callback):
 
     Args:
         label: what the bar is about.
-        epochs: of the stage, at most.
-        updates_per_epoch: length of an epoch.
+        updates: of the stage, at most.
+        run: a `loop.Run`.
     """
 
-    def __init__(self, label, epochs, updates_per_epoch):
+    def __init__(self, label, updates, run):
         super().__init__()
         self.label = label
-        self.updates = epochs * updates_per_epoch
-        self.updates_per_epoch = updates_per_epoch
+        self.updates = updates
+        self.run = run
 
     def on_train_begin(self, logs=None):
         self.began = time.time()
-        self.done = 0
+        self.first = self._done()
         self.bar = tqdm(
             total=self.updates,
+            initial=self.first,
             desc=self.label,
             unit="update",
             disable=not sys.stderr.isatty(),
@@ -133,18 +136,22 @@ class Progress(keras.callbacks.Callback):
             f"ARI {logs['val_ari']:.3f}"
         )
         self.bar.set_postfix_str(scores)
-        self.done += self.updates_per_epoch
         if self.bar.disable:
+            done = self._done()
             spent = time.time() - self.began
-            left = spent * (self.updates / self.done - 1.0)
+            left = spent * (self.updates - done) / max(done - self.first, 1)
             line = (
-                f"{self.label}: {self.done}/{self.updates} updates in {_clock(spent)}, "
+                f"{self.label}: {done}/{self.updates} updates, {_clock(spent)} spent, "
                 f"at most {_clock(left)} left, {scores}"
             )
             print(line, file=sys.stderr, flush=True)
 
     def on_train_end(self, logs=None):
         self.bar.close()
+
+    def _done(self):
+        at = self.run.at
+        return at.epoch * self.run.config.updates_per_epoch + at.update
 
 
 def write_settings(folder, settings):

@@ -1,10 +1,20 @@
 """What the three experiments share: clips, stages, and the way from flags to scores."""
 
+import contextlib
+import dataclasses
 import functools
 import sys
-import time
 
-from trainers import options, quiet, run_folder
+from trainers import (
+    command_line,
+    config_file,
+    devices,
+    faults,
+    interrupts,
+    options,
+    quiet,
+    run_folder,
+)
 
 
 class Experiment:
@@ -88,25 +98,28 @@ class Experiment:
         nem = NeuralEM(self.cell(), objects=self.config.objects)
         adam = keras.optimizers.Adam(self.config.learning_rates[0], epsilon=1e-8)
         nem.compile(adam, loss=self.loss())
+        adam.build(nem.trainable_variables)  # its variables are saved from the start
         return nem
 
     def train(self, run):
         """Train each stage from the best weights of the stage before it."""
         from trainers import loop
 
-        nem = self.model()
+        with run.devices.scope():
+            nem = self.model()
         rates = self.config.per_stage("learning_rates")
         epochs = self.config.per_stage("epochs")
         for stage, (rate, most) in enumerate(zip(rates, epochs, strict=True)):
-            nem = loop.fit(
+            if stage < run.at.stage:
+                continue  # trained before the run was resumed
+            loop.fit(
                 run,
                 nem,
-                functools.partial(self.clips, stage=stage),
+                functools.partial(self.clips, stage=stage, part=run.devices.part),
                 learning_rate=rate,
                 epochs=most,
                 name=self.stage_name(stage),
             )
-        return nem
 
 
 def main(experiment_class, doc, arguments=None):
@@ -118,61 +131,127 @@ def main(experiment_class, doc, arguments=None):
         arguments: list of strings, `sys.argv[1:]` if None.
 
     Returns:
-        exit status: 0, or 2 after one line on stderr if a setting cannot be met.
+        exit status: 0; 2 after one line on stderr if a setting cannot be met, 1 if
+        something failed on the way; 143 or 130 if the run was stopped.
     """
     name = experiment_class.name
-    config = options.parse(
+    config = command_line.parse(
         experiment_class.Config, experiment_class.presets, name, doc, arguments
     )
-    out = config.out or run_folder.default_path(name, config.seed)
-    try:
-        run_folder.check_free(out)
-        experiment = _prepare(experiment_class, config)
-        folder = run_folder.RunFolder(out)
-    except (ValueError, OSError, RuntimeError) as error:
-        print(f"trainers.{name}: {error}", file=sys.stderr)
-        return 2
-    run(experiment, folder)
+    with contextlib.ExitStack() as stack:
+        try:
+            _main(experiment_class, config, stack)
+        except (Exception, KeyboardInterrupt) as error:
+            problem = faults.explain(error)
+            if problem is None or config.debug:
+                raise
+            print(f"trainers.{name}: {problem.line}", file=sys.stderr)
+            return problem.status
     return 0
 
 
-def run(experiment, folder):
-    """Train and score an experiment into its run folder; returns the best model."""
-    from trainers import callbacks, loop, scoring
+def _main(experiment_class, config, stack):
+    name = experiment_class.name
+    out = config.out or run_folder.default_path(name, config.seed)
+    folder = None
+    with faults.of_settings():
+        resumed = _resumes(config, name, out)
+        if config.host_index == 0:
+            if resumed:
+                folder = stack.enter_context(run_folder.RunFolder(out, resumed=True))
+            else:
+                run_folder.check_free(out)
+        if folder and (folder / "results.json").is_file():
+            print(f"{out}: the run is complete", file=sys.stderr)
+            return _report(experiment_class, folder, folder.read_json("results.json"))
+        experiment, strategy = _prepare(experiment_class, config)
+        if folder is None and strategy.writes:
+            folder = stack.enter_context(run_folder.RunFolder(out))
+    run(experiment, folder, strategy)
+
+
+def _resumes(config, name, out):
+    """Whether the run in `out` is to be continued."""
+    if config.resume != "auto" or not (out / "config.json").is_file():
+        return bool(config.resume) and config.resume != "auto"
+    began = config_file.from_json(type(config), config_file.read(out, name))
+    config_file.check_same(began, dataclasses.asdict(config), out)
+    return True
+
+
+def run(experiment, folder, strategy):
+    """Train and score an experiment into its run folder.
+
+    Args:
+        experiment: an `Experiment`.
+        folder: its `RunFolder`; None where another host writes it.
+        strategy: its devices, of `devices.choose`.
+    """
+    from trainers import callbacks, loop
 
     config = experiment.config
-    folder.write_config(config, experiment.name, experiment.source)
-    callbacks.write_settings(folder / "tensorboard", options.as_json(config))
     title = f"{experiment.name.replace('_', ' ')} ({experiment.source})"
-    this = loop.Run(config, folder, title)
-    nem = experiment.train(this)
-    seconds = time.time() - this.began
+    with interrupts.Interrupts() as asked:
+        this = loop.Run(config, folder, title, strategy, asked)
+        if config.resume and loop.resume(this):
+            _say(folder, f"continuing after update {this.updates}")
+        elif folder:
+            folder.write_config(config, experiment.name, experiment.source)
+            board = folder / "tensorboard"
+            callbacks.write_settings(board, config_file.as_json(config))
+        asked.deferred = True
+        experiment.train(this)
+        strategy.close()
+        asked.deferred = False
+        if asked.status:
+            raise interrupts.Stopped(
+                asked.status, f"trained, not scored; --resume {config.out} does that"
+            )
+        if folder:
+            _finish(experiment, this)
 
+
+def _say(folder, text):
+    """One host talks for all."""
+    if folder:
+        print(text, file=sys.stderr)
+
+
+def _finish(experiment, this):
+    """Score and draw the best model; the last file written is results.json."""
+    import keras
+
+    from trainers import scoring
+
+    config, folder = this.config, this.folder
     print("scoring ...", file=sys.stderr)
+    nem = keras.saving.load_model(folder.best)
     scores = scoring.score(nem, experiment.clips("test", clips=config.test_size))
     result = {
         "experiment": experiment.name,
         "data": experiment.source,
         "preset": config.preset,
         "seed": config.seed,
-        "seconds": round(seconds, 1),
-        "updates": this.epochs * config.updates_per_epoch,
+        "seconds": round(this.at.seconds, 1),
+        "updates": this.updates,
+        "resumes": this.at.resumes,
         "test": scores,
     }
+    _draw(nem, experiment, folder, this.title)
     folder.write_json("results.json", result)
-    _draw(nem, experiment, folder, title)
-    _report(experiment, folder, result)
-    return nem
+    _report(type(experiment), folder, result)
 
 
 def _prepare(experiment_class, config):
     """Build the experiment and try its data and model before anything is written."""
+    devices.prepare(config)
     with quiet.startup():
         import keras
 
         import nem_tf  # noqa: F401
 
     keras.utils.set_random_seed(config.seed)
+    strategy = devices.choose(config)
     experiment = experiment_class(config)
     sizes = {
         "train": config.train_size,
@@ -182,7 +261,7 @@ def _prepare(experiment_class, config):
     for split, clips in sizes.items():
         experiment.clips(split, stage=0, clips=clips)
     experiment.cell()
-    return experiment
+    return experiment, strategy
 
 
 def _draw(nem, experiment, folder, title):
@@ -209,18 +288,18 @@ def _draw(nem, experiment, folder, title):
     plots.animation(folder / "clip.gif", frames, psi, gamma, noisy=noisy)
 
 
-def _report(experiment, folder, result):
+def _report(experiment_class, folder, result):
     """The closing lines: scores, the paper's, and where to look."""
-    test, config = result["test"], experiment.config
+    test = result["test"]
     minutes = result["seconds"] / 60
     print(
-        f"\n{experiment.name}, data: {experiment.source}, preset {config.preset}, "
-        f"seed {config.seed}: {result['updates']} updates in {minutes:.1f} minutes\n"
+        f"\n{result['experiment']}, data: {result['data']}, preset {result['preset']}, "
+        f"seed {result['seed']}: {result['updates']} updates in {minutes:.1f} minutes\n"
         f"  AMI on {test['clips']} test clips   last step {test['ami']['last']:.3f}, "
         f"mean over steps {test['ami']['mean']:.3f}\n"
         f"  ARI                     last step {test['ari']['last']:.3f}, "
         f"mean over steps {test['ari']['mean']:.3f}\n"
-        f"  the paper               {experiment.paper}\n"
+        f"  the paper               {experiment_class.paper}\n"
         f"  pictures                {folder / 'overview.png'}, {folder / 'clip.gif'}\n"
         f"  model and scores        {folder.best}, {folder / 'results.json'}\n"
         f"  curves                  tensorboard --logdir {folder / 'tensorboard'}"

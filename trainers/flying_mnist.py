@@ -8,6 +8,7 @@ RESULTS.md.
 
 import dataclasses
 import sys
+from typing import ClassVar
 
 from trainers import experiment, options
 from trainers.options import option
@@ -16,6 +17,8 @@ from trainers.options import option
 @dataclasses.dataclass(frozen=True)
 class Config(options.Config):
     """The paper's settings, in stages."""
+
+    size: ClassVar[tuple[int, int]] = (24, 24)
 
     stages: tuple[int, ...] = option(
         (20, 500, 50_000),

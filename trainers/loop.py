@@ -1,8 +1,6 @@
-"""One stage of training: keras.Model.fit, early stopping, the run folder's files."""
+"""One stage of training: keras.Model.fit from where the run stands."""
 
 import dataclasses
-import json
-import shutil
 import time
 from collections.abc import Callable
 
@@ -10,9 +8,12 @@ import keras
 import numpy as np
 
 from nem_tf import NeuralEM
-from trainers import callbacks
+from trainers import callbacks, keeping, state
+from trainers.devices import OneDevice
+from trainers.interrupts import Interrupts
 from trainers.options import Config
 from trainers.run_folder import RunFolder
+from trainers.state import Position
 
 
 @dataclasses.dataclass
@@ -20,11 +21,49 @@ class Run:
     """A training run while it goes on."""
 
     config: Config
-    folder: RunFolder
-    title: str  # names the experiment and the source of its data, for pictures
+    folder: RunFolder | None  # None where another host writes it
+    title: str = ""  # names the experiment and the source of its data, for pictures
+    devices: OneDevice = dataclasses.field(default_factory=OneDevice)
+    interrupts: Interrupts = dataclasses.field(default_factory=Interrupts)
+    at: Position = dataclasses.field(default_factory=Position)
+    restored: state.State | None = None  # what the next stage's model begins with
     began: float = dataclasses.field(default_factory=time.time)
-    stage: int = 0  # stages begun
-    epochs: int = 0  # epochs done, over all stages
+
+    @property
+    def seconds(self):
+        """Seconds of training, those before an interruption included."""
+        return self.at.seconds + time.time() - self.began
+
+    @property
+    def updates(self):
+        """Updates done, over all stages."""
+        return self.at.epochs * self.config.updates_per_epoch + self.at.update
+
+    @property
+    def best(self):
+        """The file of the stage's best model."""
+        assert self.folder is not None
+        if self.config.stage_count == 1:
+            return self.folder.best
+        return self.folder / "stages" / f"{self.at.stage + 1}.keras"
+
+
+def resume(run: Run) -> bool:
+    """Go to where the run was saved last; False if it never was.
+
+    Raises:
+        state.Damaged: if no saved state is whole.
+    """
+    found = state.load(run.folder.states) if run.folder else None
+    packed = run.devices.from_first(state.pack(found) if found else b"")
+    if not packed:
+        return False
+    run.restored = state.unpack(packed)
+    run.at = run.restored.position
+    run.at.resumes += 1
+    if run.folder:
+        run.folder.write_text("log.csv", run.restored.log)
+    return True
 
 
 def fit(
@@ -35,84 +74,108 @@ def fit(
     learning_rate: float,
     epochs: int,
     name: str,
-) -> NeuralEM:
+) -> None:
     """Train one stage until its epochs are over or the validation loss stops falling.
 
+    Afterwards the model has the stage's best weights and the optimizer's moments of
+    that time, and the run stands at the next stage.
+
     Args:
-        run: the run it belongs to; its counters move on.
+        run: the run it belongs to; its position moves on.
         nem: a compiled model.
         clips: function from a split, with keyword arguments of `nem_tf.data`, to its
             dataset: `clips("train", epochs=None)`.
         learning_rate: of the stage, before the schedule.
         epochs: at most so many.
-        name: of the stage, for the progress bar and the file.
+        name: of the stage, for the progress bar.
 
-    Returns:
-        the model with the stage's best weights and the optimizer's moments of that
-        time.
+    Raises:
+        keeping.NotFinite: if the loss becomes NaN or infinite.
+        interrupts.Stopped: if the run was asked to stop.
     """
-    config, folder = run.config, run.folder
-    run.stage += 1
+    at, config = run.at, run.config
     updates = config.updates_per_epoch
+    if config.stage_count > 1:
+        name = f"stage {at.stage + 1}/{config.stage_count}, {name}"
     validation = clips("validation", clips=config.validation_size)
-    batch = next(iter(clips("validation", clips=1)))
-    batch = {key: np.asarray(value) for key, value in batch.items()}
-    if config.stage_count > 1:
-        name = f"stage {run.stage}/{config.stage_count}, {name}"
-    board = folder / "tensorboard"
-    history = nem.fit(
-        clips("train", clips=config.train_size, epochs=None),
-        steps_per_epoch=updates,
-        initial_epoch=run.epochs,
-        epochs=run.epochs + epochs,
-        validation_data=validation,
-        shuffle=False,
-        verbose=0,
-        callbacks=[
-            callbacks.LearningRate(learning_rate, config.schedule, epochs * updates),
-            callbacks.EpochColumns(run.stage, run.began, updates),
-            keras.callbacks.ModelCheckpoint(
-                str(folder.best), monitor="val_loss", save_best_only=True
-            ),
-            Last(run),
-            keras.callbacks.CSVLogger(str(folder / "log.csv"), append=True),
-            keras.callbacks.TensorBoard(str(board), write_graph=False),
-            callbacks.Pictures(board / "validation", batch, run.title),
-            callbacks.Progress(name, epochs, updates),
-            keras.callbacks.EarlyStopping(monitor="val_loss", patience=config.patience),
-        ],
+    keep = keeping.Keep(run)
+    listed = _callbacks(run, clips, learning_rate, epochs, name, keep)
+    _begin(run, nem, keep)
+    while at.epoch < epochs and at.waited < config.patience:
+        listing = keras.callbacks.CallbackList(listed, add_history=True, model=nem)
+        if at.update == updates:  # it was stopped in the validation
+            _finish_epoch(nem, validation, listing, at)
+            continue
+        last = at.epoch + 1 if at.update else epochs
+        seen = (at.epoch * updates + at.update) * config.batch_size
+        nem.fit(
+            clips("train", clips=config.train_size, epochs=None, start=seen),
+            steps_per_epoch=updates - at.update,
+            initial_epoch=at.epochs,
+            epochs=at.earlier_epochs + last,
+            validation_data=validation,
+            shuffle=False,
+            verbose=0,
+            callbacks=listing,
+        )
+    _take_best(run, nem)
+    at.next_stage()
+    keep.save()
+
+
+def _begin(run, nem, keep):
+    """Give the model what was restored, or save what it begins with."""
+    keep.set_model(nem)
+    if run.restored is None:
+        keep.save()
+        return
+    state.assign(state.variables_of(nem), run.restored.variables)
+    keep.metrics = run.restored.metrics
+    run.restored = None
+
+
+def _callbacks(run, clips, learning_rate, epochs, name, keep):
+    """What happens beside the updates; `keep` is last, and sees what is written."""
+    config = run.config
+    updates = config.updates_per_epoch
+    schedule = callbacks.LearningRate(
+        learning_rate, config.schedule, epochs * updates, run
     )
-    run.epochs += len(history.epoch)
-    if config.stage_count > 1:
-        (folder / "stages").mkdir(exist_ok=True)
-        shutil.copy(folder.best, folder / "stages" / f"{run.stage}.keras")
-    return keras.saving.load_model(folder.best)
+    if run.folder is None:
+        return [schedule, keep]
+    board = run.folder / "tensorboard"
+    batch = next(iter(clips("validation", clips=1, batch_size=1, part=(0, 1))))
+    batch = {key: np.asarray(value) for key, value in batch.items()}
+    return [
+        schedule,
+        callbacks.EpochColumns(run),
+        keeping.Best(run),
+        keras.callbacks.CSVLogger(str(run.folder / "log.csv"), append=True),
+        keras.callbacks.TensorBoard(str(board), write_graph=False),
+        callbacks.Pictures(board / "validation", batch, run),
+        callbacks.Progress(name, epochs * updates, run),
+        keep,
+    ]
 
 
-class Last(keras.callbacks.Callback):
-    """Keeps the state after the latest epoch: model, optimizer, counters."""
+def _finish_epoch(nem, validation, listing, at):
+    """The end of an epoch whose updates were done before the run was resumed."""
+    listing.on_train_begin()
+    listing.on_epoch_begin(at.epochs)
+    logs = nem.get_metrics_result()
+    found = nem.evaluate(validation, verbose=0, return_dict=True, callbacks=listing)
+    logs |= {f"val_{name}": value for name, value in found.items()}
+    listing.on_epoch_end(at.epochs, logs)
+    listing.on_train_end(logs)
 
-    def __init__(self, run):
-        super().__init__()
-        self.run = run
-        self.best = float("inf")
-        self.waited = 0
 
-    def on_epoch_end(self, epoch, logs=None):
-        self.waited = 0 if logs["val_loss"] < self.best else self.waited + 1
-        self.best = min(self.best, logs["val_loss"])
-        state = {
-            "stage": self.run.stage,
-            "epochs": epoch + 1,
-            "stage_epochs": epoch + 1 - self.run.epochs,
-            "best_validation_loss": self.best,
-            "epochs_without_better": self.waited,
-        }
-        target = self.run.folder / "last"
-        beside = self.run.folder / "last.part"
-        shutil.rmtree(beside, ignore_errors=True)
-        beside.mkdir()
-        self.model.save(beside / "model.keras")
-        (beside / "state.json").write_text(json.dumps(state, indent=2) + "\n")
-        shutil.rmtree(target, ignore_errors=True)
-        beside.rename(target)
+def _take_best(run, nem):
+    """Set the model on every host to the stage's best."""
+    packed = b""
+    if run.folder:
+        with run.devices.alone():
+            best = keras.saving.load_model(run.best)
+            values = state.values(state.variables_of(best))
+        packed = state.pack(state.State(run.at, "", values, []))
+    values = state.unpack(run.devices.from_first(packed)).variables
+    state.assign(state.variables_of(nem), values)

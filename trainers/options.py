@@ -1,16 +1,28 @@
-"""Settings of a run: a frozen dataclass per experiment, one flag per field.
+"""Settings of a run: a frozen dataclass per experiment.
 
-Nothing here imports TensorFlow, so `--help` and a wrong flag answer at once.
+Nothing here imports TensorFlow, so a wrong setting is refused at once.
 """
 
-import argparse
 import dataclasses
+import os
 import pathlib
-import sys
-import typing
+from typing import ClassVar
+
+MOST_CLIPS = 2**32  # a clip's random numbers are keyed by 32 bits of its index
+MOST_EPOCHS = 2**24  # and 24 bits of the epoch
 
 
-def option(default, reason, *, least=None, most=None, choices=None, grows=False):
+def option(
+    default,
+    reason,
+    *,
+    least=None,
+    most=None,
+    choices=None,
+    grows=False,
+    about_run=False,
+    metavar=None,
+):
     """A field of a Config: its default, why, and what it may be.
 
     Args:
@@ -19,6 +31,9 @@ def option(default, reason, *, least=None, most=None, choices=None, grows=False)
         least, most: the range of a number, or of each number of a tuple.
         choices: the strings it may be.
         grows: whether a tuple must grow from left to right.
+        about_run: whether it says how a run is carried out, not what it computes; it
+            may then differ when the run is resumed.
+        metavar: what stands for the value of a string in `--help`.
     """
     metadata = {
         "reason": reason,
@@ -26,6 +41,8 @@ def option(default, reason, *, least=None, most=None, choices=None, grows=False)
         "most": most,
         "choices": choices,
         "grows": grows,
+        "about_run": about_run,
+        "metavar": metavar,
     }
     return dataclasses.field(default=default, metadata=metadata)
 
@@ -33,6 +50,8 @@ def option(default, reason, *, least=None, most=None, choices=None, grows=False)
 @dataclasses.dataclass(frozen=True)
 class Config:
     """What all experiments share; each one restates the defaults it changes."""
+
+    size: ClassVar[tuple[int, int]] = (28, 28)  # (H, W) of the clips, pixels
 
     objects: int = option(3, "objects in a clip", least=1)
     components: int = option(3, "K, components that share a clip", least=1)
@@ -54,9 +73,14 @@ class Config:
         "learning rate over a stage: as it is, or a short rise and a cosine fall to 0",
         choices=("constant", "cosine"),
     )
-    batch_size: int = option(64, "clips per update, as in the paper", least=1)
+    batch_size: int = option(
+        64, "clips per update over all devices, as in the paper", least=1
+    )
     epochs: tuple[int, ...] = option(
-        (500,), "at most so many, one number for all stages or one per stage", least=1
+        (500,),
+        "at most so many, one number for all stages or one per stage",
+        least=1,
+        most=MOST_EPOCHS,
     )
     epoch_updates: int = option(
         0, "updates between validations; 0: one pass over the training clips", least=0
@@ -66,20 +90,68 @@ class Config:
         "stop a stage after so many epochs without a better validation loss",
         least=1,
     )
-    train_size: int = option(50_000, "training clips, made on the fly", least=1)
-    validation_size: int = option(
-        1000, "validation clips; the original stops early on so many", least=1
+    train_size: int = option(
+        50_000, "training clips, made on the fly", least=1, most=MOST_CLIPS
     )
-    test_size: int = option(10_000, "clips that results.json is scored on", least=1)
-    seed: int = option(0, "of weights and clips; the same seed, the same run", least=0)
+    validation_size: int = option(
+        1000,
+        "validation clips; the original stops early on so many",
+        least=1,
+        most=MOST_CLIPS,
+    )
+    test_size: int = option(
+        10_000, "clips that results.json is scored on", least=1, most=MOST_CLIPS
+    )
+    seed: int = option(
+        0,
+        "of weights and clips; the same seed, the same run",
+        least=0,
+        most=2**32 - 1,  # what NumPy takes
+    )
+    deterministic: bool = option(
+        False, "the same seed gives the same bits; slower on a GPU"
+    )
     data: pathlib.Path | None = option(
         None, "read clips from this HDF5 file of the original instead of making them"
     )
-    out: pathlib.Path | None = option(
-        None, "new folder of the run; default runs/EXPERIMENT/DATE-TIME-seedN"
-    )
     preset: str = option(
         "paper", "settings that flags then change", choices=("paper", "quick")
+    )
+    out: pathlib.Path | None = option(
+        None,
+        "new folder of the run; default runs/EXPERIMENT/DATE-TIME-seedN",
+        about_run=True,
+    )
+    resume: str = option(
+        "",
+        "continue the run in this folder; auto: the one in --out, if it was begun",
+        about_run=True,
+        metavar="RUN",
+    )
+    save_minutes: float = option(
+        10.0,
+        "the state is saved so often and after each epoch; 0: after each update",
+        least=0.0,
+        about_run=True,
+    )
+    strategy: str = option(
+        "auto",
+        "auto uses every GPU of this machine; hosts: this process is one of --hosts",
+        choices=("auto", "one", "mirrored", "hosts"),
+        about_run=True,
+    )
+    coordinator: str = option(
+        "",
+        "address of host 0, with --strategy hosts",
+        about_run=True,
+        metavar="HOST:PORT",
+    )
+    hosts: int = option(1, "how many, with --strategy hosts", least=1, about_run=True)
+    host_index: int = option(
+        0, "which of them this is, from 0; host 0 writes", least=0, about_run=True
+    )
+    debug: bool = option(
+        False, "show where in the code an error happened", about_run=True
     )
 
     def __post_init__(self):
@@ -92,6 +164,10 @@ class Config:
             )
         if self.data is not None and not self.data.is_file():
             raise ValueError(f"data: no such file, {self.data}; check the path")
+        if self.resume == "auto" and self.out is None:
+            raise ValueError("resume: auto continues the run in --out; add --out DIR")
+        _check_hosts(self)
+        _check_memory(self)
         for name in ("learning_rates", "epochs"):
             count = len(getattr(self, name))
             if count not in (1, self.stage_count):
@@ -113,68 +189,6 @@ class Config:
     @property
     def updates_per_epoch(self):
         return self.epoch_updates or self.train_size // self.batch_size
-
-
-def parse(config_class, presets, name, module_doc, arguments=None):
-    """Turn a command line into a Config; a wrong one ends the program.
-
-    Args:
-        config_class: a subclass of `Config`.
-        presets: dict from preset to the settings in which it differs from the defaults.
-        name: of the trainer's module.
-        module_doc: docstring of the trainer: its first line describes the command, the
-            rest follows the flags.
-        arguments: list of strings, `sys.argv[1:]` if None.
-
-    Returns:
-        the Config. On a wrong flag or value: one line on stderr and exit status 2.
-    """
-    summary, _, rest = module_doc.partition("\n")
-    parser = Parser(
-        prog=f"trainers.{name}",
-        usage=f"python -m trainers.{name} [--preset {'|'.join(presets)}] [flags]",
-        description=summary,
-        epilog=rest,
-        allow_abbrev=False,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    fields = dataclasses.fields(config_class)
-    for field in sorted(fields, key=lambda field: field.name != "preset"):
-        parser.add_argument(
-            "--" + field.name.replace("_", "-"),
-            dest=field.name,
-            default=argparse.SUPPRESS,
-            type=_converter(config_class, field.name),
-            metavar=_metavar(config_class, field),
-            help=_help(field, presets),
-        )
-    given = vars(parser.parse_args(arguments))
-    preset = given.get("preset", "paper")
-    try:
-        if preset not in presets:
-            raise ValueError(
-                f"preset: expected {' or '.join(presets)}, received {preset!r}"
-            )
-        return config_class(**{**presets[preset], **given})
-    except ValueError as error:
-        parser.error(str(error))
-
-
-def as_json(config):
-    """The settings as plain values that `json` can write."""
-    values = dataclasses.asdict(config)
-    return {
-        name: str(value) if isinstance(value, pathlib.Path) else value
-        for name, value in values.items()
-    }
-
-
-class Parser(argparse.ArgumentParser):
-    """An argument parser whose errors are one line on stderr and exit status 2."""
-
-    def error(self, message):
-        print(f"{self.prog}: {message} (--help lists the flags)", file=sys.stderr)
-        sys.exit(2)
 
 
 def _check(field, value):
@@ -202,50 +216,48 @@ def _check(field, value):
             )
 
 
-def _converter(config_class, name):
-    kind = typing.get_type_hints(config_class)[name]
-    if typing.get_origin(kind) is tuple:
-        number = typing.get_args(kind)[0]
-
-        def convert(text):
-            return tuple(number(part) for part in text.split(",") if text)
-
-    elif kind in (int, float, str):
-        convert = kind
-    else:
-        convert = pathlib.Path
-
-    def checked(text):
-        try:
-            return convert(text)
-        except ValueError:
-            what = "numbers between commas" if "," in text else "a number"
-            raise argparse.ArgumentTypeError(
-                f"expected {what}, received {text!r}"
-            ) from None
-
-    return checked
-
-
-def _metavar(config_class, field):
-    if field.metadata["choices"]:
-        return "|".join(field.metadata["choices"])
-    kind = typing.get_type_hints(config_class)[field.name]
-    if typing.get_origin(kind) is tuple:
-        return "N,N,..."
-    return {int: "N", float: "X"}.get(kind, "PATH")
+def _check_hosts(config):
+    """Raise ValueError unless the flags about hosts belong together."""
+    if config.strategy != "hosts":
+        for name, unset in (("coordinator", ""), ("hosts", 1), ("host_index", 0)):
+            if getattr(config, name) != unset:
+                raise ValueError(
+                    f"{name}: expected only with --strategy hosts, received "
+                    f"{getattr(config, name)} with {config.strategy}; add the strategy"
+                )
+        return
+    host, _, port = config.coordinator.rpartition(":")
+    if not host or not port.isdecimal() or not 0 < int(port) < 2**16:
+        raise ValueError(
+            f"coordinator: expected HOST:PORT of host 0, received "
+            f"{config.coordinator!r}; for example --coordinator 10.0.0.1:1234"
+        )
+    if config.hosts < 2:
+        raise ValueError(
+            f"hosts: expected at least 2 with --strategy hosts, received "
+            f"{config.hosts}; leave the strategy out on one machine"
+        )
+    if config.host_index >= config.hosts:
+        raise ValueError(
+            f"host_index: expected 0 to {config.hosts - 1}, received "
+            f"{config.host_index}; count hosts from 0"
+        )
 
 
-def _help(field, presets):
-    reason = field.metadata["reason"].replace("%", "%%")
-    if field.name in ("out", "data"):
-        return reason
-    values = [_text(field.default)] if field.default != () else []
-    for name, settings in presets.items():
-        if field.name in settings:
-            values.append(f"{name}: {_text(settings[field.name])}")
-    return f"{reason} ({'; '.join(values)})" if values else reason
+def _check_memory(config):
+    """Refuse what cannot be computed here, before hours or the machine are lost."""
+    pixels = config.size[0] * config.size[1]
+    count = config.batch_size * config.steps * config.components * pixels
+    needed = 2 * 4 * count  # psi and gamma, float32: a fraction of what training takes
+    here = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    if needed > here * config.hosts:
+        raise ValueError(
+            f"components: {config.components} with {config.steps} steps and a "
+            f"batch_size of {config.batch_size} take {needed / 1e9:.0f} GB for psi and "
+            f"gamma alone, and this machine has {here / 1e9:.0f} GB; lower one of them"
+        )
 
 
-def _text(value):
+def as_text(value):
+    """A setting as it stands on a command line."""
     return ",".join(map(str, value)) if isinstance(value, tuple) else str(value)

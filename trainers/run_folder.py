@@ -2,47 +2,108 @@
 
 config.json   every setting, versions, backend, device, commit, source of the data
 model.keras   the weights with the best validation loss so far
-stages/       the same at the end of each stage, where there are several
-last/         the state after the latest epoch
+stages/       the best of each stage, where there are several
+last/         the last two saved states, for `--resume`
 log.csv       one line per epoch
 tensorboard/  curves, pictures, settings
 overview.png  the paper's Figure 4 or 7 of this run
 clip.gif      the same, moving
 results.json  scores on the test clips
+.lock         held by the trainer that uses the folder
 """
 
+import contextlib
 import datetime
+import fcntl
 import json
+import os
 import pathlib
 import platform
 import subprocess
 import sys
 from importlib import metadata
 
-from trainers import options
+from trainers import config_file
 
 PACKAGES = ("nem-tf", "tensorflow", "keras", "numpy", "scikit-learn", "tensorboard")
 
 
+LOCK = ".lock"
+
+
+@contextlib.contextmanager
+def replacing(path):
+    """Write a file beside and rename it, so that nobody ever finds half of it.
+
+    Yields:
+        the path to write to, of the same suffix. After an error nothing is left of it,
+        and `path` is as it was.
+    """
+    beside = path.with_name(f"{path.stem}.part{path.suffix}")
+    try:
+        yield beside
+        with open(beside, "rb") as file:
+            os.fsync(file.fileno())
+        beside.replace(path)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            beside.unlink()
+        raise
+    if hasattr(os, "O_DIRECTORY"):  # the new name, too, survives a loss of power
+        folder = os.open(path.parent, os.O_DIRECTORY)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)
+
+
 class RunFolder:
-    """Paths and small files of one run.
+    """Paths and small files of one run, locked while it is open.
 
     Args:
-        path: a folder that does not exist yet or is empty.
+        path: a folder that does not exist yet or is empty, or that of a run.
+        resumed: whether it must be that of a run.
 
     Raises:
-        ValueError: if `path` holds something already, or cannot be made.
+        ValueError: if `path` holds something already, cannot be made, or is in use.
     """
 
-    def __init__(self, path):
+    def __init__(self, path, resumed=False):
         self.path = pathlib.Path(path)
-        check_free(self.path)
+        if not resumed:
+            check_free(self.path)
         try:
             self.path.mkdir(parents=True, exist_ok=True)
+            self._lock = open(self.path / LOCK, "a+")
         except OSError as error:
             raise ValueError(
-                f"out: cannot make the folder {path} ({error.strerror}); choose another"
+                f"out: cannot write into {path} ({error.strerror}); make it writable "
+                "or choose another folder"
             ) from None
+        self._take_lock()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self._lock.close()
+
+    def _take_lock(self):
+        try:
+            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            self._lock.seek(0)
+            holder = self._lock.read().strip() or "another program"
+            self._lock.close()
+            raise ValueError(
+                f"out: {self.path} is in use by {holder}; wait for it or choose "
+                "another folder"
+            ) from None
+        except OSError:
+            return  # a file system without locks
+        self._lock.truncate(0)
+        self._lock.write(f"process {os.getpid()} on {platform.node()}\n")
+        self._lock.flush()
 
     def __truediv__(self, name):
         return self.path / name
@@ -51,11 +112,19 @@ class RunFolder:
     def best(self):
         return self.path / "model.keras"
 
+    @property
+    def states(self):
+        return self.path / "last"
+
     def write_json(self, name, content):
-        """Write beside and rename, so that nobody reads half a file."""
-        beside = self.path / f"{name}.part"
-        beside.write_text(json.dumps(content, indent=2) + "\n")
-        beside.rename(self.path / name)
+        self.write_text(name, json.dumps(content, indent=2) + "\n")
+
+    def read_json(self, name):
+        return json.loads((self.path / name).read_text(encoding="utf-8"))
+
+    def write_text(self, name, text):
+        with replacing(self.path / name) as beside:
+            beside.write_text(text, encoding="utf-8")
 
     def write_config(self, config, experiment, data_source):
         """Everything needed to know what was run, and to run it again."""
@@ -70,7 +139,7 @@ class RunFolder:
             {
                 "experiment": experiment,
                 "command": " ".join(sys.orig_argv),
-                "settings": options.as_json(config),
+                "settings": config_file.as_json(config),
                 "data": data_source,
                 "backend": keras.backend.backend(),
                 "device": ", ".join(names) or f"CPU ({platform.machine()})",
@@ -92,8 +161,13 @@ def check_free(path):
     path = pathlib.Path(path)
     if path.exists() and not path.is_dir():
         raise ValueError(f"out: {path} is a file; choose a new folder")
-    if path.is_dir() and any(path.iterdir()):
+    if path.is_dir() and any(map(_counts, path.iterdir())):
         raise ValueError(f"out: {path} is not empty; choose a new folder")
+
+
+def _counts(entry):
+    """Whether a file is more than what a trainer leaves that was killed at once."""
+    return entry.name != LOCK and ".part." not in entry.name
 
 
 def _version(package):

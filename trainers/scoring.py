@@ -22,7 +22,7 @@ def score(nem: NeuralEM, clips) -> dict:
         loss (nats per clip), and Figure 5's bound at the last step (nats per frame).
     """
     collected: dict[str, list[np.ndarray]] = {}
-    for batch in clips:
+    for batch in clips.as_numpy_iterator():  # no backend needs TensorFlow's tensors
         for name, values in _score_batch(nem, batch).items():
             collected.setdefault(name, []).append(np.asarray(values, "float64"))
     scores = {name: np.concatenate(values) for name, values in collected.items()}

@@ -64,6 +64,22 @@ def check_noise(noise):
     return float(noise)
 
 
+def check_part(part):
+    """Return (i, n) of the i-th of n parts, or raise ValueError if it is not one."""
+    pair = isinstance(part, (tuple, list)) and len(part) == 2
+    if not pair or not all(isinstance(n, Integral) for n in part):
+        raise ValueError(
+            f"part: expected (i, n), received {part!r}; (0, 1) is all of each batch"
+        )
+    which, parts = int(part[0]), int(part[1])
+    if not 0 <= which < parts:
+        raise ValueError(
+            f"part: expected i from 0 to n - 1, received {which} of {parts}; count "
+            "parts from 0"
+        )
+    return which, parts
+
+
 def check_size(size):
     """Return (H, W) from a pair, or from one integer for a square frame."""
     pair = (size, size) if isinstance(size, Integral) else size

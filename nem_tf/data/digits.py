@@ -2,6 +2,7 @@
 
 import functools
 import os
+import re
 import sys
 import threading
 import urllib.request
@@ -145,17 +146,24 @@ def _probe(module):
 
 @functools.cache
 def _prepared_mnist(folder):
+    """Read the prepared files, whose records carry checksums."""
     import tensorflow_datasets as tfds
-
-    builder = tfds.builder_from_directory(folder)
 
     def images(split):
         batches = builder.as_dataset(split=split, batch_size=5000, shuffle_files=False)
         pixels = batches.map(lambda example: example["image"])
         return np.concatenate(list(pixels.as_numpy_iterator()))[..., 0]  # (N, 28, 28)
 
-    train = images("train")
-    return Digits("mnist", train[:TRAIN_DIGITS], train[TRAIN_DIGITS:], images("test"))
+    try:
+        builder = tfds.builder_from_directory(folder)
+        train, test = images("train"), images("test")
+    except Exception as error:  # JSON, records, missing files: the remedy is the same
+        reason = re.sub(r"\{\{.*?\}\}\s*", "", str(error).splitlines()[0])
+        raise ValueError(
+            f"mnist: expected a prepared data set in {folder}, received files that "
+            f"cannot be read ({reason}); remove the folder and prepare MNIST again"
+        ) from error
+    return Digits("mnist", train[:TRAIN_DIGITS], train[TRAIN_DIGITS:], test)
 
 
 @functools.cache

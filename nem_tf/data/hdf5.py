@@ -29,6 +29,7 @@ def recorded(
     clips=None,
     start=0,
     epochs=1,
+    part=(0, 1),
 ):
     """Clips from a file with groups `training`, `validation` and `test`.
 
@@ -41,7 +42,7 @@ def recorded(
         noise_kind: "bitflip", "masked-uniform", or "auto": bit flips for a file whose
             pixels are all 0 or 1, as far as a sample over the whole split can tell.
         clips: how many of the split's clips to use, from the first; None is all.
-        split, components, steps, batch_size, seed, noise, start, epochs: see
+        split, components, steps, batch_size, seed, noise, start, epochs, part: see
             `shapes.flying_shapes`.
 
     Returns:
@@ -99,6 +100,7 @@ def recorded(
         clips=clips,
         start=start,
         epochs=epochs,
+        part=part,
     )
 
 

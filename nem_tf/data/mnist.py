@@ -23,6 +23,7 @@ def flying_mnist(
     clips=None,
     start=0,
     epochs=1,
+    part=(0, 1),
 ):
     """Grey clips of digits, with masked uniform noise.
 
@@ -48,6 +49,7 @@ def flying_mnist(
         clips: clips in the split; None is the paper's 50 000, 10 000, 10 000.
         start: examples already seen; the data set continues there.
         epochs: passes over the clips; None is endless.
+        part: (i, n), the i-th of n equal parts of every batch, for one of n hosts.
 
     Returns:
         tf.data.Dataset of the batches described in `pipeline.batches`, with C = 1.
@@ -100,6 +102,7 @@ def flying_mnist(
         clips=clips,
         start=start,
         epochs=epochs,
+        part=part,
     )
 
 

@@ -22,6 +22,7 @@ def batches(
     clips,
     start,
     epochs,
+    part,
 ):
     """Number the examples, make their clips, add noise and the random start.
 
@@ -38,7 +39,7 @@ def batches(
         frame_shape: (H, W, C).
         noise: probability that a pixel is noisy, in [0, 1].
         noise_kind: a key of `noise.KINDS`.
-        split, components, steps, batch_size, seed, clips, start, epochs: see
+        split, components, steps, batch_size, seed, clips, start, epochs, part: see
             `shapes.flying_shapes`.
 
     Returns:
@@ -65,6 +66,13 @@ def batches(
     if epochs is not None:
         epochs = integer("epochs", epochs, least=1, remedy="None is endless")
 
+    which, parts = arguments.check_part(part)
+    if batch_size % parts or (split != "train" and clips % parts):
+        raise ValueError(
+            f"part: expected {batch_size} and {clips} clips to divide by {parts}, the "
+            "number of parts; use another batch_size or clips"
+        )
+
     def make_batch(counter):
         index, epoch = keys.visit(counter, clips=clips, seed=seed, split=split)
         clean, groups = make_clips(index)
@@ -86,6 +94,8 @@ def batches(
         infinite = tf.data.experimental.assert_cardinality(tf.data.INFINITE_CARDINALITY)
         examples = examples.apply(infinite)
     examples = examples.batch(batch_size, drop_remainder=split == "train")
+    if parts > 1:
+        examples = examples.map(lambda counter: tf.split(counter, parts)[which])
     made = examples.map(
         make_batch, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True
     )

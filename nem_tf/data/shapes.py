@@ -38,6 +38,7 @@ def flying_shapes(
     clips=None,
     start=0,
     epochs=1,
+    part=(0, 1),
 ):
     """Binary clips of outlined shapes that fly, bounce and pass through each other.
 
@@ -57,6 +58,7 @@ def flying_shapes(
         clips: clips in the split; None is the paper's 50 000, 10 000, 10 000.
         start: examples already seen; the data set continues there.
         epochs: passes over the clips; None is endless.
+        part: (i, n), the i-th of n equal parts of every batch, for one of n hosts.
 
     Returns:
         tf.data.Dataset of the batches described in `pipeline.batches`, with C = 1.
@@ -100,6 +102,7 @@ def flying_shapes(
         clips=clips,
         start=start,
         epochs=epochs,
+        part=part,
     )
 
 
@@ -117,6 +120,7 @@ def static_shapes(
     clips=None,
     start=0,
     epochs=1,
+    part=(0, 1),
 ):
     """Binary images of outlined shapes: one frame repeated, with fresh noise per step.
 
@@ -136,6 +140,7 @@ def static_shapes(
         clips=clips,
         start=start,
         epochs=epochs,
+        part=part,
     )
 
 

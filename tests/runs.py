@@ -1,0 +1,112 @@
+"""Small runs of the trainers in processes of their own, and what they computed."""
+
+import concurrent.futures
+import csv
+import os
+import pathlib
+import subprocess
+import sys
+import time
+
+import keras
+import numpy as np
+
+from benchmarks.crash import outcome
+
+ROOT = pathlib.Path(__file__).parents[1]
+SMALL = {
+    "preset": "quick",
+    "steps": 3,
+    "batch-size": 8,
+    "epochs": 2,
+    "epoch-updates": 5,
+    "validation-size": 12,
+    "test-size": 8,
+}
+MNIST = {**SMALL, "digits": "sklearn-digits", "stages": "20,50"}
+__all__ = ["outcome"]
+
+
+def flags(settings):
+    """Settings as a command line; True stands for a flag without a value."""
+    line = []
+    for name, value in settings.items():
+        line += [f"--{name}"] if value is True else [f"--{name}", str(value)]
+    return line
+
+
+def begin(trainer, settings, devices=None, **environment):
+    """Start a trainer; see `finish`."""
+    module = [f"trainers.{trainer}"]
+    if devices is not None:
+        module = ["tests.on_devices", str(devices), trainer]
+    return start([*module, *flags(settings)], **environment)
+
+
+def start(line, **environment):
+    """Start `python -m` with the given words."""
+    return subprocess.Popen(
+        [sys.executable, "-m", *line],
+        cwd=ROOT,
+        env={**os.environ, **environment},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def finish(process, status=0):
+    """Wait for a trainer and return what it wrote to stderr."""
+    _, error = process.communicate(timeout=300)
+    assert process.returncode == status, error[-3000:]
+    return error
+
+
+def train(trainer, settings, devices=None, **environment):
+    """Run a trainer to its end."""
+    return finish(begin(trainer, settings, devices, **environment))
+
+
+def together(jobs):
+    """Call functions without arguments, two at a time; a dict of what they return."""
+    with concurrent.futures.ThreadPoolExecutor(2) as pool:
+        futures = {name: pool.submit(job) for name, job in jobs.items()}
+        return {name: future.result() for name, future in futures.items()}
+
+
+def wait_for(condition, process):
+    """Wait until a condition holds while the process runs."""
+    while not condition():
+        assert process.poll() is None, process.communicate()[1][-3000:]
+        time.sleep(0.02)
+
+
+def states(folder):
+    return sorted((folder / "last").glob("state-*[0-9].npz"))
+
+
+def log(folder):
+    """The rows of log.csv as numbers, without the clock."""
+    with open(folder / "log.csv") as file:
+        rows = list(csv.DictReader(file))
+    return [
+        {name: float(value) for name, value in row.items() if name != "seconds"}
+        for row in rows
+    ]
+
+
+def weights(folder, name="model.keras"):
+    return keras.saving.load_model(folder / name, compile=False).get_weights()
+
+
+def assert_same_run(folder, other, atol):
+    """Equal weights, also those of each stage, and equal logs."""
+    stages = [f"stages/{path.name}" for path in (other / "stages").glob("*.keras")]
+    for name in ["model.keras", *stages]:
+        pairs = zip(weights(folder, name), weights(other, name), strict=True)
+        for ours, theirs in pairs:
+            np.testing.assert_allclose(ours, theirs, rtol=0, atol=atol)
+    for ours, theirs in zip(log(folder), log(other), strict=True):
+        assert ours.keys() == theirs.keys()
+        for column, value in ours.items():
+            np.testing.assert_allclose(value, theirs[column], rtol=1e-5, atol=1e-5)

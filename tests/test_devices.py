@@ -1,0 +1,156 @@
+"""Several devices and hosts train what one does; each run in processes of its own."""
+
+import functools
+import signal
+import socket
+import types
+
+import pytest
+
+from tests import runs
+from trainers import devices
+
+SHAPES = {**runs.SMALL, "epochs": 4}
+ON_JAX = {"KERAS_BACKEND": "jax"}
+RUNS = {  # trainer, settings, devices, environment
+    "mnist-1": ("flying_mnist", runs.MNIST, 1, {}),
+    "mnist-2": ("flying_mnist", runs.MNIST, 2, {}),
+    "mnist-4": ("flying_mnist", runs.MNIST, 4, {}),
+    "shapes-1": ("flying_shapes", SHAPES, 1, {}),
+    "shapes-4": ("flying_shapes", SHAPES, 4, {}),
+    "static-1": ("static_shapes", SHAPES, 1, {}),
+    "static-2": ("static_shapes", SHAPES, 2, {}),
+    "jax-1": ("flying_mnist", runs.MNIST, 1, ON_JAX),
+    "jax-2": ("flying_mnist", runs.MNIST, 2, ON_JAX),
+}
+PAIRS = [
+    ("mnist-2", "mnist-1"),
+    ("mnist-4", "mnist-1"),
+    ("shapes-4", "shapes-1"),
+    ("static-2", "static-1"),
+    ("jax-2", "jax-1"),
+    ("one-then-two", "mnist-1"),
+    ("hosts", "jax-1"),
+]
+
+
+@pytest.fixture(scope="module")
+def folders(tmp_path_factory):
+    """The folders of all runs, each of 20 updates."""
+    out = tmp_path_factory.mktemp("runs")
+    jobs = {name: functools.partial(train, out, name) for name in RUNS}
+    jobs["one-then-two"] = functools.partial(one_then_two, out)
+    jobs["hosts"] = functools.partial(two_hosts, out)
+    runs.together(jobs)
+    return out
+
+
+def train(out, name):
+    trainer, settings, devices, environment = RUNS[name]
+    strategy = "one" if devices == 1 else "mirrored"
+    settings = {**settings, "out": out / name, "strategy": strategy}
+    runs.train(trainer, settings, devices=devices, **environment)
+
+
+def one_then_two(out):
+    """Stop a run on one device within an epoch; continue it on two."""
+    folder = out / "one-then-two"
+    line = ["tests.stop_at", "0,1,1", "15", "flying_mnist"]
+    line += runs.flags({**runs.MNIST, "out": folder})
+    runs.finish(runs.start(line), status=143)
+    again = {"resume": folder, "strategy": "mirrored"}
+    runs.train("flying_mnist", again, devices=2)
+
+
+def two_hosts(out):
+    """Stop by a signal to host 1, which has no files; continue on both."""
+
+    def begin():
+        address = f"localhost:{_free_port()}"
+        shared = {**runs.MNIST, "strategy": "hosts", "hosts": 2, "resume": "auto"}
+        shared["coordinator"] = address
+        return [
+            runs.begin("flying_mnist", {**shared, "host-index": index, "out": folder})
+            for index, folder in enumerate((out / "hosts", out / "host-1"))
+        ]
+
+    hosts = begin()
+    runs.wait_for(lambda: (out / "hosts" / "model.keras").is_file(), hosts[0])
+    hosts[1].send_signal(signal.SIGTERM)
+    assert "the state is in" in runs.finish(hosts[0], status=143)
+    assert "host 0 has the state" in runs.finish(hosts[1], status=143)
+    for host in begin():
+        runs.finish(host)
+    assert not (out / "host-1").exists()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("name", "one"), PAIRS, ids=[name for name, _ in PAIRS])
+def test_trains_what_one_device_does(name, one, folders):
+    runs.assert_same_run(folders / name, folders / one, atol=1e-5)
+
+
+def _free_port():
+    with socket.socket() as server:
+        server.bind(("localhost", 0))
+        return server.getsockname()[1]
+
+
+def test_a_part_of_each_batch():
+    from nem_tf import data
+
+    settings = {"steps": 2, "batch_size": 6, "clips": 9, "epochs": 2}
+    whole = data.flying_shapes("train", **settings).as_numpy_iterator()
+    parts = [data.flying_shapes("train", part=(i, 3), **settings) for i in range(3)]
+    batches = zip(whole, *(part.as_numpy_iterator() for part in parts), strict=True)
+    count = 0
+    for all_clips, *shares in batches:
+        count += 1
+        for name, clips in all_clips.items():
+            assert [len(share[name]) for share in shares] == [2, 2, 2]
+            joined = [clip for share in shares for clip in share[name]]
+            assert (joined == clips).all()
+    assert count == 3
+
+
+@pytest.mark.parametrize(
+    ("part", "problem"),
+    [((2, 2), "part: expected i from 0"), (1, "part: expected (i, n)")],
+)
+def test_no_such_part(part, problem):
+    from nem_tf import data
+
+    with pytest.raises(ValueError) as error:
+        data.flying_shapes(part=part)
+    assert problem in str(error.value)
+
+
+def test_parts_must_divide_the_clips():
+    from nem_tf import data
+
+    with pytest.raises(ValueError, match="part: expected 64 and 1001 clips"):
+        data.flying_shapes("test", clips=1001, part=(0, 2))
+    with pytest.raises(ValueError, match="part: expected 9"):
+        data.flying_shapes("train", batch_size=9, part=(0, 2))
+
+
+@pytest.mark.parametrize(
+    ("size", "count", "nearest"), [(30, 4, "28 and 32"), (3, 4, "nearest: 4")]
+)
+def test_an_indivisible_batch_is_refused_with_the_nearest(size, count, nearest):
+    with pytest.raises(ValueError) as error:
+        devices.check_divides("batch_size", size, count)
+    assert nearest in str(error.value)
+    devices.check_divides("batch_size", 2 * count, count)
+
+
+def test_many_workers_of_tensorflow_are_told_what_works(monkeypatch):
+    cluster = '{"cluster": {"worker": ["a:1", "b:1"]}, "task": {"index": 0}}'
+    config = types.SimpleNamespace(strategy="auto", deterministic=False)
+    monkeypatch.setenv("TF_CONFIG", '{"cluster": {"worker": ["a:1"]}}')
+    devices.prepare(config)
+    monkeypatch.setenv("TF_CONFIG", cluster)
+    with pytest.raises(ValueError) as error:
+        devices.prepare(config)
+    for said in ("issues/20585", "--strategy hosts", "received 2"):
+        assert said in str(error.value)

@@ -1,0 +1,138 @@
+"""From a command line to a Config: one flag per field.
+
+Nothing here imports TensorFlow, so `--help` and a wrong flag answer at once.
+"""
+
+import argparse
+import dataclasses
+import pathlib
+import sys
+import typing
+
+from trainers import config_file, options
+
+
+def parse(config_class, presets, name, module_doc, arguments=None):
+    """Turn a command line into a Config; a wrong one ends the program.
+
+    Args:
+        config_class: a subclass of `Config`.
+        presets: dict from preset to the settings in which it differs from the defaults.
+        name: of the trainer's module.
+        module_doc: docstring of the trainer: its first line describes the command, the
+            rest follows the flags.
+        arguments: list of strings, `sys.argv[1:]` if None.
+
+    Returns:
+        the Config. On a wrong flag or value: one line on stderr and exit status 2.
+    """
+    summary, _, rest = module_doc.partition("\n")
+    parser = Parser(
+        prog=f"trainers.{name}",
+        usage=f"python -m trainers.{name} [--preset {'|'.join(presets)}] [flags]",
+        description=summary,
+        epilog=rest,
+        allow_abbrev=False,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    fields = dataclasses.fields(config_class)
+    for field in sorted(fields, key=lambda field: field.name != "preset"):
+        flag = "--" + field.name.replace("_", "-")
+        how = {
+            "dest": field.name,
+            "default": argparse.SUPPRESS,
+            "help": _help(field, presets),
+        }
+        if isinstance(field.default, bool):
+            parser.add_argument(flag, action="store_true", **how)
+        else:
+            parser.add_argument(
+                flag,
+                type=_converter(config_class, field.name),
+                metavar=_metavar(config_class, field),
+                **how,
+            )
+    given = vars(parser.parse_args(arguments))
+    try:
+        return _configured(config_class, presets, name, given)
+    except ValueError as error:
+        if given.get("debug"):
+            raise
+        parser.error(str(error))
+
+
+def _configured(config_class, presets, name, given):
+    """The Config of the given flags, or of the run that they resume."""
+    resumed = given.get("resume", "")
+    if resumed and resumed != "auto":
+        began = config_file.from_json(config_class, config_file.read(resumed, name))
+        if given.get("out", pathlib.Path(resumed)) != pathlib.Path(resumed):
+            raise ValueError(
+                f"out: expected none or {resumed}, which is resumed, received "
+                f"{given['out']}; a resumed run stays in its folder"
+            )
+        about_run = config_file.about_run(config_class)
+        other = {key: given[key] for key in given.keys() & about_run}
+        out = pathlib.Path(resumed)
+        config = dataclasses.replace(began, **{**other, "out": out})
+        config_file.check_same(config, given, resumed)
+        return config
+    preset = given.get("preset", "paper")
+    if preset not in presets:
+        raise ValueError(
+            f"preset: expected {' or '.join(presets)}, received {preset!r}"
+        )
+    return config_class(**{**presets[preset], **given})
+
+
+class Parser(argparse.ArgumentParser):
+    """An argument parser whose errors are one line on stderr and exit status 2."""
+
+    def error(self, message):
+        print(f"{self.prog}: {message} (--help lists the flags)", file=sys.stderr)
+        sys.exit(2)
+
+
+def _converter(config_class, name):
+    kind = typing.get_type_hints(config_class)[name]
+    if typing.get_origin(kind) is tuple:
+        number = typing.get_args(kind)[0]
+
+        def convert(text):
+            return tuple(number(part) for part in text.split(",") if text)
+
+    elif kind in (int, float, str):
+        convert = kind
+    else:
+        convert = pathlib.Path
+
+    def checked(text):
+        try:
+            return convert(text)
+        except ValueError:
+            what = "numbers between commas" if "," in text else "a number"
+            raise argparse.ArgumentTypeError(
+                f"expected {what}, received {text!r}"
+            ) from None
+
+    return checked
+
+
+def _metavar(config_class, field):
+    if field.metadata["choices"]:
+        return "|".join(field.metadata["choices"])
+    kind = typing.get_type_hints(config_class)[field.name]
+    if typing.get_origin(kind) is tuple:
+        return "N,N,..."
+    return field.metadata["metavar"] or {int: "N", float: "X"}.get(kind, "PATH")
+
+
+def _help(field, presets):
+    reason = field.metadata["reason"].replace("%", "%%")
+    if any(field.default is unset for unset in ("", None, False)):
+        return reason
+    values = [options.as_text(field.default)] if field.default != () else []
+    for name, settings in presets.items():
+        if field.name in settings:
+            values.append(f"{name}: {options.as_text(settings[field.name])}")
+    return f"{reason} ({'; '.join(values)})" if values else reason

@@ -1,0 +1,103 @@
+"""Settings in config.json: how they are written, read, and compared with flags."""
+
+import dataclasses
+import json
+import pathlib
+import typing
+
+from trainers.options import as_text
+
+
+def as_json(config):
+    """The settings as plain values that `json` can write."""
+    values = dataclasses.asdict(config)
+    return {
+        name: str(value) if isinstance(value, pathlib.Path) else value
+        for name, value in values.items()
+    }
+
+
+def read(folder, experiment):
+    """The settings of the run in `folder`, as config.json has them.
+
+    Raises:
+        ValueError: if there is no run of `experiment` that can be read.
+    """
+    path = pathlib.Path(folder) / "config.json"
+    if not path.is_file():
+        raise ValueError(
+            f"resume: no run in {folder}; name a folder with a config.json"
+        )
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        theirs, settings = content["experiment"], dict(content["settings"])
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise ValueError(
+            f"resume: {path} cannot be read ({error}); restore it or begin anew"
+        ) from None
+    if theirs != experiment:
+        raise ValueError(
+            f"resume: expected a run of {experiment}, received {folder}, a run of "
+            f"{theirs}; use trainers.{theirs}"
+        )
+    return settings
+
+
+def from_json(config_class, settings):
+    """The Config that `as_json` wrote; what only says how it ran is left out.
+
+    Raises:
+        ValueError: if a setting is unknown here or has another type.
+    """
+    fields = {field.name: field for field in dataclasses.fields(config_class)}
+    kinds = typing.get_type_hints(config_class)
+    values = {}
+    for name, value in settings.items():
+        if name not in fields:
+            raise ValueError(
+                f"{name}: a setting that this version of nem_tf does not have; resume "
+                "with the version that began the run"
+            )
+        if not fields[name].metadata["about_run"]:
+            values[name] = _from_json(name, value, kinds[name])
+    return config_class(**values)
+
+
+def _from_json(name, value, kind):
+    if isinstance(value, list):
+        value = tuple(value)
+    number = (typing.get_args(kind) or (kind,))[0]
+    if value is None and type(None) in typing.get_args(kind):
+        return None
+    if number is pathlib.Path and isinstance(value, str):
+        return pathlib.Path(value)
+    wanted = (int, float) if number is float else (number,)
+    for one in value if typing.get_origin(kind) is tuple else (value,):
+        if not isinstance(one, wanted) or (isinstance(one, bool) != (number is bool)):
+            raise ValueError(
+                f"{name}: expected {number.__name__} in config.json, received "
+                f"{value!r}; restore the file or begin anew"
+            )
+    return value
+
+
+def check_same(config, given, folder):
+    """Raise ValueError if flags ask for something else than the run in `folder`.
+
+    Args:
+        config: of the run.
+        given: dict from settings to the values asked for now.
+    """
+    for name in sorted(given.keys() - about_run(type(config))):
+        began = getattr(config, name)
+        if given[name] != began:
+            raise ValueError(
+                f"{name}: expected {as_text(began)}, with which {folder} was begun, "
+                f"received {as_text(given[name])}; leave it out or begin a new run"
+            )
+
+
+def about_run(config_class):
+    """Names of the settings that may differ when a run is resumed."""
+    fields = dataclasses.fields(config_class)
+    return {field.name for field in fields if field.metadata["about_run"]}

@@ -1,0 +1,91 @@
+"""What went wrong, in one line for the person at the terminal.
+
+Nothing here imports TensorFlow, so a wrong flag answers at once.
+"""
+
+import contextlib
+import re
+import sys
+from typing import NamedTuple
+
+from trainers.interrupts import Stopped
+
+FAILED, WRONG_SETTING, CTRL_C = 1, 2, 130  # exit statuses
+REMEDIES = (  # what an error says, and what to do about it
+    ("No space left", "free space, then continue with --resume"),
+    ("Disk quota exceeded", "free space, then continue with --resume"),
+    ("No such file", "restore the folder, then continue with --resume, or begin anew"),
+    ("Permission denied", "make the folder writable, then continue with --resume"),
+    ("Read-only file system", "make it writable, then continue with --resume"),
+    ("OOM when allocating", "lower --batch-size, --steps or --components"),
+    ("RESOURCE_EXHAUSTED", "lower --batch-size, --steps or --components"),
+)
+
+
+class WrongSetting(Exception):
+    """Settings, data or a run folder that cannot be used; nothing has begun."""
+
+
+class Damaged(ValueError):
+    """Saved states that cannot be read."""
+
+
+class NotFinite(ArithmeticError):
+    """The loss, or a weight, became NaN or infinite."""
+
+
+class Problem(NamedTuple):
+    """One line about an error, and the program's exit status."""
+
+    line: str
+    status: int
+
+
+@contextlib.contextmanager
+def of_settings():
+    """While settings are tried, what their checks raise becomes `WrongSetting`."""
+    try:
+        yield
+    except (ValueError, OSError, RuntimeError) as error:
+        raise WrongSetting(_sentence(error)) from error
+
+
+def explain(error):
+    """The `Problem` that an error stands for; None if it is a defect of the program."""
+    if isinstance(error, KeyboardInterrupt):
+        return Problem("stopped before training", CTRL_C)
+    if isinstance(error, Stopped):
+        return Problem(str(error), error.status)
+    if isinstance(error, WrongSetting):
+        return Problem(str(error), WRONG_SETTING)
+    if isinstance(error, Damaged | NotFinite):
+        return Problem(str(error), FAILED)
+    if isinstance(error, OSError) or _of_backend(error):
+        return Problem(_with_remedy(_sentence(error)), FAILED)
+    return None
+
+
+def _of_backend(error):
+    """Whether TensorFlow or JAX's runtime raised it: data, memory, disk, network."""
+    tf, jax = sys.modules.get("tensorflow"), sys.modules.get("jax")
+    if tf is not None and isinstance(error, tf.errors.OpError):
+        return True
+    return jax is not None and isinstance(error, jax.errors.JaxRuntimeError)
+
+
+def _sentence(error):
+    """An error without the call stack that TensorFlow writes into it."""
+    if isinstance(error, OSError) and error.strerror:
+        where = f"{error.filename}: " if error.filename else ""
+        return f"{where}{error.strerror}"
+    message = getattr(error, "message", None) or str(error) or type(error).__name__
+    inner = re.search(r"^.*?\b\w+Error: (.+)$", message, re.MULTILINE)
+    lines = (inner[1] if inner else message).strip().splitlines()
+    return re.sub(r"\{\{.*?\}\}\s*", "", lines[0])
+
+
+def _with_remedy(line):
+    for said, remedy in REMEDIES:
+        if said in line:
+            return f"{line}; {remedy}"
+    return f"{line}; mend it, then continue with --resume"
