@@ -11,6 +11,7 @@ import time
 import keras
 import numpy as np
 
+import nem_tf  # noqa: F401  (its classes are read from files)
 from benchmarks.crash import outcome
 
 ROOT = pathlib.Path(__file__).parents[1]
@@ -109,4 +110,7 @@ def assert_same_run(folder, other, atol):
     for ours, theirs in zip(log(folder), log(other), strict=True):
         assert ours.keys() == theirs.keys()
         for column, value in ours.items():
-            np.testing.assert_allclose(value, theirs[column], rtol=1e-5, atol=1e-5)
+            # A pixel that two components explain alike may change sides.
+            counts = any(name in column for name in ("ari", "purity", "distinct"))
+            atol = 1e-4 if counts else 1e-5
+            np.testing.assert_allclose(value, theirs[column], rtol=1e-5, atol=atol)

@@ -1,5 +1,7 @@
 """What is kept of a run while it trains: its best model and its state."""
 
+import csv
+import io
 import math
 import shutil
 import time
@@ -35,6 +37,28 @@ class Best(keras.callbacks.Callback):
         if best != self.run.folder.best:
             with replacing(self.run.folder.best) as beside:
                 shutil.copyfile(best, beside)
+
+
+class Log(keras.callbacks.Callback):
+    """Adds an epoch to log.csv; the run holds its text, which is saved with the state.
+
+    Args:
+        run: a `loop.Run`.
+    """
+
+    def __init__(self, run):
+        super().__init__()
+        self.run = run
+
+    def on_epoch_end(self, epoch, logs=None):
+        columns = ["epoch", *sorted(logs)]
+        text = io.StringIO()
+        rows = csv.DictWriter(text, columns, lineterminator="\n")
+        if not self.run.log:
+            rows.writeheader()
+        rows.writerow({"epoch": epoch, **logs})
+        self.run.log += text.getvalue()
+        self.run.folder.write_text("log.csv", self.run.log)
 
 
 class Keep(keras.callbacks.Callback):
@@ -103,11 +127,9 @@ class Keep(keras.callbacks.Callback):
         metrics = []
         if run.at.update:
             metrics = self.metrics or state.values(self.model.metrics_variables)
-        log = run.folder / "log.csv"
-        text = log.read_text(encoding="utf-8") if log.exists() else ""
         run.at.seconds, run.began = run.seconds, time.time()
         self.path = state.save(
-            run.folder.states, state.State(run.at, text, values, metrics)
+            run.folder.states, state.State(run.at, run.log, values, metrics)
         )
 
     def _asked(self):

@@ -26,6 +26,7 @@ class Run:
     devices: OneDevice = dataclasses.field(default_factory=OneDevice)
     interrupts: Interrupts = dataclasses.field(default_factory=Interrupts)
     at: Position = dataclasses.field(default_factory=Position)
+    log: str = ""  # the text of log.csv
     restored: state.State | None = None  # what the next stage's model begins with
     began: float = dataclasses.field(default_factory=time.time)
 
@@ -61,8 +62,9 @@ def resume(run: Run) -> bool:
     run.restored = state.unpack(packed)
     run.at = run.restored.position
     run.at.resumes += 1
+    run.log = run.restored.log
     if run.folder:
-        run.folder.write_text("log.csv", run.restored.log)
+        run.folder.write_text("log.csv", run.log)
     return True
 
 
@@ -150,7 +152,7 @@ def _callbacks(run, clips, learning_rate, epochs, name, keep):
         schedule,
         callbacks.EpochColumns(run),
         keeping.Best(run),
-        keras.callbacks.CSVLogger(str(run.folder / "log.csv"), append=True),
+        keeping.Log(run),
         keras.callbacks.TensorBoard(str(board), write_graph=False),
         callbacks.Pictures(board / "validation", batch, run),
         callbacks.Progress(name, epochs * updates, run),
