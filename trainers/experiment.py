@@ -219,13 +219,11 @@ def _say(folder, text):
 
 def _finish(experiment, this):
     """Score and draw the best model; the last file written is results.json."""
-    import keras
-
-    from trainers import scoring
+    from trainers import loop, scoring
 
     config, folder = this.config, this.folder
     print("scoring ...", file=sys.stderr)
-    nem = keras.saving.load_model(folder.best)
+    nem = loop.read_model(folder.best)
     scores = scoring.score(nem, experiment.clips("test", clips=config.test_size))
     result = {
         "experiment": experiment.name,

@@ -88,4 +88,5 @@ def _with_remedy(line):
     for said, remedy in REMEDIES:
         if said in line:
             return f"{line}; {remedy}"
-    return f"{line}; mend it, then continue with --resume"
+    joint = ", then" if "; " in line else "; mend it, then"
+    return f"{line}{joint} continue with --resume"

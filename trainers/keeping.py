@@ -29,6 +29,7 @@ class Best(keras.callbacks.Callback):
     def on_epoch_end(self, epoch, logs=None):
         if not logs["val_loss"] < self.run.at.best:
             return
+        self.run.folder.check()
         best = self.run.best
         best.parent.mkdir(exist_ok=True)
         model = self.model  # of a JAX backend, brought up to date by this line
@@ -121,6 +122,7 @@ class Keep(keras.callbacks.Callback):
         run = self.run
         if run.folder is None:
             return
+        run.folder.check()
         values = state.values(state.variables_of(self.model))
         if not all(np.isfinite(value).all() for value in values):
             self._check("a weight", math.nan)

@@ -10,6 +10,7 @@ import numpy as np
 from nem_tf import NeuralEM
 from trainers import callbacks, keeping, state
 from trainers.devices import OneDevice
+from trainers.faults import Damaged
 from trainers.interrupts import Interrupts
 from trainers.options import Config
 from trainers.run_folder import RunFolder
@@ -176,8 +177,24 @@ def _take_best(run, nem):
     packed = b""
     if run.folder:
         with run.devices.alone():
-            best = keras.saving.load_model(run.best)
+            best = read_model(run.best)
             values = state.values(state.variables_of(best))
         packed = state.pack(state.State(run.at, "", values, []))
     values = state.unpack(run.devices.from_first(packed)).variables
     state.assign(state.variables_of(nem), values)
+
+
+def read_model(path) -> NeuralEM:
+    """The compiled model in a .keras file of the run.
+
+    Raises:
+        Damaged: if it cannot be read.
+    """
+    try:
+        return keras.saving.load_model(path)
+    except Exception as error:  # zip, HDF5 and Keras each have their own
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise Damaged(
+            f"{path} is damaged ({reason[:200]}); put a copy in its place, then "
+            "continue with --resume, or begin anew"
+        ) from error

@@ -14,6 +14,7 @@ results.json  scores on the test clips
 
 import contextlib
 import datetime
+import errno
 import fcntl
 import json
 import os
@@ -116,6 +117,16 @@ class RunFolder:
     def states(self):
         return self.path / "last"
 
+    def check(self):
+        """Raise FileNotFoundError if the folder was removed, even if made again."""
+        with contextlib.suppress(FileNotFoundError):
+            if os.path.samestat(
+                (self.path / LOCK).stat(), os.fstat(self._lock.fileno())
+            ):
+                return
+        reason = "No such file or directory, it was removed during the run"
+        raise FileNotFoundError(errno.ENOENT, reason, str(self.path))
+
     def write_json(self, name, content):
         self.write_text(name, json.dumps(content, indent=2) + "\n")
 
@@ -123,6 +134,7 @@ class RunFolder:
         return json.loads((self.path / name).read_text(encoding="utf-8"))
 
     def write_text(self, name, text):
+        self.check()
         with replacing(self.path / name) as beside:
             beside.write_text(text, encoding="utf-8")
 

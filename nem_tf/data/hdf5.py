@@ -161,10 +161,16 @@ class _Reader:
     def read(self, index):
         """Read the clips `index` (B,): clean (B, F, H, W, C), groups (B, F, H, W)."""
         wanted, back = np.unique(index, return_inverse=True)  # h5py wants them sorted
-        with _lock, h5py.File(self.path, "r") as file:
-            group = file[self.group]
-            clean = group["features"][: self.frames, wanted]  # (F, B, H, W, C)
-            groups = group["groups"][: self.frames, wanted]
+        try:
+            with _lock, h5py.File(self.path, "r") as file:
+                group = file[self.group]
+                clean = group["features"][: self.frames, wanted]  # (F, B, H, W, C)
+                groups = group["groups"][: self.frames, wanted]
+        except (OSError, KeyError) as error:
+            raise ValueError(
+                f"path: expected clips in {self.where}, received data that h5py cannot "
+                f"read ({error}); fetch or export the file again"
+            ) from error
         groups = groups.reshape(clean.shape[:4])  # (F, B, H, W)
         self._check_values(clean, groups)
         clean, groups = clean[:, back].swapaxes(0, 1), groups[:, back].swapaxes(0, 1)
