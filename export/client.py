@@ -63,7 +63,7 @@ def main(arguments=None):
     )
     command.add_input_flags(parser)
     given = parser.parse_args(arguments)
-    return command.run("client", _send, given)
+    return command.run("client", _send, given, debug=given.debug)
 
 
 class Played(NamedTuple):

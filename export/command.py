@@ -17,7 +17,7 @@ def parser(name, doc, usage):
         usage: what follows `python -m export.NAME`.
     """
     summary, _, rest = doc.partition("\n")
-    return Parser(
+    made = Parser(
         prog=f"export.{name}",
         usage=f"python -m export.{name} {usage}",
         description=summary,
@@ -25,19 +25,26 @@ def parser(name, doc, usage):
         allow_abbrev=False,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
+    made.add_argument(
+        "--debug", action="store_true", help="show where in the code an error happened"
+    )
+    return made
 
 
-def run(name, action, *arguments):
+def run(name, action, *arguments, debug=False):
     """Call `action`; an error that it explains becomes one line on stderr.
 
     Returns:
-        exit status: 0, 1 after an error, 130 after Ctrl-C.
+        exit status: 0; 2 if the input is wrong, 1 if something failed on the way; 130
+        after Ctrl-C.
     """
     try:
         action(*arguments)
     except (ValueError, OSError) as error:
+        if debug:
+            raise
         print(f"export.{name}: {error}", file=sys.stderr)
-        return 1
+        return 1 if isinstance(error, OSError) else 2
     except KeyboardInterrupt:
         print(f"export.{name}: stopped", file=sys.stderr)
         return 130

@@ -19,7 +19,8 @@ def main(arguments=None):
     parser.add_argument("label", help="stable, canary, or one of your own")
     parser.add_argument("version", type=int, help="integer, a folder in the model's")
     given = parser.parse_args(arguments)
-    return command.run("label", label, given.model, given.label, given.version)
+    names = given.model, given.label, given.version
+    return command.run("label", label, *names, debug=given.debug)
 
 
 def label(model, text, version):

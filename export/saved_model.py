@@ -71,7 +71,7 @@ def main(arguments=None):
         parser.error(
             f"name: expected letters, digits, _ . and - only, received {given.name!r}"
         )
-    return command.run("saved_model", _export_all, given)
+    return command.run("saved_model", _export_all, given, debug=given.debug)
 
 
 def _export_all(given):

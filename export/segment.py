@@ -34,7 +34,7 @@ def main(arguments=None):
     )
     command.add_input_flags(parser)
     given = parser.parse_args(arguments)
-    return command.run("segment", _segment, given)
+    return command.run("segment", _segment, given, debug=given.debug)
 
 
 def _segment(given):

@@ -1,5 +1,6 @@
 """The model: the EM iterations over a clip, trained by next-step prediction."""
 
+import os
 from typing import NamedTuple
 
 import keras
@@ -122,15 +123,27 @@ class NeuralEM(keras.Model):
 
         Raises:
             ValueError: if the frames have another shape, no step, or pixels that are
-                not in [0, 1].
+                not in [0, 1], or if the result does not fit the memory.
         """
-        frames = np.asarray(frames, "float32")
+        try:
+            frames = np.asarray(frames, "float32")
+        except (ValueError, TypeError):
+            raise ValueError(
+                "frames: expected an array of numbers, received "
+                f"{type(frames).__name__}; read the video first"
+            ) from None
         axes.check_pixels("frames", frames)
         frames, batched = self._as_clips(frames)  # (B, T, H, W, C)
         components = self.cell.components if components is None else components
         if components < 1:
             raise ValueError(f"components: expected at least 1, received {components}")
+        _check_memory(components, frames)
         seeds = seed + np.arange(len(frames)) if np.ndim(seed) == 0 else seed
+        if len(seeds) != len(frames):
+            raise ValueError(
+                f"seed: expected one or one per clip ({len(frames)}), received "
+                f"{len(seeds)}"
+            )
         pi = random_start(seeds, components, self.cell.frame_shape)
         start = ops.convert_to_numpy(pi)
         # The last frame stands in for the unknown next one, which only gamma would use.
@@ -183,3 +196,15 @@ class NeuralEM(keras.Model):
                 f"leading B, received {given}; resize or convert the clip first"
             )
         return frames, batched
+
+
+def _check_memory(components, frames):
+    """Refuse a K whose psi and gamma, float32, would not fit this machine."""
+    needed = 2 * 4 * components * frames.size
+    here = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    if needed > here:
+        raise ValueError(
+            f"components: expected what fits {here / 1e9:.0f} GB of memory, received "
+            f"{components}, which take {needed / 1e9:.0f} GB; use fewer, or fewer "
+            "clips at a time"
+        )

@@ -258,7 +258,7 @@ def test_versions_count_up_and_labels_move(exported, tmp_path, capsys):
     assert label.main([str(models / "tiny"), "stable", "2"]) == 0
     assert dict(_models_config(models).version_labels) == {"stable": 2, "canary": 2}
     assert _models_config(models).model_version_policy.specific.versions == [2]
-    assert label.main([str(models / "tiny"), "stable", "7"]) == 1
+    assert label.main([str(models / "tiny"), "stable", "7"]) == 2
     assert "no such version; there are 1, 2" in capsys.readouterr().err
     assert label.main([str(models / "tiny"), "stable", "1"]) == 0  # the rollback
     assert _models_config(models).model_version_policy.specific.versions == [1, 2]
@@ -298,13 +298,13 @@ def test_a_full_disk_ends_in_one_line(exported, tmp_path, monkeypatch, capsys):
     [
         (
             ["nowhere"],
-            1,
+            2,
             "nowhere: no model.keras in it; name the folder that a trainer",
         ),
         (["RUN", "--components", "0"], 2, "at least 1 between commas, received '0'"),
         (["RUN", "--name", "a/b"], 2, "letters, digits, _ . and - only"),
         (["RUN", "--format", "onnx"], 2, "invalid choice: 'onnx'"),
-        (["BROKEN"], 1, "cannot be read"),
+        (["BROKEN"], 2, "cannot be read"),
     ],
 )
 def test_mistakes_end_in_one_line(exported, tmp_path, capsys, flags, status, message):
@@ -325,7 +325,7 @@ def test_a_missing_extra_is_named(exported, monkeypatch, capsys, tmp_path):
     from export import extras
 
     monkeypatch.setitem(extras.MODULES, "serving", ("no_such_module",))
-    assert saved_model.main([str(exported.run), "--out", str(tmp_path / "m")]) == 1
+    assert saved_model.main([str(exported.run), "--out", str(tmp_path / "m")]) == 2
     assert "pip install 'nem-tf[serving]'" in capsys.readouterr().err
 
 

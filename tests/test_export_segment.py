@@ -107,7 +107,7 @@ def test_mistakes_end_in_one_line(exported, video, tmp_path, capsys):
         ([exported.k4, "clip.gif", "--components", 3], f"exported with K = {K}"),
     ]
     for (model, name, *flags), message in cases:
-        assert run(model, tmp_path / name, *flags, "--out", tmp_path / "x.gif") == 1
+        assert run(model, tmp_path / name, *flags, "--out", tmp_path / "x.gif") == 2
         error = capsys.readouterr().err
         assert error.count("\n") == 1 and message in error
     for flags, message in (

@@ -150,7 +150,7 @@ def test_mistakes_end_in_one_line(server, video, flags, message, tmp_path, capsy
         inputs, flags = [flags[3]], flags[:2]
     for kind, address in (("grpc", server.grpc), ("rest", server.rest)):
         line = [*inputs, "--server", address, *flags]
-        assert client.main([*line, "--rest"] if kind == "rest" else line) == 1
+        assert client.main([*line, "--rest"] if kind == "rest" else line) == 2
         error = capsys.readouterr().err
         assert error.count("\n") == 1 and message in error
 
@@ -184,7 +184,7 @@ def test_a_failing_stream_ends_the_others(server, video, tmp_path, capsys):
         patch.setattr(client, "play", spoilt)
         inputs = [str(tmp_path / name) for name in ("good.npy", "bad.npy")]
         flags = ["--model", f"tiny_k{K}", "--server", server.grpc]
-        assert client.main([*inputs, *flags]) == 1
+        assert client.main([*inputs, *flags]) == 2
     error = capsys.readouterr().err
     assert "expected pixels in [0, 1]" in error and error.count("\n") == 1
     with pytest.raises(ValueError, match="another stream failed"):

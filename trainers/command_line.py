@@ -107,6 +107,10 @@ def _converter(config_class, name):
         convert = pathlib.Path
 
     def checked(text):
+        if not text:
+            raise argparse.ArgumentTypeError(
+                "expected a value, received ''; give one or leave the flag out"
+            )
         try:
             return convert(text)
         except ValueError:

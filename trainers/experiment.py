@@ -193,7 +193,9 @@ def run(experiment, folder, strategy):
     title = f"{experiment.name.replace('_', ' ')} ({experiment.source})"
     with interrupts.Interrupts() as asked:
         this = loop.Run(config, folder, title, strategy, asked)
-        if config.resume and loop.resume(this):
+        with faults.of_settings():
+            resumed = bool(config.resume) and loop.resume(this)
+        if resumed:
             _say(folder, f"continuing after update {this.updates}")
         elif folder:
             folder.write_config(config, experiment.name, experiment.source)

@@ -46,6 +46,8 @@ def of_settings():
     """While settings are tried, what their checks raise becomes `WrongSetting`."""
     try:
         yield
+    except Damaged:
+        raise
     except (ValueError, OSError, RuntimeError) as error:
         raise WrongSetting(_sentence(error)) from error
 

@@ -24,6 +24,7 @@ class Config(options.Config):
         (20, 500, 50_000),
         "digits to draw from, stage after stage; 50000 alone trains directly",
         least=1,
+        most=10**6,
         grows=True,
     )
     digits: str = option(
@@ -31,7 +32,7 @@ class Config(options.Config):
         "auto takes MNIST if it is prepared or can be downloaded",
         choices=("auto", "mnist", "sklearn-digits"),
     )
-    objects: int = option(2, "digits in a clip", least=1)
+    objects: int = option(2, "digits in a clip", least=1, most=options.MOST_OBJECTS)
     components: int = option(2, "K, components that share a clip", least=1)
     noise: float = option(
         0.2, "chance that a pixel is replaced by Uniform(0, 1)", least=0.0, most=1.0

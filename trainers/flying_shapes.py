@@ -17,7 +17,9 @@ from trainers.options import option
 class Config(options.Config):
     """The defaults of `options.Config` are those of this experiment."""
 
-    objects: int = option(3, "objects in a clip, 3 or 5 in Table 1", least=1)
+    objects: int = option(
+        3, "objects in a clip, 3 or 5 in Table 1", least=1, most=options.MOST_OBJECTS
+    )
     components: int = option(3, "K, 3 or 5 in Table 1", least=1)
 
 

@@ -132,7 +132,13 @@ def _begin(run, nem, keep):
     if run.restored is None:
         keep.save()
         return
-    state.assign(state.variables_of(nem), run.restored.variables)
+    try:
+        state.assign(state.variables_of(nem), run.restored.variables)
+    except ValueError as error:
+        raise Damaged(
+            f"the saved state does not fit the model of this version ({error}); resume "
+            "with the version that began the run"
+        ) from None
     keep.metrics = run.restored.metrics
     run.restored = None
 

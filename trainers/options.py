@@ -10,6 +10,7 @@ from typing import ClassVar
 
 MOST_CLIPS = 2**32  # a clip's random numbers are keyed by 32 bits of its index
 MOST_EPOCHS = 2**24  # and 24 bits of the epoch
+MOST_OBJECTS = 256  # more would not be seen in the frames of the experiments
 
 
 def option(
@@ -53,7 +54,7 @@ class Config:
 
     size: ClassVar[tuple[int, int]] = (28, 28)  # (H, W) of the clips, pixels
 
-    objects: int = option(3, "objects in a clip", least=1)
+    objects: int = option(3, "objects in a clip", least=1, most=MOST_OBJECTS)
     components: int = option(3, "K, components that share a clip", least=1)
     steps: int = option(20, "T, EM steps (frames) of a clip", least=1)
     noise: float = option(0.2, "chance that a pixel is noisy", least=0.0, most=1.0)
@@ -83,7 +84,10 @@ class Config:
         most=MOST_EPOCHS,
     )
     epoch_updates: int = option(
-        0, "updates between validations; 0: one pass over the training clips", least=0
+        0,
+        "updates between validations; 0: one pass over the training clips",
+        least=0,
+        most=10**6,
     )
     patience: int = option(
         10,
@@ -162,8 +166,8 @@ class Config:
                 f"batch_size: expected at most train_size ({self.train_size}), "
                 f"received {self.batch_size}"
             )
-        if self.data is not None and not self.data.is_file():
-            raise ValueError(f"data: no such file, {self.data}; check the path")
+        if self.data is not None:
+            _check_recording(self.data)
         if self.resume == "auto" and self.out is None:
             raise ValueError("resume: auto continues the run in --out; add --out DIR")
         _check_hosts(self)
@@ -241,6 +245,18 @@ def _check_hosts(config):
         raise ValueError(
             f"host_index: expected 0 to {config.hosts - 1}, received "
             f"{config.host_index}; count hosts from 0"
+        )
+
+
+def _check_recording(path):
+    """Raise ValueError unless there is an HDF5 file."""
+    if not path.is_file():
+        raise ValueError(f"data: no such file, {path}; check the path")
+    import h5py  # with NumPy, which a run without a file does not need yet
+
+    if not h5py.is_hdf5(path):
+        raise ValueError(
+            f"data: expected an HDF5 file, received {path}; fetch or export it again"
         )
 
 

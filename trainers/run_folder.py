@@ -171,10 +171,24 @@ def default_path(experiment, seed):
 def check_free(path):
     """Raise ValueError if a run could not begin in `path`."""
     path = pathlib.Path(path)
-    if path.exists() and not path.is_dir():
-        raise ValueError(f"out: {path} is a file; choose a new folder")
-    if path.is_dir() and any(map(_counts, path.iterdir())):
-        raise ValueError(f"out: {path} is not empty; choose a new folder")
+    try:
+        if path.exists() and not path.is_dir():
+            raise ValueError(f"out: {path} is a file; choose a new folder")
+        if path.is_dir() and any(map(_counts, path.iterdir())):
+            raise ValueError(
+                f"out: {path} is not empty; choose a new folder, or continue its run "
+                "with --resume"
+            )
+        above = next(one for one in path.absolute().parents if one.exists())
+    except OSError as error:
+        raise ValueError(
+            f"out: {str(path)[:200]} cannot be used ({error.strerror}); choose another "
+            "folder"
+        ) from None
+    if not above.is_dir() or not os.access(above, os.W_OK | os.X_OK):
+        raise ValueError(
+            f"out: cannot write into {above}; make it writable or choose another folder"
+        )
 
 
 def _counts(entry):

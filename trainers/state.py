@@ -71,7 +71,16 @@ def values(variables):
 
 
 def assign(variables, arrays):
-    """Set variables to values of the same shapes."""
+    """Set variables to values of the same shapes.
+
+    Raises:
+        ValueError: if they are others.
+    """
+    here, there = [v.shape for v in variables], [a.shape for a in arrays]
+    if here != there:
+        raise ValueError(
+            f"expected {len(here)} variables, received {len(there)}, or of other shapes"
+        )
     for variable, array in zip(variables, arrays, strict=True):
         variable.assign(array)
 
