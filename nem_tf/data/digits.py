@@ -86,7 +86,21 @@ def load(name="auto"):
         return _sklearn_digits()
 
 
+def prepared_mnist():
+    """The folder of the prepared MNIST, or None; nothing is downloaded."""
+    builder, prepared = _builder()
+    return str(builder.data_path) if prepared else None
+
+
 def _mnist():
+    builder, prepared = _builder()
+    if not prepared:
+        _download(builder)
+    return _prepared_mnist(str(builder.data_path))
+
+
+def _builder():
+    """MNIST's builder in tensorflow-datasets, and whether its files are there."""
     import tensorflow_datasets as tfds  # slow to import, and only MNIST needs it
 
     verbosity = logging.get_verbosity()
@@ -94,12 +108,9 @@ def _mnist():
     try:
         # tensorflow-datasets itself reads the variable only when it is imported.
         builder = tfds.builder("mnist", data_dir=os.environ.get("TFDS_DATA_DIR"))
-        prepared = builder.is_prepared()
+        return builder, builder.is_prepared()
     finally:
         logging.set_verbosity(verbosity)
-    if not prepared:
-        _download(builder)
-    return _prepared_mnist(str(builder.data_path))
 
 
 def _download(builder):

@@ -1,0 +1,69 @@
+"""What the doctor says about this machine."""
+
+import pytest
+
+from trainers import doctor, static_shapes
+
+
+@pytest.fixture
+def quickly(monkeypatch):
+    """The smallest experiment is trained, the others are made up."""
+    original = doctor._smoke
+
+    def smoke(experiment, chosen, seconds):
+        if isinstance(experiment, static_shapes.StaticShapes):
+            return original(experiment, chosen, seconds)
+        return 10.0, 100.0, True
+
+    monkeypatch.setattr(doctor, "_smoke", smoke)
+
+
+def test_says_what_is_here_and_how_long_it_takes(quickly, capsys):
+    assert doctor.main(["--seconds", "3"]) == 0
+    said = dict(line.split(maxsplit=1) for line in _lines(capsys) if " " in line)
+    assert "tensorflow 2." in said["versions"]
+    assert "CPU cores" in said["devices"] and "GB free" in said["memory"]
+    assert "prepared" in said["MNIST"]
+    assert {"[serving]", "[video]", "[litert]", "[jax]"} <= said.keys()
+    speed = float(said["static"].split()[1])
+    assert speed > 1
+    # 500 epochs of 781 updates of 64 clips
+    hours = 500 * 781 * 64 / 10.0 / 3600
+    assert f"all 500 epochs {hours:.1f} h" in said["flying"] or "1500" in said["flying"]
+
+
+def test_a_missing_extra_is_named(quickly, capsys, monkeypatch):
+    monkeypatch.setattr(doctor, "_smoke", lambda *_: (10.0, 100.0, True))
+    owners = dict(doctor.metadata.packages_distributions())
+    owners.pop("av")
+    monkeypatch.setattr(doctor.metadata, "packages_distributions", lambda: owners)
+    assert doctor.main([]) == 0
+    said = capsys.readouterr().out
+    assert "av is not installed; pip install 'nem-tf[video]'" in said
+
+
+def test_a_loss_that_is_not_finite_fails(capsys, monkeypatch):
+    monkeypatch.setattr(doctor, "_smoke", lambda *_: (10.0, 100.0, False))
+    assert doctor.main([]) == 1
+    assert "NOT FINITE" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("seconds", ["0", "x", "nan"])
+def test_wrong_flags(seconds, capsys):
+    with pytest.raises(SystemExit) as stop:
+        doctor.main(["--seconds", seconds])
+    assert stop.value.code == 2
+    assert "expected seconds from 1 to 3600" in capsys.readouterr().err
+
+
+def test_a_defect_is_one_line(capsys, monkeypatch):
+    def broken(*_):
+        raise RuntimeError("no device")
+
+    monkeypatch.setattr(doctor, "_smoke", broken)
+    assert doctor.main([]) == 1
+    assert "RuntimeError: no device; --debug shows where" in capsys.readouterr().err
+
+
+def _lines(capsys):
+    return capsys.readouterr().out.splitlines()

@@ -1,0 +1,238 @@
+"""Say what this machine has, whether training works, and how long it would take.
+
+    python -m trainers.doctor [--seconds 20] [--strategy auto|one|mirrored]
+
+Prints versions, devices, memory, MNIST and the optional packages; then trains each of
+the paper's experiments for some seconds and estimates its hours. Exit status 1 if
+something does not work.
+"""
+
+import argparse
+import importlib
+import math
+import os
+import platform
+import shutil
+import sys
+import time
+from importlib import metadata
+
+from trainers import command_line, devices, faults, quiet
+
+PACKAGES = ("tensorflow", "keras", "tensorflow-datasets", "numpy", "scikit-learn")
+GIGA = 1e9
+
+
+def main(arguments=None):
+    """The command; returns its exit status."""
+    summary, _, rest = __doc__.partition("\n")
+    parser = command_line.Parser(
+        prog="trainers.doctor",
+        description=summary,
+        epilog=rest,
+        allow_abbrev=False,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument(
+        "--seconds", type=_seconds, default=20.0, help="of training in all (20)"
+    )
+    parser.add_argument(
+        "--strategy", choices=("auto", "one", "mirrored"), default="auto",
+        help="devices to train on, as of the trainers (auto)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--debug", action="store_true", help="show where in the code an error happened"
+    )
+    given = parser.parse_args(arguments)
+    try:
+        return _examine(given.seconds, given.strategy)
+    except Exception as error:
+        if given.debug:
+            raise
+        reason = str(error).splitlines()[0] if str(error) else ""
+        print(
+            f"trainers.doctor: {type(error).__name__}: {reason}; --debug shows where",
+            file=sys.stderr,
+        )
+        return faults.FAILED
+
+
+def _seconds(text):
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = math.nan
+    if not 1 <= seconds <= 3600:
+        raise argparse.ArgumentTypeError(
+            f"expected seconds from 1 to 3600, received {text!r}"
+        )
+    return seconds
+
+
+def _examine(seconds, strategy):
+    from trainers import flying_mnist, flying_shapes, static_shapes
+
+    kinds = (
+        static_shapes.StaticShapes,
+        flying_shapes.FlyingShapes,
+        flying_mnist.FlyingMNIST,
+    )
+    configs = [kind.Config(strategy=strategy) for kind in kinds]
+    devices.prepare(configs[0])
+    with quiet.startup():
+        import keras
+
+        import nem_tf  # noqa: F401
+    chosen = devices.choose(configs[0])
+    _line("versions", _versions(keras))
+    _line("devices", f"{_hardware(keras)}; training uses {chosen.count}")
+    _line("memory", _memory())
+    _line("MNIST", _mnist())
+    well = _packages()
+    print()
+    for kind, config in zip(kinds, configs, strict=True):
+        clips, made, finite = _smoke(kind(config), chosen, seconds / len(kinds))
+        well = well and finite
+        updates = config.updates_per_epoch
+        epochs = sum(config.per_stage("epochs"))
+        epoch = updates * config.batch_size / clips / 3600
+        _line(
+            kind.name,
+            f"{clips:.0f} clips/s trained, {made:.0f} clips/s made; an epoch of "
+            f"{updates} updates {_hours(epoch)}, all {epochs} epochs "
+            f"{_hours(epoch * epochs)}, less if it stops early"
+            + ("" if finite else "; THE LOSS IS NOT FINITE"),
+        )
+    print("\nAt the paper's settings, K = 3, 3 and 2. --preset quick takes minutes.")
+    return 0 if well else faults.FAILED
+
+
+def _line(name, text):
+    print(f"{name.replace('_', ' '):15s} {text}", flush=True)
+
+
+def _versions(keras):
+    named = [f"{name} {metadata.version(name)}" for name in PACKAGES]
+    return (
+        f"nem-tf {metadata.version('nem-tf')}, Python {platform.python_version()}, "
+        f"{', '.join(named)}; Keras's backend is {keras.backend.backend()}"
+    )
+
+
+def _hardware(keras):
+    gpus = [name for name in keras.distribution.list_devices() if "cpu" not in name]
+    if keras.backend.backend() == "tensorflow":
+        import tensorflow as tf
+
+        details = tf.config.experimental.get_device_details
+        found = tf.config.list_physical_devices("GPU")
+        gpus = [details(gpu).get("device_name", gpu.name) for gpu in found]
+    return f"{os.cpu_count()} CPU cores, {', '.join(gpus) or 'no GPU'}"
+
+
+def _memory():
+    page = os.sysconf("SC_PAGE_SIZE")
+    total = page * os.sysconf("SC_PHYS_PAGES") / GIGA
+    free = page * os.sysconf("SC_AVPHYS_PAGES") / GIGA
+    disk = shutil.disk_usage(".").free / GIGA
+    return f"{free:.0f} of {total:.0f} GB free; {disk:.0f} GB of disk for runs/"
+
+
+def _mnist():
+    from nem_tf.data import digits
+
+    folder = digits.prepared_mnist()
+    if folder:
+        return f"prepared in {folder}"
+    return (
+        "not prepared; flying_mnist downloads it, or takes scikit-learn's digits "
+        "without a network; TFDS_DATA_DIR names a folder with a prepared one"
+    )
+
+
+def _packages():
+    """TensorBoard and the extras of pyproject.toml; False if TensorBoard is broken."""
+    problem = _import_problem("tensorboard")
+    _line("TensorBoard", problem or metadata.version("tensorboard"))
+    wanted: dict[str, list[str]] = {}
+    for requirement in metadata.requires("nem-tf") or ():
+        package, _, extra = requirement.partition("extra == ")
+        name = package.strip().split(";")[0].strip()
+        if extra and extra.strip("\"' ") != "dev":
+            bare = name.split("<")[0].split(">")[0].split("=")[0].split("[")[0]
+            wanted.setdefault(extra.strip("\"' "), []).append(bare.strip())
+    for extra, packages in wanted.items():
+        problems = [found for name in packages if (found := _import_problem(name))]
+        remedy = f"; pip install 'nem-tf[{extra}]'"
+        _line(f"[{extra}]", "; ".join(problems) + remedy if problems else "works")
+    return problem is None
+
+
+def _import_problem(package):
+    """None if a distribution's modules can be imported, else why not."""
+    modules = [
+        module
+        for module, owners in metadata.packages_distributions().items()
+        if package in owners and module.isidentifier()
+    ]
+    if not modules:
+        return f"{package} is not installed"
+    try:
+        with quiet.startup():
+            for module in modules:
+                importlib.import_module(module)
+    except Exception as error:  # whatever a broken package raises
+        return f"{package} cannot be imported ({error})"
+    return None
+
+
+def _smoke(experiment, chosen, seconds):
+    """Train for some seconds after a warm-up.
+
+    Returns:
+        clips per second trained, clips per second made by the data set alone, and
+        whether the loss stayed finite.
+    """
+    batch_size = experiment.config.batch_size
+    with chosen.scope():
+        nem = experiment.model()
+    clips = experiment.clips("train", stage=-1, epochs=None)
+    watch = _watch(seconds)
+    nem.fit(clips, steps_per_epoch=10**6, verbose=0, shuffle=False, callbacks=[watch])
+    batches = iter(clips)
+    for _ in range(3):
+        next(batches)
+    began, made = time.perf_counter(), 0
+    while time.perf_counter() - began < min(seconds / 4, 2.0):
+        next(batches)
+        made += 1
+    speed = made * batch_size / (time.perf_counter() - began)
+    trained = watch.updates * batch_size / watch.seconds
+    return trained, speed, math.isfinite(watch.loss)
+
+
+def _watch(seconds):
+    """A callback that stops after the first update and some seconds of more."""
+    import keras
+
+    class Watch(keras.callbacks.Callback):
+        updates = -1  # the first one is compiled, and not counted
+
+        def on_train_batch_end(self, batch, logs=None):
+            self.updates += 1
+            self.loss = logs["loss"]
+            if self.updates == 0:
+                self.began = time.perf_counter()
+                return
+            self.seconds = time.perf_counter() - self.began
+            self.model.stop_training = self.seconds > seconds
+
+    return Watch()
+
+
+def _hours(hours):
+    return f"{60 * hours:.1f} min" if hours < 1 else f"{hours:.1f} h"
+
+
+if __name__ == "__main__":
+    sys.exit(main())
