@@ -154,7 +154,7 @@ def _packages():
     """TensorBoard and the extras of pyproject.toml; False if TensorBoard is broken."""
     problem = _import_problem("tensorboard")
     _line("TensorBoard", problem or metadata.version("tensorboard"))
-    wanted: dict[str, list[str]] = {}
+    wanted = {}
     for requirement in metadata.requires("nem-tf") or ():
         package, _, extra = requirement.partition("extra == ")
         name = package.strip().split(";")[0].strip()
