@@ -161,9 +161,8 @@ def _main(experiment_class, config, stack):
                 folder = stack.enter_context(run_folder.RunFolder(out, resumed=True))
             else:
                 run_folder.check_free(out)
-        if folder and (folder / "results.json").is_file():
-            print(f"{out}: the run is complete", file=sys.stderr)
-            return _report(experiment_class, folder, folder.read_json("results.json"))
+        if folder and folder.complete and config.strategy != "hosts":
+            return _report_again(experiment_class, folder)
         experiment, strategy = _prepare(experiment_class, config)
         if folder is None and strategy.writes:
             folder = stack.enter_context(run_folder.RunFolder(out))
@@ -209,7 +208,9 @@ def run(experiment, folder, strategy):
             raise interrupts.Stopped(
                 asked.status, f"trained, not scored; --resume {config.out} does that"
             )
-        if folder:
+        if folder and folder.complete:  # the other hosts had to be told
+            _report_again(type(experiment), folder)
+        elif folder:
             _finish(experiment, this)
 
 
@@ -286,6 +287,12 @@ def _draw(nem, experiment, folder, title):
     )
     figure.savefig(folder / "overview.png")
     plots.animation(folder / "clip.gif", frames, psi, gamma, noisy=noisy)
+
+
+def _report_again(experiment_class, folder):
+    """What the run said when it was done."""
+    print(f"{folder.path}: the run is complete", file=sys.stderr)
+    _report(experiment_class, folder, folder.read_json("results.json"))
 
 
 def _report(experiment_class, folder, result):

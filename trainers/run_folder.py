@@ -117,6 +117,11 @@ class RunFolder:
     def states(self):
         return self.path / "last"
 
+    @property
+    def complete(self):
+        """Whether the run has trained, been scored and drawn."""
+        return (self.path / "results.json").is_file()
+
     def check(self):
         """Raise FileNotFoundError if the folder was removed, even if made again."""
         with contextlib.suppress(FileNotFoundError):
