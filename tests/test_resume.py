@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from tests import runs
-from trainers import experiment, flying_mnist, loop, state
+from trainers import command, flying_mnist, loop, state
 from trainers.faults import Damaged
 from trainers.state import Position, State
 
@@ -76,9 +76,9 @@ def test_a_complete_run_says_so(tmp_path, capsys):
     out = tmp_path / "run"
     settings = {**runs.MNIST, "stages": 20, "epochs": 1, "resume": "auto"}
     line = runs.flags({**settings, "out": out})
-    assert experiment.main(flying_mnist.FlyingMNIST, "x", line) == 0
+    assert command.main(flying_mnist.FlyingMNIST, "x", line) == 0
     first = capsys.readouterr()
-    assert experiment.main(flying_mnist.FlyingMNIST, "x", line) == 0
+    assert command.main(flying_mnist.FlyingMNIST, "x", line) == 0
     again = capsys.readouterr()
     assert "the run is complete" in again.err
     assert again.out == first.out

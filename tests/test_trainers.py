@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from trainers import callbacks, experiment, flying_mnist, flying_shapes, static_shapes
+from trainers import callbacks, command, flying_mnist, flying_shapes, static_shapes
 
 TINY = {
     "steps": 3,
@@ -51,7 +51,7 @@ def log_of(out):
 )
 def test_a_run_lowers_its_loss_and_fills_its_folder(kind, settings, tmp_path, capsys):
     out = tmp_path / "run"
-    assert experiment.main(kind, "x", flags(settings, out)) == 0
+    assert command.main(kind, "x", flags(settings, out)) == 0
     names = {path.name for path in out.iterdir()}
     assert names == {
         "config.json",
@@ -85,7 +85,7 @@ def test_a_run_lowers_its_loss_and_fills_its_folder(kind, settings, tmp_path, ca
 
 def test_tensorboard_shows_curves_pictures_and_settings(tmp_path):
     out = tmp_path / "run"
-    experiment.main(flying_shapes.FlyingShapes, "x", flags(CASES[2][1], out))
+    command.main(flying_shapes.FlyingShapes, "x", flags(CASES[2][1], out))
     tags = {}
     for part in (".", "train", "validation"):
         events = EventAccumulator(str(out / "tensorboard" / part)).Reload()
@@ -123,7 +123,7 @@ def test_a_stage_starts_from_the_best_of_the_stage_before(tmp_path, monkeypatch)
     # A rate of 0 in the second stage: its weights must be the first stage's best ones.
     settings = {**CASES[3][1], "stages": (20, 50), "learning_rates": (0.003, 0.0)}
     settings = {**settings, "schedule": "constant"}
-    assert experiment.main(flying_mnist.FlyingMNIST, "x", flags(settings, out)) == 0
+    assert command.main(flying_mnist.FlyingMNIST, "x", flags(settings, out)) == 0
     first = keras.saving.load_model(out / "stages" / "1.keras")
     second = keras.saving.load_model(out / "stages" / "2.keras")
     for ours, theirs in zip(first.get_weights(), second.get_weights(), strict=True):
@@ -151,7 +151,7 @@ def test_the_same_seed_trains_the_same_weights(tmp_path):
 def test_trains_on_real_mnist(tmp_path):
     out = tmp_path / "run"
     settings = {**CASES[3][1], "digits": "mnist", "stages": (20, 500)}
-    assert experiment.main(flying_mnist.FlyingMNIST, "x", flags(settings, out)) == 0
+    assert command.main(flying_mnist.FlyingMNIST, "x", flags(settings, out)) == 0
     assert json.loads((out / "results.json").read_text())["data"] == "mnist"
     rows = log_of(out)
     assert float(rows[1]["val_loss"]) < float(rows[0]["val_loss"])
@@ -166,7 +166,7 @@ def test_asking_for_mnist_without_it_fails_in_one_line(tmp_path, monkeypatch, ca
     monkeypatch.setattr(digits, "_mnist", missing)
     out = tmp_path / "run"
     line = flags({"preset": "quick", "digits": "mnist"}, out)
-    assert experiment.main(flying_mnist.FlyingMNIST, "x", line) == 2
+    assert command.main(flying_mnist.FlyingMNIST, "x", line) == 2
     error = capsys.readouterr().err
     assert error.count("\n") == 1 and "TFDS_DATA_DIR" in error
     assert not out.exists()
@@ -184,12 +184,12 @@ def test_reads_the_originals_files(tmp_path):
             file[f"{split}/groups"] = features * rng.integers(1, 4, features.shape)
     out = tmp_path / "run"
     settings = {**CASES[2][1], "train_size": 16, "data": path}
-    assert experiment.main(flying_shapes.FlyingShapes, "x", flags(settings, out)) == 0
+    assert command.main(flying_shapes.FlyingShapes, "x", flags(settings, out)) == 0
     assert json.loads((out / "results.json").read_text())["data"] == str(path)
 
     too_many = {**settings, "test_size": 17}
     line = flags(too_many, tmp_path / "other")
-    assert experiment.main(flying_shapes.FlyingShapes, "x", line) == 2
+    assert command.main(flying_shapes.FlyingShapes, "x", line) == 2
     assert not (tmp_path / "other").exists()
 
 

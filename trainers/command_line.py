@@ -26,15 +26,8 @@ def parse(config_class, presets, name, module_doc, arguments=None):
     Returns:
         the Config. On a wrong flag or value: one line on stderr and exit status 2.
     """
-    summary, _, rest = module_doc.partition("\n")
-    parser = Parser(
-        prog=f"trainers.{name}",
-        usage=f"python -m trainers.{name} [--preset {'|'.join(presets)}] [flags]",
-        description=summary,
-        epilog=rest,
-        allow_abbrev=False,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    usage = f"[--preset {'|'.join(presets)}] [flags]"
+    parser = Parser(f"trainers.{name}", module_doc, usage)
     fields = dataclasses.fields(config_class)
     for field in sorted(fields, key=lambda field: field.name != "preset"):
         flag = "--" + field.name.replace("_", "-")
@@ -86,7 +79,24 @@ def _configured(config_class, presets, name, given):
 
 
 class Parser(argparse.ArgumentParser):
-    """An argument parser whose errors are one line on stderr and exit status 2."""
+    """An argument parser whose errors are one line on stderr and exit status 2.
+
+    Args:
+        module: that is run; its name begins the line.
+        doc: the module's docstring, for `--help`.
+        usage: what follows the module's name on the command line.
+    """
+
+    def __init__(self, module, doc, usage):
+        summary, _, rest = doc.partition("\n")
+        super().__init__(
+            prog=module,
+            usage=f"python -m {module} {usage}",
+            description=summary,
+            epilog=rest,
+            allow_abbrev=False,
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+        )
 
     def error(self, message):
         print(f"{self.prog}: {message} (--help lists the flags)", file=sys.stderr)

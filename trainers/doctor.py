@@ -25,14 +25,7 @@ GIGA = 1e9
 
 def main(arguments=None):
     """The command; returns its exit status."""
-    summary, _, rest = __doc__.partition("\n")
-    parser = command_line.Parser(
-        prog="trainers.doctor",
-        description=summary,
-        epilog=rest,
-        allow_abbrev=False,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = command_line.Parser("trainers.doctor", __doc__, "[flags]")
     parser.add_argument(
         "--seconds", type=_seconds, default=20.0, help="of training in all (20)"
     )

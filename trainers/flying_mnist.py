@@ -10,7 +10,7 @@ import dataclasses
 import sys
 from typing import ClassVar
 
-from trainers import experiment, options
+from trainers import command, experiment, options
 from trainers.options import option
 
 
@@ -110,4 +110,4 @@ class FlyingMNIST(experiment.Experiment):
 
 
 if __name__ == "__main__":
-    sys.exit(experiment.main(FlyingMNIST, __doc__))
+    sys.exit(command.main(FlyingMNIST, __doc__))

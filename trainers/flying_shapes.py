@@ -9,7 +9,7 @@ RESULTS.md.
 import dataclasses
 import sys
 
-from trainers import experiment, options
+from trainers import command, experiment, options
 from trainers.options import option
 
 
@@ -63,4 +63,4 @@ class FlyingShapes(experiment.Experiment):
 
 
 if __name__ == "__main__":
-    sys.exit(experiment.main(FlyingShapes, __doc__))
+    sys.exit(command.main(FlyingShapes, __doc__))

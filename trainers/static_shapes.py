@@ -8,7 +8,7 @@ The paper's AMI: 0.826 +- 0.005 (RNN-EM), 0.475 +- 0.043 (N-EM). Ours: RESULTS.m
 import dataclasses
 import sys
 
-from trainers import experiment, options
+from trainers import command, experiment, options
 from trainers.options import option
 
 
@@ -96,4 +96,4 @@ class StaticShapes(experiment.Experiment):
 
 
 if __name__ == "__main__":
-    sys.exit(experiment.main(StaticShapes, __doc__))
+    sys.exit(command.main(StaticShapes, __doc__))

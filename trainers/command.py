@@ -1,0 +1,206 @@
+"""A trainer's command: from flags to scores, pictures, and the closing lines."""
+
+import contextlib
+import dataclasses
+import sys
+
+from trainers import (
+    command_line,
+    config_file,
+    devices,
+    faults,
+    interrupts,
+    quiet,
+    run_folder,
+)
+
+
+def main(experiment_class, doc, arguments=None):
+    """A trainer's command: parse, train, score, draw, say where the results are.
+
+    Args:
+        experiment_class: a subclass of `Experiment`.
+        doc: the trainer's docstring, for `--help`.
+        arguments: list of strings, `sys.argv[1:]` if None.
+
+    Returns:
+        exit status: 0; 2 after one line on stderr if a setting cannot be met, 1 if
+        something failed on the way; 143 or 130 if the run was stopped.
+    """
+    name = experiment_class.name
+    config = command_line.parse(
+        experiment_class.Config, experiment_class.presets, name, doc, arguments
+    )
+    with contextlib.ExitStack() as stack:
+        try:
+            _main(experiment_class, config, stack)
+        except (Exception, KeyboardInterrupt) as error:
+            problem = faults.explain(error)
+            if problem is None or config.debug:
+                raise
+            print(f"trainers.{name}: {problem.line}", file=sys.stderr)
+            return problem.status
+    return 0
+
+
+def _main(experiment_class, config, stack):
+    name = experiment_class.name
+    out = config.out or run_folder.default_path(name, config.seed)
+    folder = None
+    with faults.of_settings():
+        resumed = _resumes(config, name, out)
+        if config.host_index == 0:
+            if resumed:
+                folder = stack.enter_context(run_folder.RunFolder(out, resumed=True))
+            else:
+                run_folder.check_free(out)
+        if folder and folder.complete and config.strategy != "hosts":
+            return _report_again(experiment_class, folder)
+        experiment, strategy = _prepare(experiment_class, config)
+        if folder is None and strategy.writes:
+            folder = stack.enter_context(run_folder.RunFolder(out))
+    run(experiment, folder, strategy)
+
+
+def _resumes(config, name, out):
+    """Whether the run in `out` is to be continued."""
+    if config.resume != "auto" or not (out / "config.json").is_file():
+        return bool(config.resume) and config.resume != "auto"
+    began = config_file.from_json(type(config), config_file.read(out, name))
+    config_file.check_same(began, dataclasses.asdict(config), out)
+    return True
+
+
+def run(experiment, folder, strategy):
+    """Train and score an experiment into its run folder.
+
+    Args:
+        experiment: an `Experiment`.
+        folder: its `RunFolder`; None where another host writes it.
+        strategy: its devices, of `devices.choose`.
+    """
+    from trainers import callbacks, loop
+
+    config = experiment.config
+    title = f"{experiment.name.replace('_', ' ')} ({experiment.source})"
+    with interrupts.Interrupts() as asked:
+        this = loop.Run(config, folder, title, strategy, asked)
+        with faults.of_settings():
+            resumed = bool(config.resume) and loop.resume(this)
+        if resumed:
+            _say(folder, f"continuing after update {this.updates}")
+        elif folder:
+            folder.write_config(config, experiment.name, experiment.source)
+            board = folder / "tensorboard"
+            callbacks.write_settings(board, config_file.as_json(config))
+        asked.deferred = True
+        experiment.train(this)
+        strategy.close()
+        asked.deferred = False
+        if asked.status:
+            raise interrupts.Stopped(
+                asked.status, f"trained, not scored; --resume {config.out} does that"
+            )
+        if folder and folder.complete:  # the other hosts had to be told
+            _report_again(type(experiment), folder)
+        elif folder:
+            _finish(experiment, this)
+
+
+def _say(folder, text):
+    """One host talks for all."""
+    if folder:
+        print(text, file=sys.stderr)
+
+
+def _finish(experiment, this):
+    """Score and draw the best model; the last file written is results.json."""
+    from trainers import loop, scoring
+
+    config, folder = this.config, this.folder
+    print("scoring ...", file=sys.stderr)
+    nem = loop.read_model(folder.best)
+    scores = scoring.score(nem, experiment.clips("test", clips=config.test_size))
+    result = {
+        "experiment": experiment.name,
+        "data": experiment.source,
+        "preset": config.preset,
+        "seed": config.seed,
+        "seconds": round(this.at.seconds, 1),
+        "updates": this.updates,
+        "resumes": this.at.resumes,
+        "test": scores,
+    }
+    _draw(nem, experiment, folder, this.title)
+    folder.write_json("results.json", result)
+    _report(type(experiment), folder, result)
+
+
+def _prepare(experiment_class, config):
+    """Build the experiment and try its data and model before anything is written."""
+    devices.prepare(config)
+    with quiet.startup():
+        import keras
+
+        import nem_tf  # noqa: F401
+
+    keras.utils.set_random_seed(config.seed)
+    strategy = devices.choose(config)
+    experiment = experiment_class(config)
+    sizes = {
+        "train": config.train_size,
+        "validation": config.validation_size,
+        "test": config.test_size,
+    }
+    for split, clips in sizes.items():
+        experiment.clips(split, stage=0, clips=clips)
+    experiment.cell()
+    return experiment, strategy
+
+
+def _draw(nem, experiment, folder, title):
+    """overview.png and clip.gif of a typical test clip: the median of some by AMI."""
+    import numpy as np
+
+    from nem_tf import adjusted_mutual_information, plots
+
+    some = min(64, experiment.config.test_size)
+    batch = next(iter(experiment.clips("test", batch_size=some, clips=some)))
+    batch = {name: np.asarray(value) for name, value in batch.items()}
+    outputs = nem.predict_on_batch(batch)
+    scores = adjusted_mutual_information(
+        batch["groups"][:, -1], outputs["gamma"][:, -1]
+    )
+    clip = int(np.argsort(scores)[len(scores) // 2])
+    title = f"{title}: a typical test clip, AMI {scores[clip]:.2f} at the last step"
+    frames, noisy = batch["clean"][clip, 1:], batch["noisy"][clip]
+    psi, gamma = outputs["psi"][clip], outputs["gamma"][clip]
+    figure = plots.overview(
+        frames, psi, gamma, noisy=noisy, title=title, max_columns=10
+    )
+    figure.savefig(folder / "overview.png")
+    plots.animation(folder / "clip.gif", frames, psi, gamma, noisy=noisy)
+
+
+def _report_again(experiment_class, folder):
+    """What the run said when it was done."""
+    print(f"{folder.path}: the run is complete", file=sys.stderr)
+    _report(experiment_class, folder, folder.read_json("results.json"))
+
+
+def _report(experiment_class, folder, result):
+    """The closing lines: scores, the paper's, and where to look."""
+    test = result["test"]
+    minutes = result["seconds"] / 60
+    print(
+        f"\n{result['experiment']}, data: {result['data']}, preset {result['preset']}, "
+        f"seed {result['seed']}: {result['updates']} updates in {minutes:.1f} minutes\n"
+        f"  AMI on {test['clips']} test clips   last step {test['ami']['last']:.3f}, "
+        f"mean over steps {test['ami']['mean']:.3f}\n"
+        f"  ARI                     last step {test['ari']['last']:.3f}, "
+        f"mean over steps {test['ari']['mean']:.3f}\n"
+        f"  the paper               {experiment_class.paper}\n"
+        f"  pictures                {folder / 'overview.png'}, {folder / 'clip.gif'}\n"
+        f"  model and scores        {folder.best}, {folder / 'results.json'}\n"
+        f"  curves                  tensorboard --logdir {folder / 'tensorboard'}"
+    )
