@@ -124,7 +124,7 @@ def _through(layers, x):
 
     for layer in layers.layers:
         kind = type(layer).__name__
-        if kind == "Conv2D":
+        if kind == "HalvingConv2D":
             x = tf.nn.conv2d(x, layer.kernel.value, 2, "SAME") + layer.bias.value
         elif kind == "UpsampleConv2D":
             x = tf.image.resize(x, (2 * x.shape[1], 2 * x.shape[2]), "nearest")

@@ -32,16 +32,16 @@ def unfold_components(x, components):
 
 
 def pack_frames(x, noisy):
-    """Lay frame and noisy frame side by side, since keras.layers.RNN takes one tensor.
+    """Put the frame above the noisy one, since keras.layers.RNN takes one tensor.
 
-    (..., H, W, C) and (..., H, W, C) -> (..., H, W, 2C)
+    (..., H, W, C) and (..., H, W, C) -> (..., 2H, W, C)
     """
-    return ops.concatenate([x, noisy], axis=-1)
+    return ops.concatenate([x, noisy], axis=-3)
 
 
 def unpack_frames(frames):
-    """Undo `pack_frames`: (..., H, W, 2C) -> x (..., H, W, C), noisy (..., H, W, C)."""
-    return ops.split(frames, 2, axis=-1)
+    """Undo `pack_frames`: (..., 2H, W, C) -> x (..., H, W, C), noisy (..., H, W, C)."""
+    return ops.split(frames, 2, axis=-3)
 
 
 def uniform_pi(pi):

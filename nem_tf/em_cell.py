@@ -29,7 +29,7 @@ class EMCell(keras.layers.Layer):
             weights fit any K.
 
     Call arguments:
-        frames: x[t] and x_noisy[t] packed by `axes.pack_frames`, shape `(B, H, W, 2C)`.
+        frames: x[t] and x_noisy[t] packed by `axes.pack_frames`, shape `(B, 2H, W, C)`.
         states: `[theta, psi, pi]`, shapes `(B, K, M)`, `(B, K, H, W, C)` and
             `(B, K, H, W, 1)`.
 
@@ -71,7 +71,7 @@ class EMCell(keras.layers.Layer):
 
     def call(self, frames, states):
         height, width, channels = self.frame_shape
-        axes.check_shape("frames", frames, (None, height, width, 2 * channels))
+        axes.check_shape("frames", frames, (None, 2 * height, width, channels))
         x, noisy = axes.unpack_frames(frames)
         _, states = self.iterate(x, noisy, states)
         return states[1], states

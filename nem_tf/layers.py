@@ -3,13 +3,8 @@
 import keras
 from keras import ops
 
-
-def layer_norm(**kwargs):
-    """Layer norm as the original has it.
-
-    Moments over H, W and C together, one scale and shift per channel, epsilon 1e-12.
-    """
-    return keras.layers.GroupNormalization(groups=1, epsilon=1e-12, **kwargs)
+from nem_tf.layer_norm import LayerNorm
+from nem_tf.prepared import Prepared
 
 
 @keras.saving.register_keras_serializable("nem_tf")
@@ -43,8 +38,77 @@ class InputNormalization(keras.layers.Layer):
         return images_shape
 
 
+def prepare_product(kernel, dtype):
+    """The arguments that `product` takes beside x, from a float32 matrix (F, G)."""
+    kernel = ops.cast(kernel, "float32")  # a tensor, where `kernel` is a variable
+    copy = ops.stop_gradient(ops.cast(kernel, dtype))
+    # Not ops.transpose(copy), which TensorFlow would merge into each product again.
+    turned = ops.transpose(ops.expand_dims(copy, 0), (0, 2, 1))  # (1, G, F)
+    return kernel, copy, ops.reshape(turned, copy.shape[::-1])
+
+
+def product(x, kernel, copy, transposed):
+    """x kernel: (N, F) -> (N, G), with the gradient of x from the transposed matrix.
+
+    A matrix that is transposed on the way is read at half the speed. The kernel's
+    gradient is float32 under any precision, since it is summed over all steps.
+    """
+
+    @ops.custom_gradient
+    def multiply(x, kernel):
+        def backward(dy):
+            d_kernel = ops.matmul(ops.transpose(x), dy)
+            return ops.matmul(dy, transposed), ops.cast(d_kernel, kernel.dtype)
+
+        return ops.matmul(x, copy), backward
+
+    return multiply(x, kernel)
+
+
 @keras.saving.register_keras_serializable("nem_tf")
-class Recurrence(keras.layers.Layer):
+class Dense(Prepared, keras.layers.Layer):
+    """y = x W + b, as `keras.layers.Dense`; see `product`.
+
+    Args:
+        units: G, the size of the output.
+
+    Call arguments:
+        x: shape `(N, F)`.
+
+    Returns:
+        shape `(N, G)`.
+    """
+
+    def __init__(self, units, **kwargs):
+        super().__init__(**kwargs)
+        self.units = units
+
+    def build(self, x_shape):
+        self.kernel = self.add_weight(
+            name="kernel",
+            shape=(x_shape[-1], self.units),
+            initializer="glorot_uniform",
+        )
+        self.bias = self.add_weight(
+            name="bias", shape=(self.units,), initializer="zeros"
+        )
+        self.built = True
+
+    def prepare(self):
+        return prepare_product(self.kernel, self.compute_dtype)
+
+    def call(self, x):
+        return product(x, *self.ready) + self.bias
+
+    def compute_output_shape(self, x_shape):
+        return x_shape[0], self.units
+
+    def get_config(self):
+        return {**super().get_config(), "units": self.units}
+
+
+@keras.saving.register_keras_serializable("nem_tf")
+class Recurrence(Prepared, keras.layers.Layer):
     """The sigmoid recurrence on theta.
 
         z = W [features, theta] + b
@@ -67,7 +131,7 @@ class Recurrence(keras.layers.Layer):
         super().__init__(**kwargs)
         self.units = units
         self.normalize = normalize
-        self.norm = layer_norm(dtype=self.dtype_policy) if normalize else None
+        self.norm = LayerNorm(dtype=self.dtype_policy) if normalize else None
 
     def build(self, features_shape, theta_shape=None):
         self.kernel = self.add_weight(
@@ -82,8 +146,14 @@ class Recurrence(keras.layers.Layer):
             self.norm.build((None, self.units))
         self.built = True
 
+    def prepare(self):
+        kernel = ops.convert_to_tensor(self.kernel)
+        rows = kernel[: -self.units], kernel[-self.units :]  # of features, of theta
+        return [prepare_product(part, self.compute_dtype) for part in rows]
+
     def call(self, features, theta):
-        z = ops.matmul(ops.concatenate([features, theta], axis=-1), self.kernel)
+        of_features, of_theta = self.ready
+        z = product(features, *of_features) + product(theta, *of_theta)
         z = z + self.bias  # (N, M)
         state = ops.sigmoid(z)
         output = state if self.norm is None else ops.sigmoid(self.norm(z))
@@ -99,62 +169,3 @@ class Recurrence(keras.layers.Layer):
             "units": self.units,
             "normalize": self.normalize,
         }
-
-
-# Which taps of a 4-tap kernel meet in which tap of a 3-tap one, for even (first) and
-# odd output positions, when each input pixel stands twice in a row. See UpsampleConv2D.
-_FOLD = (
-    ((1, 0, 0, 0), (0, 1, 1, 0), (0, 0, 0, 1)),
-    ((0, 0, 0, 0), (1, 1, 0, 0), (0, 0, 1, 1)),
-)
-
-
-@keras.saving.register_keras_serializable("nem_tf")
-class UpsampleConv2D(keras.layers.Layer):
-    """Nearest-neighbour upsampling by 2, then a 4 x 4 convolution ("same" padding).
-
-    The weights are those of the 4 x 4 convolution. The arithmetic is one 3 x 3
-    convolution to 4 x the channels on the small image, followed by depth-to-space: the
-    same numbers from 9/16 of the multiplications, since taps that would meet the same
-    pixel are added up first.
-
-    Args:
-        filters: channels of the output.
-
-    Call arguments:
-        images: shape `(N, H, W, C)`.
-
-    Returns:
-        shape `(N, 2H, 2W, filters)`.
-    """
-
-    def __init__(self, filters, **kwargs):
-        super().__init__(**kwargs)
-        self.filters = filters
-
-    def build(self, images_shape):
-        self.kernel = self.add_weight(
-            name="kernel",
-            shape=(4, 4, images_shape[-1], self.filters),
-            initializer="glorot_uniform",
-        )
-        self.bias = self.add_weight(
-            name="bias", shape=(self.filters,), initializer="zeros"
-        )
-        self.built = True
-
-    def call(self, images):
-        fold = ops.convert_to_tensor(_FOLD, dtype=self.compute_dtype)  # (2, 3, 4)
-        kernel = ops.einsum("pua,abio->pubio", fold, self.kernel)
-        kernel = ops.einsum("qvb,pubio->uvipqo", fold, kernel)
-        channels = images.shape[-1]
-        kernel = ops.reshape(kernel, (3, 3, channels, 4 * self.filters))
-        blocks = ops.conv(images, kernel, padding="same")  # (N, H, W, 4 * filters)
-        return ops.nn.depth_to_space(blocks, 2) + self.bias  # (N, 2H, 2W, filters)
-
-    def compute_output_shape(self, images_shape):
-        batch, height, width, _ = images_shape
-        return batch, 2 * height, 2 * width, self.filters
-
-    def get_config(self):
-        return {**super().get_config(), "filters": self.filters}

@@ -46,12 +46,24 @@ def contingency_table(groups, gamma, objects=8):
     """
     check_groups(groups, gamma)
     components = ops.shape(gamma)[axes.COMPONENTS]
-    winner = ops.squeeze(ops.argmax(gamma, axis=axes.COMPONENTS), -1)  # (..., H, W)
-    winner = ops.one_hot(winner, components, dtype="float32")  # (..., H, W, K)
-    groups = ops.expand_dims(ops.cast(groups, "int32"), -1)  # (..., H, W, 1)
-    labels = ops.equal(groups, ops.arange(1, objects + 1, dtype="int32"))
-    labels = ops.cast(labels, "float32")  # (..., H, W, n)
+    winner = ops.one_hot(_winner(gamma), components, dtype="float32")  # (..., H, W, K)
+    labels = ops.cast(groups, "int32") - 1
+    labels = ops.one_hot(labels, objects, dtype="float32")  # (..., H, W, n), else 0
     return ops.einsum("...hwk,...hwn->...kn", winner, labels)  # (..., K, n)
+
+
+def _winner(gamma):
+    """argmax over K: (..., K, H, W, 1) -> int32 (..., H, W)."""
+    gamma = ops.squeeze(gamma, -1)
+    if gamma.shape[-3] is None:
+        return ops.argmax(gamma, axis=-3)
+    # Where K is known: K passes over memory instead of a transposition.
+    first, *others = ops.unstack(gamma, axis=-3)  # K times (..., H, W)
+    winner, largest = ops.zeros_like(first, "int32"), first
+    for k, candidate in enumerate(others, start=1):
+        winner = ops.where(candidate > largest, k, winner)
+        largest = ops.maximum(candidate, largest)
+    return winner
 
 
 def ari_from_table(table):

@@ -8,6 +8,7 @@ import numpy as np
 from keras import ops
 
 from nem_tf import axes, losses, metrics
+from nem_tf.prepared import prepared
 from nem_tf.random_start import random_start
 
 
@@ -52,15 +53,16 @@ class NeuralEM(keras.Model):
             outside [0, 1] (where values can be seen: not while a graph is traced).
     """
 
-    def __init__(self, cell, objects=8, unroll=False, **kwargs):
+    def __init__(self, cell, objects=8, unroll=False, lanes=1, **kwargs):
         # Inputs keep their float32: autocast would round grey pixels under bfloat16.
         super().__init__(**{"autocast": False, **kwargs})
         self.cell = cell
         self.objects = objects
         self.unroll = unroll
+        self.lanes = lanes
         self.rnn = keras.layers.RNN(cell, return_sequences=True, unroll=unroll)
         height, width, channels = cell.frame_shape
-        self.rnn.build((None, None, height, width, 2 * channels))
+        self.rnn.build((None, None, 2 * height, width, channels))
         self.rnn.built = True
         self.built = True
         self._means = {
@@ -79,31 +81,56 @@ class NeuralEM(keras.Model):
     def call(self, inputs):
         x, noisy, pi = inputs["clean"], inputs["noisy"], inputs["pi"]
         self._check(x, noisy, pi)
-        frames = axes.pack_frames(x[:, :-1], noisy)  # (B, T, H, W, 2C)
+        with prepared(self.cell):
+            lanes = [self._run(*lane) for lane in self._lanes(x, noisy, pi)]
+        return {
+            "psi": ops.concatenate([psi for psi, _ in lanes]),
+            "gamma": ops.concatenate([gamma for _, gamma in lanes]),
+        }
+
+    def _run(self, x, noisy, pi):
+        """psi and gamma of some clips."""
+        frames = axes.pack_frames(x[:, :-1], noisy)  # (B, T, 2H, W, C)
         state = self.cell.get_initial_state(pi=pi)
         psi = self.rnn(frames, initial_state=state)  # (B, T, K, H, W, C)
-        gamma = self.cell.e_step(x[:, 1:], psi)  # (B, T, K, H, W, 1)
-        return {"psi": psi, "gamma": gamma}
+        return psi, self.cell.e_step(x[:, 1:], psi)  # gamma: (B, T, K, H, W, 1)
+
+    def _lanes(self, *arrays):
+        """Equal shares of a batch's arrays; one share if B does not divide."""
+        lanes = self.lanes if (arrays[0].shape[0] or 1) % self.lanes == 0 else 1
+        if lanes == 1:
+            return [arrays]
+        return list(zip(*(ops.split(x, lanes) for x in arrays), strict=True))
 
     def compute_loss(
         self, x=None, y=None, y_pred=None, sample_weight=None, training=True
     ):
         """Eq. 5 as the compiled `NEMLoss` computes it, in nats per clip."""
-        return self.loss(x["clean"][:, 1:], y_pred)
+        lanes = self._scored(x, y_pred)
+        return sum(self.loss(*lane) for lane in lanes) / len(lanes)
 
     def compute_metrics(self, x, y, y_pred, sample_weight=None):
-        frames = x["clean"][:, 1:]
+        for frames, outputs in self._scored(x, y_pred):
+            intra, inter = self.loss.terms(frames, outputs)
+            self._means["intra"].update_state(intra)
+            self._means["inter"].update_state(inter)
+        frames, groups = x["clean"][:, 1:], x["groups"][:, 1:]
         psi = ops.cast(y_pred["psi"], "float32")
-        intra, inter = self.loss.terms(frames, y_pred)
         bound = losses.next_step_bound(frames, psi, self.loss.likelihood)
-        self._means["intra"].update_state(intra)
-        self._means["inter"].update_state(inter)
         self._means["next_step_bound"].update_state(bound)
-        groups, gamma = x["groups"][:, 1:], y_pred["gamma"]
-        table = metrics.contingency_table(groups, gamma, self.objects)
+        table = metrics.contingency_table(groups, y_pred["gamma"], self.objects)
         for metric in self._grouping:
             metric.update_table(table)
         return self.get_metrics_result()
+
+    def _scored(self, x, outputs):
+        """What the loss looks at, lane by lane: pairs of frames and outputs."""
+        frames, psi, gamma = x["clean"][:, 1:], outputs["psi"], outputs["gamma"]
+        if self.loss.steps == "last":  # so that no gradient of the others is computed
+            frames, psi = frames[:, -1:], psi[:, -1:]
+            gamma = self.cell.e_step(frames, psi)
+        lanes = self._lanes(frames, psi, gamma)
+        return [(x, {"psi": psi, "gamma": gamma}) for x, psi, gamma in lanes]
 
     def segment(self, frames, components=None, seed=0):
         """Group the pixels of one's own clip or clips, without noise.

@@ -11,7 +11,9 @@ import keras
 from keras import layers
 
 from nem_tf.e_step import EStep
-from nem_tf.layers import InputNormalization, Recurrence, UpsampleConv2D, layer_norm
+from nem_tf.convolutions import HalvingConv2D, UpsampleConv2D
+from nem_tf.layer_norm import LayerNorm
+from nem_tf.layers import Dense, InputNormalization, Recurrence
 
 
 def static_shapes(units=250, size=(28, 28), channels=1, differentiable=True):
@@ -74,11 +76,11 @@ def fully_connected(
     def hidden(activation):
         if features is None:
             return []
-        norm = [layer_norm()] if normalize else []
-        return [layers.Dense(features), *norm, layers.Activation(activation)]
+        norm = LayerNorm if normalize else layers.Activation
+        return [Dense(features), norm(activation)]
 
     encoder = [layers.Flatten(), *hidden("elu")]
-    decoder = [*hidden("relu"), layers.Dense(math.prod(frame_shape))]
+    decoder = [*hidden("relu"), Dense(math.prod(frame_shape))]
     return {
         "encoder": keras.Sequential(encoder, name="encoder"),
         "recurrence": Recurrence(units, normalize=normalize, name="recurrence"),
@@ -133,17 +135,15 @@ def convolutional(
 
     encoder = [InputNormalization()] if normalize_input else []
     for count in filters:
-        conv = layers.Conv2D(count, 4, strides=2, padding="same")
-        encoder += [conv, layer_norm(), layers.Activation("elu")]
-    encoder += [layers.Flatten(), layers.Dense(features)]
-    encoder += [layer_norm(), layers.Activation("elu")]
+        encoder += [HalvingConv2D(count), LayerNorm("elu")]
+    encoder += [layers.Flatten(), Dense(features), LayerNorm("elu")]
 
     decoder = []
     for count in (decoder_features or features, math.prod(small) * filters[-1]):
-        decoder += [layers.Dense(count), layer_norm(), layers.Activation("relu")]
+        decoder += [Dense(count), LayerNorm("relu")]
     decoder += [layers.Reshape((*small, filters[-1]))]
     for count in decoder_filters:
-        decoder += [UpsampleConv2D(count), layer_norm(), layers.Activation("relu")]
+        decoder += [UpsampleConv2D(count), LayerNorm("relu")]
     decoder += [UpsampleConv2D(channels)]
 
     return {

@@ -3,7 +3,8 @@ import pytest
 from keras import ops
 
 from nem_tf import EStep, NEMCell, RNNEMCell, axes, networks
-from nem_tf.layers import InputNormalization, Recurrence, UpsampleConv2D
+from nem_tf.convolutions import UpsampleConv2D
+from nem_tf.layers import InputNormalization, Recurrence
 from tests import reference, tiny
 from tests.tiny import B, C, H, K, T, W
 

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 from nem_tf import NEMCell, NEMLoss, NeuralEM, networks
-from nem_tf.layers import InputNormalization, Recurrence, UpsampleConv2D
+from nem_tf.convolutions import UpsampleConv2D
+from nem_tf.layers import InputNormalization, Recurrence
 from tests import tiny
 from tests.tiny import B, C, H, K, T, W
 

@@ -1,0 +1,65 @@
+"""Weights in the forms that fast arithmetic wants, made once per clip, not per step.
+
+A cell applies the same weights T times. What can be computed from them beforehand (a
+folded kernel, a transposed matrix, a copy in half precision) is computed outside of the
+loop over the steps:
+
+    with prepared(cell):
+        psi = rnn(frames)
+"""
+
+import contextlib
+
+from keras import ops
+
+_MADE: dict[int, object] = {}  # id of a layer -> what its `prepare` returned
+
+
+class Prepared:
+    """Mixin of layers that do not compute with their weights as they are kept."""
+
+    def prepare(self):
+        """The weights as `call` wants them: a tuple of tensors in the compute dtype."""
+        raise NotImplementedError
+
+    @property
+    def ready(self):
+        """What `prepare` returns: from the surrounding `prepared`, or made now."""
+        made = _MADE.get(id(self))
+        return self.prepare() if made is None else made
+
+
+@contextlib.contextmanager
+def prepared(layer):
+    """Context in which the parts of a built `layer` have their weights prepared."""
+    parts = [part for part in layer._flatten_layers() if isinstance(part, Prepared)]
+    parts = [part for part in parts if id(part) not in _MADE]  # of an outer context
+    _MADE.update({id(part): part.prepare() for part in parts})
+    try:
+        yield
+    finally:
+        for part in parts:
+            del _MADE[id(part)]
+
+
+def with_input_gradient(y, x, gradient):
+    """`y` unchanged, with another way to compute the gradient with respect to `x`.
+
+    The layer computes `y` from `ops.stop_gradient(x)`: weights then get their gradients
+    as usual, and `x` gets `gradient(dy)`. That must be the same number as without this
+    function; it exists because some ways to compute it are several times slower.
+
+    Args:
+        y: what a layer computed from `ops.stop_gradient(x)`.
+        x: its input.
+        gradient: function from dy, of the shape of `y`, to dx, of the shape of `x`.
+    """
+
+    @ops.custom_gradient
+    def route(y, x):
+        def backward(dy):
+            return dy, gradient(dy)
+
+        return ops.copy(y), backward
+
+    return route(y, x)
