@@ -46,8 +46,11 @@ def unpack_frames(frames):
 
 def uniform_pi(pi):
     """The mixing weights 1/K in the shape of `pi`, (..., K, H, W, 1)."""
+    components = pi.shape[COMPONENTS]
+    if components is not None:
+        return ops.full_like(pi, 1.0 / components)
     ones = ops.ones_like(pi)
-    return ones / ops.sum(ones, axis=COMPONENTS, keepdims=True)  # K may be dynamic
+    return ones / ops.sum(ones, axis=COMPONENTS, keepdims=True)
 
 
 def check_components(psi, *, like):

@@ -12,7 +12,7 @@ from nem_tf.prepared import Prepared, with_input_gradient
 
 FEW_CHANNELS = 4  # up to so many, blocks of 4 x 4 pixels are computed at once
 
-# Nearest-neighbour upsampling repeats each pixel, so several taps of a 4-tap kernel meet
+# Nearest-neighbour upsampling repeats each pixel: several taps of a 4-tap kernel meet
 # the same pixel, and can be added up beforehand. Row i of the small image and rows
 # 2i + p of the large one; [p, u, a] = 1: tap a of row 2i + p meets row i + u - 1.
 _FOLD = np.array(

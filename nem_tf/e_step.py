@@ -5,14 +5,14 @@ from keras import ops
 
 from nem_tf import axes, likelihoods
 
-TINY = 1e-30  # keeps log(pi) finite where a component has no weight at all
+TINY = 1e-30  # for pixels at which no component has any weight
 
 
 @keras.saving.register_keras_serializable("nem_tf")
 class EStep(keras.layers.Layer):
     """Posterior probability that component k generated pixel i.
 
-        gamma_ik = P(z_ik = 1 | x_i, psi_i) = softmax_k(log pi_ik + log P(x_i | psi_ik))
+        gamma_ik = P(z_ik = 1 | x_i, psi_i) = pi_ik P(x_i | psi_ik) / sum_k (the same)
 
     This is Eq. 3 under the mixing weights pi of Eq. 1. Channels of a pixel belong
     together, so their log-probabilities add. (The original adds their probabilities,
@@ -52,13 +52,21 @@ class EStep(keras.layers.Layer):
             ops.cast(x, "float32"), axes.COMPONENTS
         )  # (..., 1, H, W, C)
         psi = ops.cast(psi, "float32")
-        log_p = self.likelihood.log_prob(x, psi)  # (..., K, H, W, C)
-        log_p = ops.sum(log_p, axis=-1, keepdims=True)  # (..., K, H, W, 1)
+        p = self._prob(x, psi)  # (..., K, H, W, 1)
         if pi is not None:
             axes.check_shape("pi", pi, (*psi.shape[:-1], 1))
-            log_p += ops.log(ops.maximum(ops.cast(pi, "float32"), TINY))
-        gamma = _softmax(log_p)  # (..., K, H, W, 1)
+            p *= ops.maximum(ops.cast(pi, "float32"), TINY)
+        gamma = p / ops.sum(p, axis=axes.COMPONENTS, keepdims=True)
         return gamma if self.differentiable else ops.stop_gradient(gamma)
+
+    def _prob(self, x, psi):
+        """P(x_i | psi_ik) of a pixel, up to a factor that is the same for all k."""
+        if psi.shape[-1] == 1:
+            return self.likelihood.prob(x, psi)
+        log_p = self.likelihood.log_prob(x, psi)  # (..., K, H, W, C)
+        log_p = ops.sum(log_p, axis=-1, keepdims=True)  # (..., K, H, W, 1)
+        largest = ops.max(log_p, axis=axes.COMPONENTS, keepdims=True)
+        return ops.exp(log_p - ops.stop_gradient(largest))  # no product is too small
 
     def compute_output_shape(self, x_shape, psi_shape, pi_shape=None):
         return (*psi_shape[:-1], 1)
@@ -71,10 +79,3 @@ class EStep(keras.layers.Layer):
             "likelihood": likelihoods.serialize(self.likelihood),
             "differentiable": self.differentiable,
         }
-
-
-def _softmax(log_p):
-    """Softmax over K. TensorFlow's own takes at most 5 axes and moves K to the end."""
-    largest = ops.stop_gradient(ops.max(log_p, axis=axes.COMPONENTS, keepdims=True))
-    p = ops.exp(log_p - largest)
-    return p / ops.sum(p, axis=axes.COMPONENTS, keepdims=True)

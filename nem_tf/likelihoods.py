@@ -18,9 +18,13 @@ class Likelihood:
 
     name: str | None = None
 
-    def log_prob(self, x, psi):
-        """log(P(x | psi) + 1e-6) of the E-step (Eq. 3), in nats."""
+    def prob(self, x, psi):
+        """P(x | psi) + 1e-6 of the E-step (Eq. 3), above 0."""
         raise NotImplementedError
+
+    def log_prob(self, x, psi):
+        """log(P(x | psi) + 1e-6), in nats."""
+        return ops.log(self.prob(x, psi))
 
     def nll(self, x, psi):
         """-log P(x | psi) of the intra-cluster loss (Eq. 5), nats, up to constants."""
@@ -52,8 +56,8 @@ class Bernoulli(Likelihood):
 
     name = "bernoulli"
 
-    def log_prob(self, x, psi):
-        return ops.log(x * psi + (1.0 - x) * (1.0 - psi) + FLOOR)
+    def prob(self, x, psi):
+        return x * psi + (1.0 - x) * (1.0 - psi) + FLOOR
 
     def nll(self, x, psi):
         psi = ops.clip(psi, FLOOR, 1.0 - FLOOR)  # as the original clips it
@@ -89,10 +93,10 @@ class Gaussian(Likelihood):
             )
         self.variance = float(variance)
 
-    def log_prob(self, x, psi):
+    def prob(self, x, psi):
         density = 1.0 / math.sqrt(2.0 * math.pi * self.variance)
         exponent = -ops.square(x - psi) / (2.0 * self.variance)
-        return ops.log(density * ops.exp(exponent) + FLOOR)
+        return density * ops.exp(exponent) + FLOOR
 
     def nll(self, x, psi):
         return ops.square(x - psi) / 2.0

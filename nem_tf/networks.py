@@ -10,8 +10,8 @@ import math
 import keras
 from keras import layers
 
-from nem_tf.e_step import EStep
 from nem_tf.convolutions import HalvingConv2D, UpsampleConv2D
+from nem_tf.e_step import EStep
 from nem_tf.layer_norm import LayerNorm
 from nem_tf.layers import Dense, InputNormalization, Recurrence
 
