@@ -106,6 +106,17 @@ class EMCell(keras.layers.Layer):
         """
         raise NotImplementedError
 
+    def check_components(self, components):
+        """K, this cell's if None.
+
+        Raises:
+            ValueError: if it is below 1.
+        """
+        components = self.components if components is None else components
+        if components < 1:
+            raise ValueError(f"components: expected at least 1, received {components}")
+        return components
+
     def get_initial_state(self, batch_size=None, pi=None):
         """theta = 0, psi = 0 and pi; if None, the random starts of seeds 0..B-1."""
         if pi is None:

@@ -1,7 +1,6 @@
 """The model: the EM iterations over a clip, trained by next-step prediction."""
 
 import os
-from typing import NamedTuple
 
 import keras
 import numpy as np
@@ -10,14 +9,7 @@ from keras import ops
 from nem_tf import axes, losses, metrics
 from nem_tf.prepared import prepared
 from nem_tf.random_start import random_start
-
-
-class Segmentation(NamedTuple):
-    """What `NeuralEM.segment` found in a clip; B is absent if the input had none."""
-
-    segments: np.ndarray  # (B, T, H, W) int32, the component that explains the pixel
-    gamma: np.ndarray  # (B, T, K, H, W, 1), soft assignment of frame t
-    psi: np.ndarray  # (B, T, K, H, W, C), each component's prediction of frame t+1
+from nem_tf.stream import Segmentation, Stream
 
 
 @keras.saving.register_keras_serializable("nem_tf")
@@ -34,8 +26,14 @@ class NeuralEM(keras.Model):
     Args:
         cell: an `RNNEMCell` or `NEMCell`.
         objects: the largest object label that the metrics look at.
-        unroll: whether the graph has one copy of the cell per step instead of a loop:
-            slower to start, a little faster to run, and T is then fixed.
+        unroll: whether the graph that is trained has one copy of the cell per step
+            instead of a loop: several times slower to start, a little faster to run.
+
+    Attributes:
+        lanes: how many equal shares of a batch are computed side by side, 1 unless set
+            before the first call. On a CPU one lane per core is faster than all cores
+            on one operation after another. It changes sums in the last digit only. A
+            batch that does not divide is computed as one.
 
     Call arguments:
         inputs: dict with `clean` `(B, T+1, H, W, C)`, pixels in [0, 1]; `noisy`
@@ -53,14 +51,14 @@ class NeuralEM(keras.Model):
             outside [0, 1] (where values can be seen: not while a graph is traced).
     """
 
-    def __init__(self, cell, objects=8, unroll=False, lanes=1, **kwargs):
+    def __init__(self, cell, objects=8, unroll=False, **kwargs):
         # Inputs keep their float32: autocast would round grey pixels under bfloat16.
         super().__init__(**{"autocast": False, **kwargs})
         self.cell = cell
         self.objects = objects
         self.unroll = unroll
-        self.lanes = lanes
-        self.rnn = keras.layers.RNN(cell, return_sequences=True, unroll=unroll)
+        self.lanes = 1
+        self.rnn = keras.layers.RNN(cell, return_sequences=True)
         height, width, channels = cell.frame_shape
         self.rnn.build((None, None, 2 * height, width, channels))
         self.rnn.built = True
@@ -78,7 +76,8 @@ class NeuralEM(keras.Model):
     def build(self, input_shape=None):
         """Nothing is left to do: the cell knows its frames' shape."""
 
-    def call(self, inputs):
+    def call(self, inputs, training=None):
+        self.rnn.unroll = bool(self.unroll and training)
         x, noisy, pi = inputs["clean"], inputs["noisy"], inputs["pi"]
         self._check(x, noisy, pi)
         with prepared(self.cell):
@@ -161,9 +160,7 @@ class NeuralEM(keras.Model):
             ) from None
         axes.check_pixels("frames", frames)
         frames, batched = self._as_clips(frames)  # (B, T, H, W, C)
-        components = self.cell.components if components is None else components
-        if components < 1:
-            raise ValueError(f"components: expected at least 1, received {components}")
+        components = self.cell.check_components(components)
         _check_memory(components, frames)
         seeds = seed + np.arange(len(frames)) if np.ndim(seed) == 0 else seed
         if len(seeds) != len(frames):
@@ -181,6 +178,18 @@ class NeuralEM(keras.Model):
         segments = gamma[..., 0].argmax(axis=2).astype("int32")
         found = Segmentation(segments, gamma, psi)
         return found if batched else Segmentation(*(part[0] for part in found))
+
+    def stream(self, components=None, seed=0):
+        """Group the frames of a live video one by one, as they come.
+
+        Args:
+            components: K; by default the cell's.
+            seed: of the random start, an integer from 0 to 2**31 - 1.
+
+        Returns:
+            `Stream`: call it with frames of shape (H, W) or (H, W, C).
+        """
+        return Stream(self, components, seed)
 
     def get_config(self):
         return {

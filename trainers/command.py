@@ -120,6 +120,7 @@ def _finish(experiment, this):
     config, folder = this.config, this.folder
     print("scoring ...", file=sys.stderr)
     nem = loop.read_model(folder.best)
+    nem.lanes = this.devices.lanes
     scores = scoring.score(nem, experiment.clips("test", clips=config.test_size))
     result = {
         "experiment": experiment.name,

@@ -9,6 +9,7 @@ import importlib.util
 import json
 import os
 
+LEAST_CLIPS = 8  # of a lane: products of fewer rows are slow
 KERAS_ISSUE = "https://github.com/keras-team/keras/issues/20585"
 
 
@@ -78,6 +79,11 @@ def choose(config):
         devices = OneDevice()
     if config.deterministic:
         tf.config.experimental.enable_op_determinism()
+    _set_precision(config.precision)
+    _check_compile(config.compile, devices)
+    if devices.on_cpu:
+        devices.lanes = config.lanes or _lanes(config.batch_size)
+        _share_cores(devices.lanes)
     for name in ("batch_size", "validation_size"):
         check_divides(name, getattr(config, name), devices.count)
     return devices
@@ -95,6 +101,60 @@ def _of_jax(config):
     elif config.strategy == "one" or jax.device_count() == 1:
         return OneDevice()
     return DataParallel()
+
+
+def _set_precision(precision):
+    import keras
+    import tensorflow as tf
+
+    on_jax = keras.backend.backend() == "jax"
+    if precision == "tf32" and not (on_jax or tf.config.list_physical_devices("GPU")):
+        raise ValueError(
+            "precision: expected float32 or bfloat16 on a machine without a GPU, "
+            "received tf32"
+        )
+    tf.config.experimental.enable_tensor_float_32_execution(precision == "tf32")
+    if on_jax:
+        import jax
+
+        products = {"tf32": "tensorfloat32"}.get(precision, "float32")
+        jax.config.update("jax_default_matmul_precision", products)
+    policy = "mixed_bfloat16" if precision == "bfloat16" else "float32"
+    keras.config.set_dtype_policy(policy)
+
+
+def _check_compile(wanted, devices):
+    import keras
+
+    if wanted == "off" and keras.backend.backend() == "jax":
+        raise ValueError(
+            "compile: expected auto or on with Keras's JAX backend, received off; JAX "
+            "is XLA"
+        )
+    if wanted == "on" and isinstance(devices, Mirrored):
+        raise ValueError(
+            "compile: expected auto or off on several devices, received on; "
+            "TensorFlow cannot compile there"
+        )
+
+
+def _lanes(batch_size):
+    """As many lanes as cores, if each has some clips to compute."""
+    most = min(cores(), max(1, batch_size // LEAST_CLIPS))
+    return max(n for n in range(1, most + 1) if batch_size % n == 0)
+
+
+def cores():
+    """How many cores this process may use."""
+    return len(os.sched_getaffinity(0))
+
+
+def _share_cores(lanes):
+    """Give each lane its cores; nothing can be changed once TensorFlow has begun."""
+    import tensorflow as tf
+
+    with contextlib.suppress(RuntimeError):
+        tf.config.threading.set_intra_op_parallelism_threads(max(1, cores() // lanes))
 
 
 def check_divides(name, size, devices):
@@ -121,11 +181,22 @@ class OneDevice:
         count: devices that share a batch.
         part: `(i, n)`; this process makes the i-th of n equal parts of each batch.
         writes: whether this process writes the run folder and talks.
+        lanes: of `NeuralEM`.
     """
 
     count = 1
     part = (0, 1)
     writes = True
+    lanes = 1
+
+    @property
+    def on_cpu(self):
+        """Whether the one device is TensorFlow's CPU."""
+        import keras
+        import tensorflow as tf
+
+        of_tensorflow = keras.backend.backend() == "tensorflow"
+        return of_tensorflow and not tf.config.list_physical_devices("GPU")
 
     def scope(self):
         """Context in which a model for these devices is made."""
@@ -157,6 +228,8 @@ class Mirrored(OneDevice):
     Without a GPU its logical CPU devices, of which there is one unless told otherwise.
     """
 
+    on_cpu = False  # several devices share the cores already
+
     def __init__(self):
         import tensorflow as tf
 
@@ -177,6 +250,8 @@ class Mirrored(OneDevice):
 
 class DataParallel(OneDevice):
     """All devices of Keras's JAX backend, on this host or, once they met, on all."""
+
+    on_cpu = False
 
     def __init__(self):
         import jax

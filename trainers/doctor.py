@@ -189,6 +189,7 @@ def _smoke(experiment, chosen, seconds):
     batch_size = experiment.config.batch_size
     with chosen.scope():
         nem = experiment.model()
+        nem.lanes = chosen.lanes
     clips = experiment.clips("train", stage=-1, epochs=None)
     watch = _watch(seconds)
     nem.fit(clips, steps_per_epoch=10**6, verbose=0, shuffle=False, callbacks=[watch])

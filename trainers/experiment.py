@@ -27,6 +27,7 @@ class Experiment:
 
     def __init__(self, config):
         self.config = config
+        self.shares = 1  # of a batch, one per device
         if config.data is not None:
             self.source = str(config.data)
 
@@ -65,10 +66,13 @@ class Experiment:
         from nem_tf import data
 
         config = self.config
+        batch_size = config.batch_size
+        if split != "train" and "clips" in settings:
+            batch_size = even_batch(settings["clips"], batch_size, self.shares)
         settings = {
             "components": config.components,
             "steps": config.steps,
-            "batch_size": config.batch_size,
+            "batch_size": batch_size,
             "seed": config.seed,
             "noise": config.noise,
             **settings,
@@ -83,9 +87,11 @@ class Experiment:
 
         from nem_tf import NeuralEM
 
-        nem = NeuralEM(self.cell(), objects=self.config.objects)
-        adam = keras.optimizers.Adam(self.config.learning_rates[0], epsilon=1e-8)
-        nem.compile(adam, loss=self.loss())
+        config = self.config
+        nem = NeuralEM(self.cell(), objects=config.objects, unroll=config.unroll)
+        adam = keras.optimizers.Adam(config.learning_rates[0], epsilon=1e-8)
+        compiled = {"on": True, "off": False}.get(config.compile, "auto")
+        nem.compile(adam, loss=self.loss(), jit_compile=compiled)
         adam.build(nem.trainable_variables)  # its variables are saved from the start
         return nem
 
@@ -95,6 +101,8 @@ class Experiment:
 
         with run.devices.scope():
             nem = self.model()
+            nem.lanes = run.devices.lanes
+        self.shares = run.devices.count
         rates = self.config.per_stage("learning_rates")
         epochs = self.config.per_stage("epochs")
         for stage, (rate, most) in enumerate(zip(rates, epochs, strict=True)):
@@ -108,3 +116,18 @@ class Experiment:
                 epochs=most,
                 name=self.stage_name(stage),
             )
+
+
+def even_batch(clips, most, shares=1):
+    """A batch size of at most `most` that divides `clips`; `most` if all are small.
+
+    Batches of one size are compiled once, and the lanes of a CPU can share them.
+
+    Args:
+        clips: how many there are.
+        most: the batch size for training.
+        shares: how many devices share a batch.
+    """
+    sizes = [n for n in range(most // 2, most + 1) if n and clips % n == 0]
+    sizes = [n for n in sizes if n % shares == 0]
+    return max(sizes, key=lambda n: (n % 8 == 0, n % 2 == 0, n), default=most)

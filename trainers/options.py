@@ -112,6 +112,32 @@ class Config:
         least=0,
         most=2**32 - 1,  # what NumPy takes
     )
+    precision: str = option(
+        "float32",
+        "of products; bfloat16 is 1.2 times faster on a CPU that has it, tf32 needs a "
+        "GPU; weights, losses and the E-step are float32 in each",
+        choices=("float32", "tf32", "bfloat16"),
+    )
+    compile: str = option(
+        "auto",
+        "whether XLA compiles the update; auto: on one GPU, not on a CPU, where it was "
+        "several times slower (BENCHMARKS.md)",
+        choices=("auto", "on", "off"),
+        about_run=True,
+    )
+    unroll: bool = option(
+        False,
+        "a copy of the cell per step instead of a loop: a few percent faster on a CPU, "
+        "half a minute slower to start",
+        about_run=True,
+    )
+    lanes: int = option(
+        0,
+        "shares of a batch that are computed side by side; 0: one per CPU core, or one "
+        "in all on a GPU",
+        least=0,
+        about_run=True,
+    )
     deterministic: bool = option(
         False, "the same seed gives the same bits; slower on a GPU"
     )
@@ -170,6 +196,11 @@ class Config:
             _check_recording(self.data)
         if self.resume == "auto" and self.out is None:
             raise ValueError("resume: auto continues the run in --out; add --out DIR")
+        if self.lanes and self.batch_size % self.lanes:
+            raise ValueError(
+                f"lanes: expected a divisor of batch_size ({self.batch_size}), received "
+                f"{self.lanes}"
+            )
         _check_hosts(self)
         _check_memory(self)
         for name in ("learning_rates", "epochs"):

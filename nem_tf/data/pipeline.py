@@ -93,7 +93,8 @@ def batches(
     if epochs is None:
         infinite = tf.data.experimental.assert_cardinality(tf.data.INFINITE_CARDINALITY)
         examples = examples.apply(infinite)
-    examples = examples.batch(batch_size, drop_remainder=split == "train")
+    whole = split == "train" or (stop - start) % batch_size == 0
+    examples = examples.batch(batch_size, drop_remainder=whole)  # B is then known
     if parts > 1:
         examples = examples.map(lambda counter: tf.split(counter, parts)[which])
     made = examples.map(
