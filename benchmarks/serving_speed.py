@@ -7,20 +7,18 @@ Signatures run in this process, as a server runs them, without the network betwe
 Keras model is called in eager mode. Each pair is measured in turns.
 """
 
-import argparse
-import os
 import pathlib
 import tempfile
 import time
 
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # before TensorFlow is imported
+from benchmarks import arguments  # isort: skip  (before TensorFlow is imported)
 
-import numpy as np  # noqa: E402
-import tensorflow as tf  # noqa: E402
+import numpy as np
+import tensorflow as tf
 
-from benchmarks.machine import machine  # noqa: E402
-from export.signatures import STATE, ServedModel  # noqa: E402
-from nem_tf import NeuralEM, RNNEMCell, networks  # noqa: E402
+from benchmarks.machine import machine
+from export.signatures import STATE, ServedModel
+from nem_tf import NeuralEM, RNNEMCell, networks
 
 BATCHES = (1, 8, 64)
 STEPS = 20
@@ -50,13 +48,13 @@ def pairs(served, signatures, batch):
     )
 
 
-def measure(calls):
+def measure(calls, least_seconds):
     """Seconds of each call, in turns, after a warm-up: one array per call."""
     for call in calls:
         call()
     times = [[] for _ in calls]
     began = time.perf_counter()
-    while len(times[0]) < LEAST or time.perf_counter() - began < SECONDS:
+    while len(times[0]) < LEAST or time.perf_counter() - began < least_seconds:
         for call, found in zip(calls, times, strict=True):
             start = time.perf_counter()
             tf.nest.map_structure(lambda x: x.numpy(), call())  # waits for the result
@@ -64,10 +62,10 @@ def measure(calls):
     return map(np.array, times)
 
 
-def main():
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--components", type=int, default=3, help="K (3)")
-    components = parser.parse_args().components
+def main(given=None):
+    given = arguments.parse(__doc__, given, components=3)
+    components = given.components
+    batches, seconds = ((1,), 0.0) if given.tiny else (BATCHES, SECONDS)
     print(f"{machine()}, K = {components}")
     print(
         f"{'signature':16s} {'B':>3s} {'frames/s':>9s} {'median':>8s} {'90 %':>8s} "
@@ -79,9 +77,9 @@ def main():
         path = pathlib.Path(folder) / "1"
         served.write(path)
         signatures = tf.saved_model.load(str(path)).signatures
-        for batch in BATCHES:
+        for batch in batches:
             for name, frames, call, eager in pairs(served, signatures, batch):
-                ours, theirs = measure([call, eager])
+                ours, theirs = measure([call, eager], seconds)
                 ms = 1000 * np.percentile(ours, (50, 90, 99))
                 slow = 1000 * np.median(theirs)
                 print(

@@ -6,6 +6,7 @@ the two are equal, which a test asserts.
 """
 
 import dataclasses
+import math
 
 
 @dataclasses.dataclass(frozen=True)
@@ -25,9 +26,10 @@ class Task:
 FLYING = Task()
 STATIC = Task("static_shapes", T=15, K=4)
 TINY = Task(T=2, K=2, B=2)
+TINY_STATIC = Task("static_shapes", T=2, K=2, B=2)
 
 
-def model(task, precision="float32", **settings):
+def model(task, precision="float32", jit_compile="auto", **settings):
     """The paper's network of a task, compiled."""
     import keras
 
@@ -38,7 +40,7 @@ def model(task, precision="float32", **settings):
     parts = getattr(networks, task.experiment)()
     nem = NeuralEM(RNNEMCell(**parts, components=task.K), objects=3, **settings)
     loss = NEMLoss("bernoulli", steps="last" if task.static else "all")
-    nem.compile(keras.optimizers.Adam(0.001), loss=loss)
+    nem.compile(keras.optimizers.Adam(0.001), loss=loss, jit_compile=jit_compile)
     return nem
 
 
@@ -51,10 +53,60 @@ def clips(task):
     return next(iter(make(**sizes, clips=task.B)))
 
 
-def ours(task, precision="float32", **settings):
-    """The step that `NeuralEM.fit` does, its metrics included."""
+def ours(task, precision="float32", lanes=None, **settings):
+    """The step that `NeuralEM.fit` does, its metrics included.
+
+    Lanes and threads are the trainers', or as many lanes as given on default threads.
+    """
+    from trainers import devices
+
+    batch_lanes = devices.lanes_of(task.B) if lanes is None else lanes
+    if lanes is None:
+        devices.share_cores(batch_lanes)
     nem, batch = model(task, precision, **settings), clips(task)
+    nem.lanes = batch_lanes
     return lambda: nem.train_on_batch(batch, return_dict=True)["loss"]
+
+
+def product(precision, size=2048, times=4):
+    """Products of two large square matrices: what this machine can do at its best."""
+    import tensorflow as tf
+
+    a, b = (tf.cast(tf.random.normal((size, size)), precision) for _ in range(2))
+
+    @tf.function
+    def multiply():
+        return [tf.matmul(a + i, b)[0, 0] for i in range(times)][-1]
+
+    return lambda: multiply().numpy()
+
+
+def product_operations(size=2048, times=4):
+    """Multiplications and additions of a call of `product`."""
+    return 2 * times * size**3
+
+
+def operations(task):
+    """Multiplications and additions of a training step, in its products alone.
+
+    Counted after the taps of upsampling convolutions are added up to 3 x 3 (their
+    `UpsampleConv2D`), once forwards and twice backwards.
+    """
+    cell = model(task).cell
+    count, (height, width, _) = 0.0, cell.frame_shape
+    for layer in (*cell.encoder.layers, cell.recurrence, *cell.decoder.layers):
+        if not hasattr(layer, "kernel"):
+            continue
+        weights = math.prod(layer.kernel.shape)
+        kind = type(layer).__name__
+        if kind == "HalvingConv2D":
+            height, width = height // 2, width // 2
+            weights *= height * width
+        elif kind == "UpsampleConv2D":
+            height, width = 2 * height, 2 * width
+            weights *= height * width * 9 / 16
+        count += weights
+    return 2 * 3 * count * task.B * task.K * task.T
 
 
 def straightforward(task):

@@ -9,17 +9,21 @@ import statistics
 import time
 
 
-def in_turns(contestants, rounds):
+def in_turns(contestants, rounds, apart=True):
     """Seconds that each contestant took, round by round.
 
     Args:
         contestants: dict from a name to a picklable function without arguments that
             prepares, and returns the function to be timed.
         rounds: how often each is timed, after two calls that are not.
+        apart: whether each has a process of its own, or all share this one.
 
     Returns:
         dict from the name to a list of seconds.
     """
+    if not apart:
+        calls = [prepare() for prepare in contestants.values()]
+        return dict(zip(contestants, alternately(calls, rounds), strict=True))
     spawn = multiprocessing.get_context("spawn")
     workers = {}
     for name, prepare in contestants.items():
@@ -40,6 +44,27 @@ def in_turns(contestants, rounds):
     for process, pipe in workers.values():
         pipe.send("stop")
         process.join()
+    return seconds
+
+
+def alternately(calls, rounds, warm=2):
+    """Seconds of each call, round by round, all in this process.
+
+    Args:
+        calls: functions without arguments.
+        rounds: how often each is timed.
+        warm: calls before that are not.
+
+    Returns:
+        a list of seconds per call.
+    """
+    seconds: list[list[float]] = [[] for _ in calls]
+    for round_ in range(-warm, rounds):
+        for call, found in zip(calls, seconds, strict=True):
+            began = time.perf_counter()
+            call()
+            if round_ >= 0:
+                found.append(time.perf_counter() - began)
     return seconds
 
 

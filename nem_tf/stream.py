@@ -4,7 +4,6 @@ from typing import NamedTuple
 
 import keras
 import numpy as np
-from keras import ops
 
 from nem_tf import axes
 from nem_tf.prepared import prepared
@@ -22,8 +21,8 @@ class Segmentation(NamedTuple):
 class Stream:
     """A video on its way through a model: `found = stream(frame)`.
 
-    Frames one by one give what `NeuralEM.segment` gives for the whole clip. Begin another
-    stream after the weights have changed.
+    Frames one by one give what `NeuralEM.segment` gives for the whole clip. Begin
+    another stream after the weights have changed.
 
     Args:
         nem: a `NeuralEM`.

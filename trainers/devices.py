@@ -79,11 +79,11 @@ def choose(config):
         devices = OneDevice()
     if config.deterministic:
         tf.config.experimental.enable_op_determinism()
-    _set_precision(config.precision)
+    set_precision(config.precision)
     _check_compile(config.compile, devices)
     if devices.on_cpu:
-        devices.lanes = config.lanes or _lanes(config.batch_size)
-        _share_cores(devices.lanes)
+        devices.lanes = config.lanes or lanes_of(config.batch_size)
+        share_cores(devices.lanes)
     for name in ("batch_size", "validation_size"):
         check_divides(name, getattr(config, name), devices.count)
     return devices
@@ -103,7 +103,12 @@ def _of_jax(config):
     return DataParallel()
 
 
-def _set_precision(precision):
+def set_precision(precision):
+    """Set the precision of products, of models that are made from now on.
+
+    Raises:
+        ValueError: if there is no GPU for TF32.
+    """
     import keras
     import tensorflow as tf
 
@@ -138,7 +143,7 @@ def _check_compile(wanted, devices):
         )
 
 
-def _lanes(batch_size):
+def lanes_of(batch_size):
     """As many lanes as cores, if each has some clips to compute."""
     most = min(cores(), max(1, batch_size // LEAST_CLIPS))
     return max(n for n in range(1, most + 1) if batch_size % n == 0)
@@ -149,7 +154,7 @@ def cores():
     return len(os.sched_getaffinity(0))
 
 
-def _share_cores(lanes):
+def share_cores(lanes):
     """Give each lane its cores; nothing can be changed once TensorFlow has begun."""
     import tensorflow as tf
 

@@ -198,8 +198,8 @@ class Config:
             raise ValueError("resume: auto continues the run in --out; add --out DIR")
         if self.lanes and self.batch_size % self.lanes:
             raise ValueError(
-                f"lanes: expected a divisor of batch_size ({self.batch_size}), received "
-                f"{self.lanes}"
+                f"lanes: expected a divisor of batch_size ({self.batch_size}), "
+                f"received {self.lanes}"
             )
         _check_hosts(self)
         _check_memory(self)

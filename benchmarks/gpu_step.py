@@ -1,0 +1,94 @@
+"""A training step on a GPU: precisions, compilation, and the batch that fills it.
+
+    python -m benchmarks.gpu_step [--rounds 7]
+    KERAS_BACKEND=jax python -m benchmarks.gpu_step
+
+Flying shapes, T = 20, K = 3, 28 x 28, the paper's network, on the first GPU that
+Keras's backend sees. Float32, TF32 and bfloat16, with XLA and without (JAX is always
+compiled), then larger and larger batches until clips/s stop growing by a tenth.
+"""
+
+import dataclasses
+import functools
+import statistics
+import sys
+
+from benchmarks import arguments, steps
+from benchmarks.machine import machine
+from benchmarks.turns import alternately
+
+PRECISIONS = ("float32", "tf32", "bfloat16")
+
+
+def main(given=None):
+    given = arguments.parse(__doc__, given, rounds=7)
+    name = gpu_name()
+    print(f"{machine()}; GPU: {name or 'none'}")
+    if name is None and not given.tiny:
+        print("not measured: no GPU is at hand, and nothing is claimed for one")
+        return 0
+    task = steps.TINY if given.tiny else steps.FLYING
+    precisions = PRECISIONS if name else ("float32", "bfloat16")
+    compiled = (True,) if on_jax() else (True, False)
+    print(f"{'precision':10s} {'XLA':4s} {'batch':>6s} {'ms':>8s} {'clips/s':>9s}")
+    best = {}
+    for precision in precisions:
+        for xla in compiled:
+            best[precision, xla] = row(task, precision, xla, given.rounds)
+    precision, xla = max(best, key=best.__getitem__)
+    speed, batch = best[precision, xla], task.B
+    while not given.tiny:
+        batch *= 2
+        task = dataclasses.replace(task, B=batch)
+        larger = row(task, precision, xla, given.rounds)
+        if larger < 1.1 * speed:
+            print(f"full at a batch of {batch // 2}")
+            break
+        speed = larger
+    return 0
+
+
+def row(task, precision, xla, rounds):
+    """Measure and print one row; return clips/s."""
+    from trainers import devices
+
+    devices.set_precision(precision)
+    policy = "mixed_bfloat16" if precision == "bfloat16" else "float32"
+    step = steps.ours(task, policy, lanes=1, jit_compile=xla)
+    (seconds,) = alternately([functools.partial(float_of, step)], rounds)
+    median = statistics.median(seconds)
+    print(
+        f"{precision:10s} {'on' if xla else 'off':4s} {task.B:6d} {1000 * median:8.1f} "
+        f"{task.B / median:9.0f}",
+        flush=True,
+    )
+    return task.B / median
+
+
+def float_of(step):
+    """Do the step and wait for its loss."""
+    return float(step())
+
+
+def on_jax():
+    import keras
+
+    return keras.backend.backend() == "jax"
+
+
+def gpu_name():
+    """Name of the first GPU, None without one."""
+    if on_jax():
+        import jax
+
+        device = jax.devices()[0]
+        return device.device_kind if device.platform == "gpu" else None
+    import tensorflow as tf
+
+    found = tf.config.list_physical_devices("GPU")
+    details = tf.config.experimental.get_device_details
+    return details(found[0]).get("device_name", "GPU") if found else None
+
+
+if __name__ == "__main__":
+    sys.exit(main())
