@@ -69,14 +69,16 @@ def _of_images(x, gamma, beta):
 
     def backward(dy):
         x32 = ops.cast(x, "float32")
-        sum_dy = ops.sum(dy, (1, 2), keepdims=True)  # (N, 1, 1, C)
-        sum_u_dy = scale * (ops.sum(dy * x32, (1, 2), keepdims=True) - mean * sum_dy)
-        mean_dy = ops.sum(gamma * sum_dy, 3, keepdims=True) / size  # (N, 1, 1, 1)
-        mean_u_dy = ops.sum(gamma * sum_u_dy, 3, keepdims=True) / size
-        tilt = ops.square(scale) * mean_u_dy
-        dx = dy * slope - (x32 * tilt + (scale * mean_dy - mean * tilt))
-        images = (0, 1, 2)
-        return ops.cast(dx, dtype), ops.sum(sum_u_dy, images), ops.sum(sum_dy, images)
+        sum_dy = ops.sum(dy, (1, 2))  # (N, C)
+        center, factor = ops.reshape(mean, (-1, 1)), ops.reshape(scale, (-1, 1))
+        sum_u_dy = factor * (ops.sum(dy * x32, (1, 2)) - center * sum_dy)  # (N, C)
+        column = ops.expand_dims(gamma, 1) / size  # (C, 1)
+        mean_dy = factor * ops.matmul(sum_dy, column)  # (N, 1)
+        tilt = ops.square(factor) * ops.matmul(sum_u_dy, column)  # (N, 1)
+        shift = mean_dy - center * tilt  # (N, 1)
+        tilt, shift = (ops.reshape(z, (-1, 1, 1, 1)) for z in (tilt, shift))
+        dx = dy * slope - (x32 * tilt + shift)
+        return ops.cast(dx, dtype), ops.sum(sum_u_dy, 0), ops.sum(sum_dy, 0)
 
     return y, backward
 
