@@ -25,10 +25,10 @@ def fold_components(x):
     return ops.reshape(x, (-1, *shape[2:]))  # (B*K, ...)
 
 
-def unfold_components(x, components):
-    """Undo `fold_components`: (B*K, ...) -> (B, K, ...) for K = `components`."""
-    shape = ops.shape(x)
-    return ops.reshape(x, (-1, components, *shape[1:]))  # (B, K, ...)
+def unfold_components(x, *, like):
+    """Undo `fold_components`: (B*K, ...) -> (B, K, ...), B and K those of `like`."""
+    leading = ops.shape(like)[:2]
+    return ops.reshape(x, (*leading, *ops.shape(x)[1:]))  # (B, K, ...)
 
 
 def pack_frames(x, noisy):

@@ -53,20 +53,18 @@ class NEMCell(EMCell):
         self.built = True
 
     def m_step(self, delta, theta):
-        components = ops.shape(delta)[1]
-        delta = axes.fold_components(delta)  # (B*K, H, W, C)
-        delta = ops.reshape(delta, (-1, self.kernel.shape[0]))  # (B*K, H*W*C)
+        error = ops.reshape(delta, (-1, self.kernel.shape[0]))  # (B*K, H*W*C)
         theta = axes.fold_components(theta)  # (B*K, M)
         squashed = ops.sigmoid(theta)
         slope = squashed * (1.0 - squashed)
-        gradient = slope * ops.matmul(delta, self.kernel)  # (B*K, M)
+        gradient = slope * ops.matmul(error, self.kernel)  # (B*K, M)
         theta = theta + self.eta * gradient
         logits = ops.matmul(ops.sigmoid(theta), ops.transpose(self.kernel))
         psi = self.likelihood.readout(logits)  # (B*K, H*W*C)
         psi = ops.reshape(psi, (-1, *self.frame_shape))  # (B*K, H, W, C)
         return (
-            axes.unfold_components(theta, components),
-            axes.unfold_components(psi, components),
+            axes.unfold_components(theta, like=delta),
+            axes.unfold_components(psi, like=delta),
         )
 
     def get_config(self):

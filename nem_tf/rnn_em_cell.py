@@ -54,13 +54,12 @@ class RNNEMCell(EMCell):
         self.built = True
 
     def m_step(self, delta, theta):
-        components = ops.shape(delta)[1]
         features = self.encoder(axes.fold_components(delta))  # (B*K, F)
         read, theta = self.recurrence(features, axes.fold_components(theta))
         psi = self.likelihood.readout(self.decoder(read))  # (B*K, H, W, C)
         return (
-            axes.unfold_components(theta, components),
-            axes.unfold_components(psi, components),
+            axes.unfold_components(theta, like=delta),
+            axes.unfold_components(psi, like=delta),
         )
 
     def get_config(self):

@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 
 from nem_tf import NEMCell, NEMLoss, NeuralEM, networks
-from nem_tf.convolutions import UpsampleConv2D
-from nem_tf.layers import InputNormalization, Recurrence
+from nem_tf.convolutions import HalvingConv2D, UpsampleConv2D
+from nem_tf.layer_norm import LayerNorm
+from nem_tf.layers import Dense, InputNormalization, Recurrence
 from tests import tiny
 from tests.tiny import B, C, H, K, T, W
 
@@ -66,7 +67,10 @@ def test_a_saved_model_keeps_the_moments_of_its_optimizer(rng, tmp_path):
 
 
 LAYERS = [
+    (HalvingConv2D(3), [(2, 8, 6, 4)]),
     (UpsampleConv2D(3), [(2, 5, 6, 4)]),
+    (LayerNorm("elu"), [(2, 5, 6, 4)]),
+    (Dense(3), [(2, 4)]),
     (InputNormalization(), [(2, 5, 6, 1)]),
     (Recurrence(7), [(2, 4), (2, 7)]),
     (Recurrence(7, normalize=False), [(2, 4), (2, 7)]),
@@ -168,7 +172,36 @@ def test_metrics_say_what_the_loss_is_made_of(rng):
 def test_unrolled_graph_gives_the_same_numbers(rng):
     nem, batch = tiny.model(), tiny.batch(rng)
     unrolled = NeuralEM(nem.cell, unroll=True)
-    np.testing.assert_array_equal(unrolled(batch)["psi"], nem(batch)["psi"])
+    psi = nem(batch)["psi"]
+    np.testing.assert_array_equal(unrolled(batch, training=True)["psi"], psi)
+    np.testing.assert_array_equal(unrolled(batch)["psi"], psi)
+
+
+@pytest.mark.parametrize("steps", ["all", "last"])
+def test_lanes_compute_what_the_whole_batch_does(rng, steps):
+    batch = tiny.batch(rng, clips=6)
+    found = []
+    for lanes in (1, 2, 3, 4):  # 4 does not divide the batch
+        keras.utils.set_random_seed(3)
+        nem = tiny.model()
+        nem.loss.steps = steps
+        nem.lanes = lanes
+        logs = nem.train_on_batch(batch, return_dict=True)
+        found.append([*logs.values(), *nem.get_weights()])
+    for other in found[1:]:
+        for ours, theirs in zip(other, found[0], strict=True):
+            np.testing.assert_allclose(ours, theirs, rtol=2e-5, atol=2e-5)
+    same = zip(found[3], found[0], strict=True)
+    assert all(np.array_equal(ours, theirs) for ours, theirs in same)
+
+
+def test_the_loss_of_the_last_step_looks_at_no_other(rng):
+    nem, batch = tiny.model(), tiny.batch(rng)
+    nem.loss.steps = "last"
+    outputs = nem(batch)
+    expected = nem.loss(batch["clean"][:, 1:], outputs)
+    loss = nem.compute_loss(batch, y_pred=outputs)
+    np.testing.assert_allclose(loss, expected, rtol=1e-6)
 
 
 def test_loss_through_gamma_reaches_the_weights():
