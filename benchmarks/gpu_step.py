@@ -28,8 +28,8 @@ def main(given=None):
         print("not measured: no GPU is at hand, and nothing is claimed for one")
         return 0
     task = steps.TINY if given.tiny else steps.FLYING
-    precisions = PRECISIONS if name else ("float32", "bfloat16")
-    compiled = (True,) if on_jax() else (True, False)
+    precisions = ("float32",) if given.tiny else PRECISIONS
+    compiled = (True,) if on_jax() or given.tiny else (True, False)
     print(f"{'precision':10s} {'XLA':4s} {'batch':>6s} {'ms':>8s} {'clips/s':>9s}")
     best = {}
     for precision in precisions:

@@ -27,16 +27,16 @@ VALUES = {
     "size": (28, 56, 84, 112),
 }
 FRAMES = (50, 100, 200, 400)
-TINY = {"T": (1, 2), "K": (1, 2), "B": (2, 4), "size": (28, 56)}
+TINY = {"B": (2, 4)}
 
 
 def main(given=None):
     given = arguments.parse(__doc__, given, rounds=5)
     values, frames = (TINY, (2, 3)) if given.tiny else (VALUES, FRAMES)
+    base = {**BASE, "T": 1} if given.tiny else BASE
     devices.share_cores(devices.lanes_of(BASE["B"]))
-    print(f"{machine()}; otherwise {BASE}")
+    print(f"{machine()}; otherwise {base}")
     for name, sizes in values.items():
-        base = {**BASE, **({"T": 1, "B": 2} if given.tiny else {})}
         calls = [update(**{**base, name: size}) for size in sizes]
         seconds = alternately(calls, given.rounds)
         amounts = sizes if name != "size" else [size**2 for size in sizes]

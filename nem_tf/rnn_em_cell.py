@@ -1,7 +1,6 @@
 """RNN-EM: the M-step is a recurrent network."""
 
 import keras
-from keras import ops
 
 from nem_tf import axes
 from nem_tf.em_cell import EMCell

@@ -18,6 +18,7 @@ def test_every_script_has_a_goal_on_the_page():
     assert SCRIPTS == sorted(every.GOALS)
 
 
+@pytest.mark.filterwarnings("ignore::DeprecationWarning:torch")
 @pytest.mark.parametrize("name", SCRIPTS)
 def test_a_benchmark_runs(name, capsys):
     assert not importlib.import_module(f"benchmarks.{name}").main(["--tiny"])
