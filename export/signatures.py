@@ -16,6 +16,7 @@ import keras
 import tensorflow as tf
 
 from nem_tf import NeuralEM
+from nem_tf.prepared import prepared
 from nem_tf.random_start import random_start
 
 MOST_BYTES = 2**30  # of a reply; protobuf's own limit is 2 GiB
@@ -144,7 +145,8 @@ class ServedModel:
             gamma, state = self._iterate(frame, list(carried[1:]))
             return (gamma, *state)
 
-        gamma, *states = tf.scan(advance, frames, (state[2], *state))
+        with prepared(self.cell):
+            gamma, *states = tf.scan(advance, frames, (state[2], *state))
         gamma, *states = (_batch_first(x) for x in (gamma, *states))
         return gamma, dict(zip(STATE, states, strict=True))
 

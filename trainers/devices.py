@@ -81,8 +81,9 @@ def choose(config):
         tf.config.experimental.enable_op_determinism()
     set_precision(config.precision)
     _check_compile(config.compile, devices)
-    if devices.on_cpu:
+    if config.lanes or devices.on_cpu:
         devices.lanes = config.lanes or lanes_of(config.batch_size)
+    if devices.on_cpu:
         share_cores(devices.lanes)
     for name in ("batch_size", "validation_size"):
         check_divides(name, getattr(config, name), devices.count)
