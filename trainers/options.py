@@ -121,7 +121,7 @@ class Config:
     compile: str = option(
         "auto",
         "whether XLA compiles the update; auto: on one GPU, not on a CPU, where it was "
-        "several times slower (BENCHMARKS.md)",
+        "several times slower (docs/speed.md)",
         choices=("auto", "on", "off"),
         about_run=True,
     )
