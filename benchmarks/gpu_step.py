@@ -9,7 +9,6 @@ compiled), then larger and larger batches until clips/s stop growing by a tenth.
 """
 
 import dataclasses
-import functools
 import statistics
 import sys
 
@@ -55,7 +54,7 @@ def row(task, precision, xla, rounds):
     devices.set_precision(precision)
     policy = "mixed_bfloat16" if precision == "bfloat16" else "float32"
     step = steps.ours(task, policy, lanes=1, jit_compile=xla)
-    (seconds,) = alternately([functools.partial(float_of, step)], rounds)
+    (seconds,) = alternately([lambda: float(step())], rounds)  # waits for the loss
     median = statistics.median(seconds)
     print(
         f"{precision:10s} {'on' if xla else 'off':4s} {task.B:6d} {1000 * median:8.1f} "
@@ -63,11 +62,6 @@ def row(task, precision, xla, rounds):
         flush=True,
     )
     return task.B / median
-
-
-def float_of(step):
-    """Do the step and wait for its loss."""
-    return float(step())
 
 
 def on_jax():

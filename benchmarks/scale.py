@@ -70,7 +70,7 @@ def update(T, K, B, size):
     keras.utils.set_random_seed(0)
     cell = RNNEMCell(**networks.flying_shapes(size=(size, size)), components=K)
     nem = NeuralEM(cell, objects=3)
-    nem.lanes = devices.lanes_of(BASE["B"]) if B % 2 == 0 else 1
+    nem.lanes = devices.lanes_of(BASE["B"])
     nem.compile("adam", loss=NEMLoss("bernoulli"))
     clips = data.flying_shapes(steps=T, components=K, batch_size=B, size=size, clips=B)
     batch = next(iter(clips))

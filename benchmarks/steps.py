@@ -89,8 +89,8 @@ def product_operations(size=2048, times=4):
 def operations(task):
     """Multiplications and additions of a training step, in its products alone.
 
-    Counted after the taps of upsampling convolutions are added up to 3 x 3 (their
-    `UpsampleConv2D`), once forwards and twice backwards.
+    Counted with the taps of `UpsampleConv2D` added up to 3 x 3, once forwards and twice
+    backwards.
     """
     cell = model(task).cell
     count, (height, width, _) = 0.0, cell.frame_shape
