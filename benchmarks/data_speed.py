@@ -13,9 +13,9 @@ import sys
 import time
 
 from benchmarks import arguments, steps
-from benchmarks.machine import machine
 from benchmarks.turns import alternately
 from trainers import devices
+from trainers.machine import machine
 
 
 def main(given=None):

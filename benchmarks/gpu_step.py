@@ -13,8 +13,8 @@ import statistics
 import sys
 
 from benchmarks import arguments, steps
-from benchmarks.machine import machine
 from benchmarks.turns import alternately
+from trainers.machine import machine
 
 PRECISIONS = ("float32", "tf32", "bfloat16")
 

@@ -13,7 +13,7 @@ import resource
 import sys
 
 from benchmarks import arguments
-from benchmarks.machine import machine
+from trainers.machine import machine
 
 BASE = {"T": 20, "K": 3, "B": 64}
 

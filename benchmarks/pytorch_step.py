@@ -13,8 +13,8 @@ import sys
 from importlib import metadata
 
 from benchmarks import arguments, steps
-from benchmarks.machine import machine
 from benchmarks.turns import in_turns, print_ratios
+from trainers.machine import machine
 
 
 def main(given=None):

@@ -15,9 +15,9 @@ import sys
 import numpy as np
 
 from benchmarks import arguments
-from benchmarks.machine import machine
 from benchmarks.turns import alternately
 from trainers import devices
+from trainers.machine import machine
 
 BASE = {"T": 10, "K": 3, "B": 16, "size": 28}
 VALUES = {

@@ -16,9 +16,9 @@ from benchmarks import arguments  # isort: skip  (before TensorFlow is imported)
 import numpy as np
 import tensorflow as tf
 
-from benchmarks.machine import machine
 from export.signatures import STATE, ServedModel
 from nem_tf import NeuralEM, RNNEMCell, networks
+from trainers.machine import machine
 
 BATCHES = (1, 8, 64)
 STEPS = 20

@@ -11,8 +11,8 @@ import subprocess
 import sys
 
 from benchmarks import arguments
-from benchmarks.machine import machine
 from benchmarks.turns import alternately
+from trainers.machine import machine
 
 COMMANDS = {
     "python that does nothing": ["-c", ""],

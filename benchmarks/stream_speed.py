@@ -13,8 +13,8 @@ import time
 import numpy as np
 
 from benchmarks import arguments
-from benchmarks.machine import machine
 from benchmarks.turns import alternately
+from trainers.machine import machine
 
 BLOCK = 100  # frames
 

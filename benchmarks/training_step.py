@@ -12,8 +12,8 @@ import statistics
 import sys
 
 from benchmarks import arguments, steps
-from benchmarks.machine import machine
 from benchmarks.turns import in_turns, print_ratios
+from trainers.machine import machine
 
 
 def main(given=None):

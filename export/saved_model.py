@@ -29,7 +29,7 @@ def main(arguments=None):
     """The command; returns the exit status."""
     parser = command.parser("saved_model", __doc__, "RUN [--out models/] [flags]")
     parser.add_argument(
-        "run", type=pathlib.Path, metavar="RUN", help="run folder or .keras file"
+        "run", type=pathlib.Path, metavar="RUN", help="preset, run folder or .keras"
     )
     parser.add_argument(
         "--out",
@@ -77,9 +77,9 @@ def main(arguments=None):
 def _export_all(given):
     extras.need("serving" if given.format == "saved_model" else "litert")
     with quiet.startup():
-        from export import run
+        from trainers import trained as runs
 
-        trained = run.load(given.run)
+        trained = runs.load(given.run)
     for components in given.components or (trained.nem.cell.components,):
         name = f"{given.name or trained.name}_k{components}"
         if given.format == "litert":
@@ -106,7 +106,7 @@ def export(
     nothing.
 
     Args:
-        trained: a `run.Run`.
+        trained: a `trained.Trained`.
         models: the folder of all models.
         name: of the model.
         components: K.

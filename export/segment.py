@@ -1,11 +1,13 @@
 """Group the pixels of a video with a trained or exported model, without a server.
 
-    python -m export.segment runs/flying_shapes/DATE-TIME-seed0 clip.gif --out out.gif
+    python -m export.segment flying_shapes clip.gif --out out.gif
+    python -m export.segment runs/flying_shapes/DATE-TIME-seed0 clip.gif
     python -m export.segment models/flying_shapes_k3 clip.mp4 --resize --threshold 0.5
 
-MODEL is a run folder, a .keras file, an exported model (its newest version) or one of
-its versions. INPUT is a GIF, MP4 or other video, a folder of images, or a .npy file of
-frames (T, H, W) or (T, H, W, C). A still image is shown 20 times.
+MODEL is a preset that ships with nem_tf, a run folder, a .keras file, an exported model
+(its newest version) or one of its versions. INPUT is a GIF, MP4 or other video, a
+folder of images, or a .npy file of frames (T, H, W) or (T, H, W, C). A still image is
+shown 20 times.
 """
 
 import json
@@ -79,28 +81,28 @@ def load(path, components=None):
     Raises:
         ValueError: if there is no readable model, or an exported one has another K.
     """
-    from export import run
+    from trainers import trained as runs
 
     path = pathlib.Path(path)
-    if run.is_run(path):
+    if runs.is_trained(path):
         return TrainedModel(path, components)
     if not (path / "saved_model.pb").is_file() and path.is_dir():
         path = path / str(max(versions(path), default=""))
     if (path / "saved_model.pb").is_file():
         return ExportedModel(path, components)
     raise ValueError(
-        f"{path}: neither a run folder (model.keras) nor an exported model "
+        f"{path}: neither a run folder (model.keras), a preset, nor an exported model "
         "(saved_model.pb); check the path"
     )
 
 
 class TrainedModel:
-    """The model of a run folder, for any K."""
+    """A preset or the model of a run folder, for any K."""
 
     def __init__(self, path, components):
-        from export import run
+        from trainers import trained as runs
 
-        self.nem = run.load(path).nem
+        self.nem = runs.load(path).nem
         self.components = components
         self.frame_shape = self.nem.cell.frame_shape
         self.binary = self.nem.cell.likelihood.name == "bernoulli"

@@ -8,7 +8,17 @@ nem.fit(data.flying_shapes("train", objects=3, components=3))
 found = nem.segment(frames)
 """
 
-from nem_tf import axes, data, likelihoods, losses, metrics, networks, plots
+from nem_tf import (
+    axes,
+    data,
+    graphs,
+    likelihoods,
+    losses,
+    metrics,
+    networks,
+    plots,
+    preset,
+)
 from nem_tf.e_step import EStep
 from nem_tf.losses import NEMLoss
 from nem_tf.metrics import AdjustedRandIndex
@@ -28,9 +38,11 @@ __all__ = [
     "adjusted_mutual_information",
     "axes",
     "data",
+    "graphs",
     "likelihoods",
     "losses",
     "metrics",
     "networks",
     "plots",
+    "preset",
 ]

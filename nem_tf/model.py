@@ -6,7 +6,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from nem_tf import axes, losses, metrics
+from nem_tf import axes, losses, metrics, preset
 from nem_tf.prepared import prepared
 from nem_tf.random_start import random_start
 from nem_tf.stream import Segmentation, Stream
@@ -190,6 +190,37 @@ class NeuralEM(keras.Model):
             `Stream`: call it with frames of shape (H, W) or (H, W, C).
         """
         return Stream(self, components, seed)
+
+    @classmethod
+    def from_preset(cls, name):
+        """A trained model, compiled with the loss that it was trained with.
+
+        Args:
+            name: `"static_shapes"`, `"flying_shapes"`, `"flying_mnist"` or another one
+                of `nem_tf.preset.names()`, which ship inside the package; or a folder
+                that `save_to_preset` wrote.
+
+        Raises:
+            ValueError: if there is no such preset, or it cannot be read.
+        """
+        return preset.load(name)
+
+    def save_to_preset(self, folder, card=None, training=None):
+        """Write weights (float16), configuration and a model card into a folder.
+
+        Args:
+            folder: a new or empty folder, or that of a preset, which is replaced.
+            card: text in Markdown for those who will use the model: data, settings,
+                seeds, scores, limits.
+            training: dict with the `experiment` and its `settings`, as config.json of a
+                run has them; `trainers.evaluate` then knows what to score it on.
+
+        Raises:
+            ValueError: if the model is not compiled with a `NEMLoss`, a weight is not
+                finite or too large for float16, or the folder holds something else.
+            OSError: if the folder cannot be written.
+        """
+        preset.save(self, folder, card, training)
 
     def get_config(self):
         return {

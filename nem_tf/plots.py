@@ -22,10 +22,10 @@ from matplotlib import font_manager
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
-from matplotlib.ticker import MaxNLocator
 from PIL import Image, ImageDraw, ImageFont
 
 from nem_tf import axes
+from nem_tf.matching import order_of_objects
 
 PALETTE = (  # mixtures of the first three are near grey, so certainty shows as colour
     (0.16, 0.42, 0.92),  # blue
@@ -139,47 +139,52 @@ def overview(
     return figure
 
 
-def per_step(scores, title, *, label="AMI"):
-    """A score at every step: its mean, and the quartiles over clips (Figure 6).
+def groupings(images, gammas, title, *, groups=None):
+    """Still images and how models group their pixels, in the layout of Figure 3.
+
+    The first row shows the images, the others one model each; a column is an image.
+    Where nothing is drawn in the image, the soft assignment is shown faintly.
 
     Args:
-        scores: shape (N, T), one row per clip, at most 1.
+        images: shape (N, H, W, 1), in [0, 1].
+        gammas: dict from the name of a model to its soft assignment (N, K, H, W, 1).
         title: a line on top.
-        label: what the score is called.
+        groups: labels (N, H, W), to give components the colours of their objects.
 
     Returns:
         A `matplotlib.figure.Figure`.
 
     Raises:
-        ValueError: if `scores` does not have two axes.
+        ValueError: if shapes do not belong together.
     """
-    scores = np.asarray(scores)
-    axes.check_shape("scores", scores, (None, None))
-    steps = np.arange(1, scores.shape[1] + 1)
-    lower, upper = np.percentile(scores, [25, 75], axis=0)  # (T,) each
-    mean = scores.mean(axis=0)  # (T,)
-    figure = Figure(figsize=(7.0, 4.0), dpi=DPI, layout="constrained")
+    images = np.asarray(images, np.float32)
+    axes.check_shape("images", images, (None, None, None, 1))
+    rows = [("input x", images)]
+    for name, gamma in gammas.items():
+        gamma = np.array(gamma, np.float32)
+        axes.check_shape("gamma", gamma, (len(images), None, *images.shape[1:3], 1))
+        if groups is not None:
+            for image, labels in enumerate(groups):
+                order = order_of_objects(labels[None], gamma[image : image + 1])
+                gamma[image] = gamma[image, order]
+        faint = 0.35 + 0.65 * images
+        rows.append((name, 1.0 - faint * (1.0 - soft_assignment(gamma))))
+    scale = -(-CELL // images.shape[2])
+    figure = Figure(figsize=(1.1 * len(images) + 1.4, 1.15 * len(rows) + 0.6), dpi=DPI)
     FigureCanvasAgg(figure)
-    plot = figure.add_subplot()
-    blue = PALETTE[0]
-    quartiles = "quartiles over clips"
-    plot.fill_between(steps, lower, upper, color=blue, alpha=0.2, lw=0, label=quartiles)
-    dots = "o" if len(steps) <= 30 else ""
-    plot.plot(steps, mean, color=blue, lw=2, marker=dots, ms=4, label="mean")
-    plot.annotate(
-        f"{mean[-1]:.3f}",
-        (steps[-1], mean[-1]),
-        xytext=(7, 0),
-        textcoords="offset points",
-        va="center",
-        color=blue,
-    )
-    plot.set(xlabel="step", ylabel=label, ylim=(min(0.0, lower.min()), 1.02))
-    plot.set_title("\n".join(textwrap.wrap(title, 70)), loc="left", fontsize=12)
-    plot.xaxis.set_major_locator(MaxNLocator(integer=True, steps=[1, 2, 5, 10]))
-    plot.spines[["top", "right"]].set_visible(False)
-    plot.grid(axis="y", alpha=0.3)
-    plot.legend(loc="lower right", frameon=False)
+    figure.set_layout_engine("constrained")
+    figure.suptitle("\n".join(textwrap.wrap(title, 16 * len(images))), fontsize=11)
+    panels = figure.subplots(len(rows), len(images), squeeze=False)
+    for (name, pictures), line in zip(rows, panels, strict=True):
+        for column, (picture, panel) in enumerate(zip(pictures, line, strict=True)):
+            cell = _framed(picture, INK, scale, border=2, gap=2)
+            panel.imshow(cell, interpolation="nearest")
+            panel.set(xticks=[], yticks=[])
+            for side in panel.spines.values():
+                side.set_visible(False)
+            if name == rows[-1][0]:
+                panel.set_xlabel(f"({'abcdefghijklmnopqrstuvwxyz'[column % 26]})")
+        line[0].set_ylabel(name, rotation=0, ha="right", va="center", fontsize=11)
     return figure
 
 

@@ -7,9 +7,9 @@ import pytest
 import tensorflow as tf
 
 from export import litert, saved_model
-from export import run as runs
 from export.signatures import STATE
 from tests.tiny import C, H, K, W
+from trainers import trained as runs
 
 interpreter = pytest.importorskip("ai_edge_litert.interpreter")
 

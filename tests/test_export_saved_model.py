@@ -15,10 +15,10 @@ from tensorflow.core.protobuf import saved_model_pb2
 from tensorflow_serving.config import model_server_config_pb2
 
 from export import documents, label, saved_model, warmup
-from export import run as runs
 from export.signatures import STATE, ServedModel
 from tests import tiny
 from tests.tiny import C, H, K, W
+from trainers import trained as runs
 
 ROOT = pathlib.Path(__file__).parents[1]
 SIZES = [(2, 5), (3, 2)]  # B and T
@@ -299,7 +299,7 @@ def test_a_full_disk_ends_in_one_line(exported, tmp_path, monkeypatch, capsys):
         (
             ["nowhere"],
             2,
-            "nowhere: no model.keras in it; name the folder that a trainer",
+            "nowhere: neither a run folder with a model.keras nor a preset",
         ),
         (["RUN", "--components", "0"], 2, "at least 1 between commas, received '0'"),
         (["RUN", "--name", "a/b"], 2, "letters, digits, _ . and - only"),

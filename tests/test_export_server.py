@@ -23,8 +23,8 @@ from PIL import Image
 from tensorflow_serving.apis import predict_pb2
 
 from export import client, label, saved_model, servers
-from export import run as runs
 from tests.tiny import C, H, K, W
+from trainers import trained as runs
 
 ROOT = pathlib.Path(__file__).parents[1]
 PREDICT = "/tensorflow.serving.PredictionService/Predict"

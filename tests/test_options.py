@@ -29,7 +29,7 @@ BAD = [
     ("flying_shapes", ["--noise", "2"], "noise: expected at most 1.0, received 2.0"),
     ("flying_shapes", ["--noise", "nan"], "noise: expected at least 0.0, received nan"),
     ("flying_shapes", ["--steps", "x"], "--steps: expected a number, received 'x'"),
-    ("flying_shapes", ["--preset", "best"], "preset: expected paper or quick"),
+    ("flying_shapes", ["--preset", "best"], "preset: expected paper or ours or quick"),
     ("flying_shapes", ["--data", "no.h5"], "data: no such file, no.h5"),
     ("flying_shapes", ["--batch-size", "64", "--train-size", "9"], "batch_size: exp"),
     ("flying_shapes", ["--nois", "0.1"], "unrecognized arguments: --nois"),
@@ -81,7 +81,7 @@ def test_a_used_folder_is_refused(tmp_path):
 
 
 @pytest.mark.parametrize("experiment", EXPERIMENTS)
-@pytest.mark.parametrize("preset", ["paper", "quick"])
+@pytest.mark.parametrize("preset", ["paper", "ours", "quick"])
 def test_presets_are_valid_and_flags_win(experiment, preset):
     flags = ["--preset", preset, "--seed", "7", "--steps", "3"]
     name = experiment.name

@@ -101,19 +101,6 @@ def test_overview_chooses_steps(rng):
         numbers(steps=[0])
 
 
-def test_per_step_rng_mean_and_quartiles(rng):
-    scores = rng.random((11, 5))
-    figure = plots.per_step(scores, "made-up scores")
-    (line,) = figure.axes[0].lines
-    np.testing.assert_array_equal(line.get_xdata(), [1, 2, 3, 4, 5])
-    np.testing.assert_allclose(line.get_ydata(), scores.mean(axis=0))
-    band = figure.axes[0].collections[0].get_paths()[0].vertices[:, 1]
-    np.testing.assert_allclose(band.max(), np.percentile(scores, 75, axis=0).max())
-    assert plots.image_of(figure).ndim == 3
-    with pytest.raises(ValueError, match="scores: expected shape"):
-        plots.per_step(scores[0], "one clip")
-
-
 def test_animation_has_one_page_per_step_and_loops(rng, tmp_path):
     path = tmp_path / "clip.gif"
     frames, psi, gamma = clip(rng)

@@ -5,11 +5,12 @@ import sys
 import time
 
 import keras
+import numpy as np
 import tensorflow as tf
 from tensorboard.plugins.hparams import api as hparams
 from tqdm import tqdm
 
-from nem_tf import plots
+from nem_tf import adjusted_mutual_information, plots
 
 WARMUP_UPDATES = 100  # of the cosine schedule: Adam's moments are noise at first
 
@@ -65,6 +66,31 @@ class EpochColumns(keras.callbacks.Callback):
         logs["stage"] = self.run.at.stage + 1
         logs["updates"] = self.run.updates
         logs["seconds"] = round(self.run.seconds, 1)
+
+
+class ValidationAMI(keras.callbacks.Callback):
+    """Adds the AMI of the validation clips to each epoch's logs; list it as above.
+
+    `val_ami` is that of the last step, `val_ami_mean` the mean over steps.
+
+    Args:
+        clips: dataset of all validation clips.
+        run: a `loop.Run`.
+    """
+
+    def __init__(self, clips, run):
+        super().__init__()
+        self.clips = clips
+        self.run = run
+
+    def on_epoch_end(self, epoch, logs=None):
+        scores = []
+        for batch in self.clips.as_numpy_iterator():
+            gamma = self.run.devices.predict(self.model, batch)["gamma"]
+            scores.append(adjusted_mutual_information(batch["groups"][:, 1:], gamma))
+        scores = np.concatenate(scores)  # (N, T)
+        logs["val_ami"] = float(scores[:, -1].mean())
+        logs["val_ami_mean"] = float(scores.mean())
 
 
 class Pictures(keras.callbacks.Callback):

@@ -115,13 +115,13 @@ def _say(folder, text):
 
 def _finish(experiment, this):
     """Score and draw the best model; the last file written is results.json."""
-    from trainers import loop, scoring
+    from trainers import loop, pictures, scoring
 
     config, folder = this.config, this.folder
     print("scoring ...", file=sys.stderr)
     nem = loop.read_model(folder.best)
     nem.lanes = this.devices.lanes
-    scores = scoring.score(nem, experiment.clips("test", clips=config.test_size))
+    scores = scoring.collect(nem, experiment.clips("test", clips=config.test_size))
     result = {
         "experiment": experiment.name,
         "data": experiment.source,
@@ -130,9 +130,12 @@ def _finish(experiment, this):
         "seconds": round(this.at.seconds, 1),
         "updates": this.updates,
         "resumes": this.at.resumes,
-        "test": scores,
+        "test": scoring.summary(scores),
     }
-    _draw(nem, experiment, folder, this.title)
+    some = min(64, config.test_size)
+    typical = experiment.clips("test", batch_size=some, clips=some)
+    pictures.of_clip(nem, typical, this.title, folder)
+    pictures.of_scores(scores, this.title, folder)
     folder.write_json("results.json", result)
     _report(type(experiment), folder, result)
 
@@ -157,30 +160,6 @@ def _prepare(experiment_class, config):
         experiment.clips(split, stage=0, clips=clips)
     experiment.cell()
     return experiment, strategy
-
-
-def _draw(nem, experiment, folder, title):
-    """overview.png and clip.gif of a typical test clip: the median of some by AMI."""
-    import numpy as np
-
-    from nem_tf import adjusted_mutual_information, plots
-
-    some = min(64, experiment.config.test_size)
-    batch = next(iter(experiment.clips("test", batch_size=some, clips=some)))
-    batch = {name: np.asarray(value) for name, value in batch.items()}
-    outputs = nem.predict_on_batch(batch)
-    scores = adjusted_mutual_information(
-        batch["groups"][:, -1], outputs["gamma"][:, -1]
-    )
-    clip = int(np.argsort(scores)[len(scores) // 2])
-    title = f"{title}: a typical test clip, AMI {scores[clip]:.2f} at the last step"
-    frames, noisy = batch["clean"][clip, 1:], batch["noisy"][clip]
-    psi, gamma = outputs["psi"][clip], outputs["gamma"][clip]
-    figure = plots.overview(
-        frames, psi, gamma, noisy=noisy, title=title, max_columns=10
-    )
-    figure.savefig(folder / "overview.png")
-    plots.animation(folder / "clip.gif", frames, psi, gamma, noisy=noisy)
 
 
 def _report_again(experiment_class, folder):

@@ -28,13 +28,31 @@ def parse(config_class, presets, name, module_doc, arguments=None):
     """
     usage = f"[--preset {'|'.join(presets)}] [flags]"
     parser = Parser(f"trainers.{name}", module_doc, usage)
+    given = read_flags(parser, config_class, arguments, presets)
+    try:
+        return _configured(config_class, presets, name, given)
+    except ValueError as error:
+        if given.get("debug"):
+            raise
+        parser.error(str(error))
+
+
+def read_flags(parser, config_class, arguments=None, presets=None):
+    """The flags that were given, as a dict from fields of `config_class` to values.
+
+    Args:
+        parser: a `Parser`; gets one flag per field.
+        config_class: a dataclass of `options.option` fields.
+        arguments: list of strings, `sys.argv[1:]` if None.
+        presets: see `parse`.
+    """
     fields = dataclasses.fields(config_class)
     for field in sorted(fields, key=lambda field: field.name != "preset"):
         flag = "--" + field.name.replace("_", "-")
         how = {
             "dest": field.name,
             "default": argparse.SUPPRESS,
-            "help": _help(field, presets),
+            "help": _help(field, presets or {}),
         }
         if isinstance(field.default, bool):
             parser.add_argument(flag, action="store_true", **how)
@@ -45,9 +63,13 @@ def parse(config_class, presets, name, module_doc, arguments=None):
                 metavar=_metavar(config_class, field),
                 **how,
             )
-    given = vars(parser.parse_args(arguments))
+    return vars(parser.parse_args(arguments))
+
+
+def checked(parser, config_class, given):
+    """The Config of the given flags; a value that it refuses ends the program."""
     try:
-        return _configured(config_class, presets, name, given)
+        return config_class(**given)
     except ValueError as error:
         if given.get("debug"):
             raise
@@ -104,7 +126,7 @@ class Parser(argparse.ArgumentParser):
 
 
 def _converter(config_class, name):
-    kind = typing.get_type_hints(config_class)[name]
+    kind = _kind(config_class, name)
     if typing.get_origin(kind) is tuple:
         number = typing.get_args(kind)[0]
 
@@ -132,10 +154,17 @@ def _converter(config_class, name):
     return checked
 
 
+def _kind(config_class, name):
+    """The type of a setting, where it is not None."""
+    kind = typing.get_type_hints(config_class)[name]
+    others = [one for one in typing.get_args(kind) if one is not type(None)]
+    return others[0] if type(None) in typing.get_args(kind) else kind
+
+
 def _metavar(config_class, field):
     if field.metadata["choices"]:
         return "|".join(field.metadata["choices"])
-    kind = typing.get_type_hints(config_class)[field.name]
+    kind = _kind(config_class, field.name)
     if typing.get_origin(kind) is tuple:
         return "N,N,..."
     return field.metadata["metavar"] or {int: "N", float: "X"}.get(kind, "PATH")

@@ -153,11 +153,15 @@ def _callbacks(run, clips, learning_rate, epochs, name, keep):
     if run.folder is None:
         return [schedule, keep]
     board = run.folder / "tensorboard"
-    batch = next(iter(clips("validation", clips=1, batch_size=1, part=(0, 1))))
+    alone = {"part": (0, 1)}  # host 0 looks at all clips
+    batch = next(iter(clips("validation", clips=1, batch_size=1, **alone)))
     batch = {key: np.asarray(value) for key, value in batch.items()}
     return [
         schedule,
         callbacks.EpochColumns(run),
+        callbacks.ValidationAMI(
+            clips("validation", clips=config.validation_size, **alone), run
+        ),
         keeping.Best(run),
         keeping.Log(run),
         keras.callbacks.TensorBoard(str(board), write_graph=False),

@@ -145,7 +145,7 @@ class Config:
         None, "read clips from this HDF5 file of the original instead of making them"
     )
     preset: str = option(
-        "paper", "settings that flags then change", choices=("paper", "quick")
+        "paper", "settings that flags then change", choices=("paper", "ours", "quick")
     )
     out: pathlib.Path | None = option(
         None,
@@ -185,15 +185,14 @@ class Config:
     )
 
     def __post_init__(self):
-        for field in dataclasses.fields(self):
-            _check(field, getattr(self, field.name))
+        check(self)
         if self.batch_size > self.train_size:
             raise ValueError(
                 f"batch_size: expected at most train_size ({self.train_size}), "
                 f"received {self.batch_size}"
             )
         if self.data is not None:
-            _check_recording(self.data)
+            check_recording(self.data)
         if self.resume == "auto" and self.out is None:
             raise ValueError("resume: auto continues the run in --out; add --out DIR")
         if self.lanes and self.batch_size % self.lanes:
@@ -224,6 +223,14 @@ class Config:
     @property
     def updates_per_epoch(self):
         return self.epoch_updates or self.train_size // self.batch_size
+
+
+def check(config):
+    """Raise ValueError unless every setting is what its `option` allows, or None."""
+    for field in dataclasses.fields(config):
+        value = getattr(config, field.name)
+        if value is not None:
+            _check(field, value)
 
 
 def _check(field, value):
@@ -279,7 +286,7 @@ def _check_hosts(config):
         )
 
 
-def _check_recording(path):
+def check_recording(path):
     """Raise ValueError unless there is an HDF5 file."""
     if not path.is_file():
         raise ValueError(f"data: no such file, {path}; check the path")

@@ -24,7 +24,7 @@ import subprocess
 import sys
 from importlib import metadata
 
-from trainers import config_file
+from trainers import config_file, machine
 
 PACKAGES = ("nem-tf", "tensorflow", "keras", "numpy", "scikit-learn", "tensorboard")
 
@@ -160,6 +160,7 @@ class RunFolder:
                 "data": data_source,
                 "backend": keras.backend.backend(),
                 "device": ", ".join(names) or f"CPU ({platform.machine()})",
+                "machine": machine.processor(),
                 "python": platform.python_version(),
                 "versions": {name: _version(name) for name in PACKAGES},
                 "commit": _commit(),

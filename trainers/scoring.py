@@ -3,66 +3,120 @@
 import numpy as np
 from keras import ops
 
-from nem_tf import NeuralEM, adjusted_mutual_information, losses, metrics
+from nem_tf import NeuralEM, losses, metrics
+from nem_tf.mutual_information import AVERAGES, ami_from_tables
+from nem_tf.occlusion import Drawn, drawn
+
+CURVES = ("ami", "ami_arithmetic", "ari")  # from -1 to 1, higher is better
+DIAGNOSTICS = ("confidence", "distinct_components", "purity", "next_step_bound")
 
 
-def score(nem: NeuralEM, clips) -> dict:
-    """Score a compiled model on every clip of a dataset.
+def score(nem: NeuralEM, clips, objects=None) -> dict:
+    """`summary` of `collect`: the `test` part of results.json."""
+    return summary(collect(nem, clips, objects))
+
+
+def collect(nem: NeuralEM, clips, objects=None) -> dict[str, np.ndarray]:
+    """Score every clip of a dataset.
 
     AMI divides by the larger entropy, as the paper's does; `ami_arithmetic` by their
     mean, scikit-learn's default since 0.22. Background and overlap are not scored.
 
     Args:
-        nem: the model; K is what the clips' random start says.
-        clips: dataset of `nem_tf.data`.
+        nem: a compiled model; K is what the clips' random start says.
+        clips: dataset of `nem_tf.data`; with `masks`, covered pixels are counted too.
+        objects: n, the largest label in the clips; by default the model's.
 
     Returns:
-        the `test` part of results.json: `ami`, `ami_arithmetic` and `ari` per step with
-        their mean and last value, the confidence and diagnostics at the last step, the
-        loss (nats per clip), and Figure 5's bound at the last step (nats per frame).
+        float64 arrays: `CURVES` and `DIAGNOSTICS`, shape (N, T), the last in nats per
+        frame; `loss`, `intra` and `inter`, shape (N,), nats per clip; and the counts of
+        `occlusion.Drawn`, shape (N, T).
     """
+    objects = nem.objects if objects is None else objects
     collected: dict[str, list[np.ndarray]] = {}
     for batch in clips.as_numpy_iterator():  # no backend needs TensorFlow's tensors
-        for name, values in _score_batch(nem, batch).items():
+        for name, values in _score_batch(nem, batch, objects).items():
             collected.setdefault(name, []).append(np.asarray(values, "float64"))
-    scores = {name: np.concatenate(values) for name, values in collected.items()}
-    curves = ("ami", "ami_arithmetic", "ari")
-    return {
-        "clips": len(scores["loss"]),
-        **{name: _curve(scores.pop(name)) for name in curves},
-        **{name: float(np.mean(values)) for name, values in scores.items()},
-    }
+    return {name: np.concatenate(values) for name, values in collected.items()}
 
 
-def _score_batch(nem, batch):
-    """Scores of each clip, (B, T) for the curves and (B,) for the rest."""
+def _score_batch(nem, batch, objects):
     outputs = nem.predict_on_batch(batch)
     psi, gamma = outputs["psi"], outputs["gamma"]
     groups, x = batch["groups"][:, 1:], batch["clean"][:, 1:]
-    table = metrics.contingency_table(groups, gamma, nem.objects)  # (B, T, K, n)
-    last = table[:, -1]
+    table = metrics.contingency_table(groups, gamma, objects)  # (B, T, K, n)
+    counts = ops.convert_to_numpy(table)
     intra, inter = nem.loss.terms(x, outputs)
-    labels = np.asarray(groups)
-    return {
-        "ami": adjusted_mutual_information(labels, gamma),
-        "ami_arithmetic": adjusted_mutual_information(labels, gamma, "arithmetic"),
+    scores = {
+        "ami": _ami(counts, "max"),
+        "ami_arithmetic": _ami(counts, "arithmetic"),
         "ari": metrics.ari_from_table(table),
-        "confidence": metrics.confidence(groups[:, -1], gamma[:, -1]),
-        "distinct_components": metrics.distinct_from_table(last),
-        "purity": metrics.purity_from_table(last),
+        "confidence": metrics.confidence(groups, gamma),
+        "distinct_components": metrics.distinct_from_table(table),
+        "purity": metrics.purity_from_table(table),
         "loss": intra + nem.loss.inter_weight * inter,
         "intra": intra,
         "inter": inter,
         "next_step_bound": losses.next_step_bound(
-            x[:, -1], ops.cast(psi[:, -1], "float32"), nem.loss.likelihood
+            x, ops.cast(psi, "float32"), nem.loss.likelihood
         ),
     }
+    if "masks" in batch:
+        scores |= drawn(psi, counts, batch["masks"][:, 1:])._asdict()
+    return scores
+
+
+def _ami(table, average):
+    """AMI of each image from float32 (..., K, n): (...)."""
+    tables = table.reshape(-1, *table.shape[-2:]).astype("int64")
+    return ami_from_tables(tables, AVERAGES[average]).reshape(table.shape[:-2])
+
+
+def summary(scores: dict[str, np.ndarray]) -> dict:
+    """What results.json says of the arrays of `collect`.
+
+    Returns:
+        for each of `CURVES` the mean over clips per step with quartiles, its last value
+        with the standard error, and its mean over steps; the `DIAGNOSTICS` at the last
+        step, and per step under `per_step`; loss and terms; under `covered`, per step,
+        the shares of covered, visible and foreign pixels that are drawn and the
+        intersection over union of objects and drawings.
+    """
+    found = {
+        "clips": len(scores["loss"]),
+        **{name: _curve(scores[name]) for name in CURVES},
+        **{name: float(scores[name][:, -1].mean()) for name in DIAGNOSTICS},
+        **{name: float(scores[name].mean()) for name in ("loss", "intra", "inter")},
+        "per_step": {name: _rounded(scores[name].mean(axis=0)) for name in DIAGNOSTICS},
+    }
+    if "covered" in scores:
+        found["covered"] = _shares(scores)
+    return found
 
 
 def _curve(scores):
-    per_step = np.mean(scores, axis=0)
+    per_step = scores.mean(axis=0)
+    lower, upper = np.percentile(scores, [25, 75], axis=0)
     return {
         "last": float(per_step[-1]),
-        "mean": float(np.mean(per_step)),
-        "per_step": [round(float(value), 6) for value in per_step],
+        "last_standard_error": float(scores[:, -1].std() / np.sqrt(len(scores))),
+        "mean": float(per_step.mean()),
+        "per_step": _rounded(per_step),
+        "lower_quartile": _rounded(lower),
+        "upper_quartile": _rounded(upper),
     }
+
+
+def _shares(scores):
+    total = Drawn(*(scores[name].sum(axis=0) for name in Drawn._fields))
+    pairs = {
+        "covered": (total.covered_drawn, total.covered),
+        "visible": (total.visible_drawn, total.visible),
+        "foreign": (total.foreign_drawn, total.foreign),
+        "intersection_over_union": (total.whole, total.union),
+    }
+    return {name: _rounded(a / np.maximum(b, 1)) for name, (a, b) in pairs.items()}
+
+
+def _rounded(values):
+    return [round(float(value), 6) for value in values]

@@ -1,6 +1,6 @@
 """Train on static shapes: three shapes in a binary image (Sec. 4.1).
 
-    python -m trainers.static_shapes [--model rnn-em|n-em] [--preset paper|quick]
+    python -m trainers.static_shapes [--model rnn-em|n-em] [--preset paper|ours|quick]
 
 The paper's AMI: 0.826 +- 0.005 (RNN-EM), 0.475 +- 0.043 (N-EM). Ours: RESULTS.md.
 """
@@ -22,6 +22,12 @@ class Config(options.Config):
     components: int = option(3, "K; the original's code has 4", least=1)
     steps: int = option(15, "T, EM steps on one image", least=1)
     noise: float = option(0.1, "chance that a pixel is flipped", least=0.0, most=1.0)
+    network: str = option(
+        "paper",
+        "the paper's; a small one that learns in minutes; a narrow one, with a theta "
+        "too small for two objects, that groups best",
+        choices=("paper", "small", "narrow"),
+    )
     loss_steps: str = option(
         "last", "which EM steps the loss is taken at", choices=("last", "all")
     )
@@ -39,6 +45,18 @@ class Config(options.Config):
 
 PRESETS = {
     "paper": {},
+    "ours": {
+        "network": "narrow",
+        "loss_steps": "all",
+        "gamma_gradient": "off",
+        "inter_weight": 2.0,
+        "learning_rates": (0.003,),
+        "schedule": "cosine",
+        "epochs": (20,),
+        "epoch_updates": 100,
+        "patience": 20,
+        "validation_size": 512,
+    },
     "quick": {
         "network": "small",
         "loss_steps": "all",
@@ -77,6 +95,8 @@ class StaticShapes(experiment.Experiment):
     def parts(self):
         from nem_tf import networks
 
+        if self.config.network == "narrow":
+            return networks.narrow(e_step=self.e_step())
         return networks.fully_connected(
             250, e_step=self.e_step(), normalize=self.config.network == "small"
         )

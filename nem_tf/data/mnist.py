@@ -20,6 +20,7 @@ def flying_mnist(
     size=(24, 24),
     speed=1,
     static=False,
+    masks=False,
     clips=None,
     start=0,
     epochs=1,
@@ -46,6 +47,8 @@ def flying_mnist(
         size: (H, W) in pixels, or one integer.
         speed: velocity is uniform in {-speed, ..., speed} pixels per frame and axis.
         static: True repeats the first frame.
+        masks: whether batches also have the mask of each digit, the pixels that others
+            cover included.
         clips: clips in the split; None is the paper's 50 000, 10 000, 10 000.
         start: examples already seen; the data set continues there.
         epochs: passes over the clips; None is endless.
@@ -87,6 +90,7 @@ def flying_mnist(
             velocity,
             frames=frames,
             size=size,
+            masks=masks,
         )
 
     return pipeline.batches(
@@ -106,7 +110,9 @@ def flying_mnist(
     )
 
 
-def digit_clip(pixels, extents, top_left, velocity, *, frames, size=(24, 24)):
+def digit_clip(
+    pixels, extents, top_left, velocity, *, frames, size=(24, 24), masks=False
+):
     """Render digits with the given starts: pixels compose by maximum.
 
     Args:
@@ -116,17 +122,23 @@ def digit_clip(pixels, extents, top_left, velocity, *, frames, size=(24, 24)):
         velocity: integers (B, N, 2), pixels per frame.
         frames: F.
         size: (H, W).
+        masks: whether to return them too.
 
     Returns:
         clean, float32 (B, F, H, W, 1) in [0, 1]; groups, int32 (B, F, H, W), the
-        object in draw order, 1..N, where it alone is at least 0.5, else 0.
+        object in draw order, 1..N, where it alone is at least 0.5, else 0; and, if
+        asked for, masks, float32 (B, F, N, H, W), 1 where digit n is at least 0.5.
     """
     top_left, velocity = tf.cast(top_left, tf.int64), tf.cast(velocity, tf.int64)
     free = tf.constant(size, tf.int64) - tf.cast(extents, tf.int64)
     path = scenes.fly(top_left, velocity, free, frames)  # (B, N, F, 2)
     layers = scenes.place(pixels, path, size)  # (B, N, F, H, W)
     clean = tf.reduce_max(layers, axis=1)[..., None]  # (B, F, H, W, 1)
-    masks = tf.unstack(tf.cast(layers >= 0.5, tf.float32), axis=1)
-    marks = tf.unstack(scenes.marks(len(masks)))
-    marked = tf.add_n([mark * mask for mark, mask in zip(marks, masks, strict=True)])
-    return clean, scenes.labels(marked, len(masks))
+    covers = tf.cast(layers >= 0.5, tf.float32)  # (B, N, F, H, W)
+    each = tf.unstack(covers, axis=1)
+    marks = tf.unstack(scenes.marks(len(each)))
+    marked = tf.add_n([mark * mask for mark, mask in zip(marks, each, strict=True)])
+    groups = scenes.labels(marked, len(each))
+    if not masks:
+        return clean, groups
+    return clean, groups, tf.transpose(covers, (0, 2, 1, 3, 4))

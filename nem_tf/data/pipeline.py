@@ -34,8 +34,9 @@ def batches(
 
     Args:
         make_clips: function from index, int64 (B,), to clean, float32
-            (B, F, H, W, C) in [0, 1], and groups, integers (B, F, H, W); F is T + 1,
-            or 1 for a frame to be repeated.
+            (B, F, H, W, C) in [0, 1], and groups, integers (B, F, H, W), and, if there
+            are any, masks, float32 (B, F, N, H, W); F is T + 1, or 1 for a frame to be
+            repeated.
         frame_shape: (H, W, C).
         noise: probability that a pixel is noisy, in [0, 1].
         noise_kind: a key of `noise.KINDS`.
@@ -49,6 +50,8 @@ def batches(
             groups (B, T+1, H, W) int32: 0 background or overlap, 1..n objects
             pi (B, K, H, W, 1) float32: the random start, sums to 1 over K
             index (B,) int64: which clip
+            masks (B, T+1, N, H, W) float32, only if `make_clips` makes them: 1 where
+                object n is, in view or covered, else 0
 
     Raises:
         ValueError: if an argument is out of range.
@@ -75,18 +78,19 @@ def batches(
 
     def make_batch(counter):
         index, epoch = keys.visit(counter, clips=clips, seed=seed, split=split)
-        clean, groups = make_clips(index)
-        clean, groups = _repeat(clean, steps + 1), _repeat(groups, steps + 1)
+        made = [_repeat(part, steps + 1) for part in make_clips(index)]
+        clean, groups, *masks = made
         noise_keys = keys.clip_keys(seed, split, keys.NOISE, index, epoch)
         pi_keys = keys.clip_keys(seed, split, keys.PI, index, epoch)
         noisy = add_noise(noise_keys, clean[:, :-1], rate, noise_kind)
-        return {
+        batch = {
             "noisy": _with_shape(noisy, steps, *frame_shape),
             "clean": _with_shape(clean, steps + 1, *frame_shape),
             "groups": _with_shape(groups, steps + 1, *frame_shape[:2]),
             "pi": random_pi(pi_keys, components, frame_shape),
             "index": index,
         }
+        return batch | ({"masks": masks[0]} if masks else {})
 
     stop = _ENDLESS if epochs is None else max(epochs * clips, start)
     examples = tf.data.Dataset.range(start, stop)

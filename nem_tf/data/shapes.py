@@ -35,6 +35,7 @@ def flying_shapes(
     size=(28, 28),
     bitmaps=SHAPES,
     speed=1,
+    masks=False,
     clips=None,
     start=0,
     epochs=1,
@@ -55,6 +56,8 @@ def flying_shapes(
         bitmaps: mapping from a name to a 2-D array of 0 and 1; kinds are drawn from
             it with replacement.
         speed: velocity is uniform in {-speed, ..., speed} pixels per frame and axis.
+        masks: whether batches also have the mask of each object, the pixels that others
+            cover included.
         clips: clips in the split; None is the paper's 50 000, 10 000, 10 000.
         start: examples already seen; the data set continues there.
         epochs: passes over the clips; None is endless.
@@ -86,7 +89,13 @@ def flying_shapes(
         free = tf.gather(_free(bitmaps, size), kinds)  # (B, N, 2)
         top_left, velocity = scenes.start(draws[..., 1:], free, speed)
         return shape_clip(
-            kinds, top_left, velocity, frames=frames, size=size, bitmaps=bitmaps
+            kinds,
+            top_left,
+            velocity,
+            frames=frames,
+            size=size,
+            bitmaps=bitmaps,
+            masks=masks,
         )
 
     return pipeline.batches(
@@ -117,6 +126,7 @@ def static_shapes(
     noise=0.1,
     size=(28, 28),
     bitmaps=SHAPES,
+    masks=False,
     clips=None,
     start=0,
     epochs=1,
@@ -137,6 +147,7 @@ def static_shapes(
         size=size,
         bitmaps=bitmaps,
         speed=0,
+        masks=masks,
         clips=clips,
         start=start,
         epochs=epochs,
@@ -144,7 +155,16 @@ def static_shapes(
     )
 
 
-def shape_clip(kinds, top_left, velocity, *, frames, size=(28, 28), bitmaps=SHAPES):
+def shape_clip(
+    kinds,
+    top_left,
+    velocity,
+    *,
+    frames,
+    size=(28, 28),
+    bitmaps=SHAPES,
+    masks=False,
+):
     """Render shapes with the given starts: pixels compose by OR.
 
     Args:
@@ -154,10 +174,12 @@ def shape_clip(kinds, top_left, velocity, *, frames, size=(28, 28), bitmaps=SHAP
         frames: F.
         size: (H, W).
         bitmaps: mapping from a name to a 2-D array of 0 and 1.
+        masks: whether to return them too.
 
     Returns:
         clean, float32 (B, F, H, W, 1), 0 or 1; groups, int32 (B, F, H, W), the
-        object in draw order, 1..N, where it alone covers the pixel, else 0.
+        object in draw order, 1..N, where it alone covers the pixel, else 0; and, if
+        asked for, masks, float32 (B, F, N, H, W), 1 where object n is.
     """
     patches = tf.gather(_patches(bitmaps), kinds)  # (B, N, h, w)
     free = tf.gather(_free(bitmaps, size), kinds)  # (B, N, 2)
@@ -168,7 +190,11 @@ def shape_clip(kinds, top_left, velocity, *, frames, size=(28, 28), bitmaps=SHAP
     marked = patches * scenes.marks(objects)[:, None, None]  # (B, N, h, w)
     marked = scenes.paint(marked, path, size)  # (B, F, H, W)
     clean = tf.minimum(marked, 1)[..., None]  # (B, F, H, W, 1)
-    return clean, scenes.labels(marked, objects)
+    groups = scenes.labels(marked, objects)
+    if not masks:
+        return clean, groups
+    layers = scenes.place(patches, path, size)  # (B, N, F, H, W)
+    return clean, groups, tf.transpose(layers, (0, 2, 1, 3, 4))
 
 
 def _patches(bitmaps):

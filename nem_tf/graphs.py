@@ -1,0 +1,120 @@
+"""Curves: scores against steps, minutes, or numbers of objects.
+
+Figures use no global state of Matplotlib and need no display.
+"""
+
+import textwrap
+
+import numpy as np
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator, ScalarFormatter
+
+from nem_tf import axes
+from nem_tf.plots import DPI, PALETTE
+
+
+def per_step(scores, title, *, label="AMI"):
+    """A score at every step: its mean, and the quartiles over clips (Figure 6).
+
+    Args:
+        scores: shape (N, T), one row per clip, at most 1.
+        title: a line on top.
+        label: what the score is called.
+
+    Returns:
+        A `matplotlib.figure.Figure`.
+
+    Raises:
+        ValueError: if `scores` does not have two axes.
+    """
+    scores = np.asarray(scores)
+    axes.check_shape("scores", scores, (None, None))
+    lower, upper = np.percentile(scores, [25, 75], axis=0)  # (T,) each
+    return quartiles(scores.mean(axis=0), lower, upper, title, label=label)
+
+
+def quartiles(mean, lower, upper, title, *, label="AMI"):
+    """`per_step` of a mean and its quartiles, shape (T,) each."""
+    mean, lower, upper = (np.asarray(curve) for curve in (mean, lower, upper))
+    steps = np.arange(1, len(mean) + 1)
+    figure, plot = _empty(title)
+    blue, of_what = PALETTE[0], "quartiles over clips"
+    plot.fill_between(steps, lower, upper, color=blue, alpha=0.2, lw=0, label=of_what)
+    plot.plot(steps, mean, color=blue, lw=2, marker=_dots(steps), ms=4, label="mean")
+    _write_last(plot, steps, mean, blue)
+    plot.set(xlabel="step", ylabel=label, ylim=(min(0.0, lower.min()), 1.02))
+    plot.xaxis.set_major_locator(MaxNLocator(integer=True, steps=[1, 2, 5, 10]))
+    plot.legend(loc="lower right", frameon=False)
+    return figure
+
+
+def curves(
+    series, title, *, x_label, y_label, lines=None, limits=(0.0, 1.02), log_x=False
+):
+    """Several curves in one figure, each with its name and its last value.
+
+    Args:
+        series: dict from a name to (x, y), or (x, y, lower, upper) for a band around
+            the curve, each of one axis.
+        title: a line on top.
+        x_label, y_label: names of the axes, with units.
+        lines: dict from a name to a level that is drawn dashed.
+        limits: of y; None for what the curves need.
+        log_x: whether x is drawn by its logarithm.
+
+    Returns:
+        A `matplotlib.figure.Figure`.
+    """
+    figure, plot = _empty(title)
+    for (name, (x, y, *band)), colour in zip(series.items(), _colours(), strict=False):
+        plot.plot(x, y, color=colour, lw=2, marker=_dots(x), ms=4, label=name)
+        if band:
+            plot.fill_between(x, *band, color=colour, alpha=0.2, lw=0)
+        _write_last(plot, x, y, colour)
+    plot.set(xlabel=x_label, ylabel=y_label)
+    if limits:
+        plot.set_ylim(*limits)
+    if log_x:
+        plot.set_xscale("log")
+        plot.xaxis.set_major_formatter(ScalarFormatter())
+    elif all(np.all(np.asarray(x) % 1 == 0) for x, *_ in series.values()):
+        plot.xaxis.set_major_locator(MaxNLocator(integer=True, steps=[1, 2, 5, 10]))
+    for name, level in (lines or {}).items():
+        plot.axhline(level, color="0.4", ls="--", lw=1)
+        at = (plot.get_xlim()[0], level)
+        plot.annotate(
+            name, at, xytext=(4, 3), textcoords="offset points", fontsize=9, color="0.3"
+        )
+    plot.legend(loc="best", frameon=False)
+    return figure
+
+
+def _empty(title):
+    figure = Figure(figsize=(7.0, 4.0), dpi=DPI, layout="constrained")
+    FigureCanvasAgg(figure)
+    plot = figure.add_subplot()
+    plot.set_title("\n".join(textwrap.wrap(title, 70)), loc="left", fontsize=12)
+    plot.spines[["top", "right"]].set_visible(False)
+    plot.grid(axis="y", alpha=0.3)
+    return figure, plot
+
+
+def _colours():
+    while True:
+        yield from PALETTE
+
+
+def _dots(x):
+    return "o" if len(x) <= 30 else ""
+
+
+def _write_last(plot, x, y, colour):
+    plot.annotate(
+        f"{y[-1]:.3f}",
+        (x[-1], y[-1]),
+        xytext=(7, 0),
+        textcoords="offset points",
+        va="center",
+        color=colour,
+    )

@@ -1,0 +1,151 @@
+"""trainers.evaluate: any model on any data, its table, files and mistakes."""
+
+import json
+
+import numpy as np
+import pytest
+from sklearn import metrics as theirs
+
+from nem_tf import data
+from nem_tf.occlusion import drawn
+from tests import runs
+from trainers import evaluate, scoring, static_shapes, trained
+from trainers.evaluate import Config, Evaluation
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    """A tiny run of static shapes."""
+    from trainers import command
+
+    out = tmp_path_factory.mktemp("evaluate") / "run"
+    line = runs.flags({**runs.SMALL, "epochs": 1, "out": out})
+    assert command.main(static_shapes.StaticShapes, "x", line) == 0
+    return out
+
+
+def files(folder):
+    return {path.name for path in folder.iterdir()}
+
+
+def test_as_trained_it_finds_what_the_trainer_found(run, capsys):
+    before = json.loads((run / "results.json").read_text())
+    assert evaluate.main([str(run), "--clips", "8"]) == 0
+    after = json.loads((run / "results.json").read_text())
+    assert after["test"]["ami"] == pytest.approx(before["test"]["ami"], abs=1e-6)
+    assert after["updates"] == before["updates"] == 5
+    assert set(evaluate.FILES) <= files(run)
+    said = capsys.readouterr().out
+    assert "3 objects, K = 3, T = 3" in said and "AMI (max, the paper's)" in said
+
+
+def test_other_settings_go_into_a_folder_that_names_them(run, capsys):
+    line = [str(run), "--clips", "6", "--components", "5", "--objects", "2"]
+    assert evaluate.main([*line, "--steps", "4", "--noise", "0"]) == 0
+    folder = run / "evaluate" / "objects2-components5-steps4-noise0.0"
+    assert files(folder) == set(evaluate.FILES)
+    found = json.loads((folder / "results.json").read_text())
+    assert found["settings"]["components"] == 5 and found["test"]["clips"] == 6
+    assert len(found["test"]["ami"]["upper_quartile"]) == 4
+    assert len(found["test"]["covered"]["covered"]) == 4
+    assert "2 objects, K = 5, T = 4" in capsys.readouterr().out
+
+
+def test_clips_of_another_experiment_and_their_objects(run):
+    model = trained.load(run)
+    digits = Config(on="flying_mnist", static=True, steps=2, clips=4, digits="auto")
+    digits = Config(**{**vars(digits), "digits": "sklearn-digits", "pool": 3})
+    found = Evaluation(model, digits)
+    batch = next(iter(found.clips(4)))
+    assert batch["clean"].shape == (4, 3, 28, 28, 1)
+    assert batch["masks"].shape == (4, 3, 2, 28, 28)
+    np.testing.assert_array_equal(batch["clean"][:, 0], batch["clean"][:, 2])
+    assert found.differences()[:2] == ["flying_mnist", "static"]
+    assert found.score()["data"] == "sklearn-digits"
+    moving = Evaluation(model, Config(on="flying_shapes", steps=2, clips=4))
+    batch = next(iter(moving.clips(4)))
+    assert (batch["clean"][:, 0] != batch["clean"][:, 2]).numpy().any()
+
+
+def test_scores_equal_scikit_learns(run):
+    evaluation = Evaluation(trained.load(run), Config(clips=6, components=4, objects=5))
+    scores = evaluation._collect()
+    batch = next(iter(evaluation.clips(6)))
+    gamma = evaluation.model.nem.predict_on_batch(
+        {name: value.numpy() for name, value in batch.items()}
+    )["gamma"]
+    for clip in range(6):
+        for step in range(3):
+            groups = batch["groups"][clip, step + 1].numpy()
+            labelled = groups > 0
+            assigned = gamma[clip, step, ..., 0].argmax(0)[labelled]
+            for score, average in (("ami", "max"), ("ami_arithmetic", "arithmetic")):
+                wanted = theirs.adjusted_mutual_info_score(
+                    groups[labelled], assigned, average_method=average
+                )
+                assert scores[score][clip, step] == pytest.approx(wanted, abs=1e-9)
+
+
+def test_masks_are_whole_objects_and_agree_with_clean_and_groups():
+    for make in (data.flying_shapes, data.flying_mnist):
+        more = {"digits": "sklearn-digits"} if make is data.flying_mnist else {}
+        batch = next(
+            iter(make("test", objects=3, masks=True, clips=8, steps=4, **more))
+        )
+        masks, groups = batch["masks"].numpy(), batch["groups"].numpy()
+        assert masks.shape == (8, 5, 3, *groups.shape[2:])
+        alone = masks.sum(axis=2) == 1
+        np.testing.assert_array_equal(groups > 0, alone)
+        np.testing.assert_array_equal(groups[alone], (masks.argmax(2) + 1)[alone])
+        bright = batch["clean"].numpy()[..., 0] >= 0.5
+        np.testing.assert_array_equal(masks.any(axis=2), bright)
+
+
+def test_drawn_counts_covered_visible_and_foreign_pixels():
+    masks = np.zeros((2, 1, 4))  # two objects on four pixels, sharing the second
+    masks[0, 0, :2], masks[1, 0, 1:3] = 1, 1
+    psi = np.zeros((2, 1, 4, 1))
+    psi[0, 0, [0, 1, 3]], psi[1, 0, [0, 2]] = 0.9, 0.6  # component 0 draws object 0
+    table = np.array([[1, 0], [0, 1]])
+    found = drawn(psi, table, masks)
+    assert (found.covered_drawn, found.covered) == (1, 2)
+    assert (found.visible_drawn, found.visible) == (2, 2)
+    assert (found.foreign_drawn, found.foreign) == (1, 2)
+    assert (found.whole, found.union) == (3, 6)
+    hidden = drawn(psi, np.array([[1, 0], [0, 0]]), masks)  # object 1 cannot be seen
+    assert (hidden.covered, hidden.visible) == (1, 1)
+
+
+def test_summary_has_quartiles_and_errors(rng):
+    scores = {name: rng.random((9, 2)) for name in scoring.CURVES + scoring.DIAGNOSTICS}
+    scores |= {name: rng.random(9) for name in ("loss", "intra", "inter")}
+    found = scoring.summary(scores)["ami"]
+    last = scores["ami"][:, 1]
+    assert found["last_standard_error"] == pytest.approx(last.std() / 3)
+    assert found["lower_quartile"][1] == pytest.approx(
+        np.percentile(last, 25), abs=1e-6
+    )
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ("nowhere", "nowhere: neither a run folder with a model.keras nor a preset"),
+        ("RUN --components 0", "components: expected at least 1, received 0"),
+        ("RUN --noise 2", "noise: expected at most 1, received 2.0"),
+        ("RUN --on moving", "on: expected static_shapes or flying_shapes or"),
+        ("RUN --clips many", "--clips: expected a number, received 'many'"),
+        ("RUN --data nowhere.h5", "data: no such file, nowhere.h5"),
+        ("FILE", "on: the model does not say what it was trained on"),
+    ],
+)
+def test_mistakes_end_in_one_line(run, tmp_path, capsys, line, message):
+    alone = tmp_path / "alone.keras"
+    alone.write_bytes((run / "model.keras").read_bytes())
+    line = line.replace("RUN", str(run)).replace("FILE", str(alone)).split()
+    try:
+        status = evaluate.main(line)
+    except SystemExit as stopped:
+        status = stopped.code
+    error = capsys.readouterr().err
+    assert status == 2 and message in error and error.count("\n") == 1

@@ -1,0 +1,35 @@
+"""Curves: what is drawn, and at which numbers."""
+
+import numpy as np
+import pytest
+
+from nem_tf import graphs, plots
+
+
+def test_per_step_has_mean_and_quartiles(rng):
+    scores = rng.random((11, 5))
+    figure = graphs.per_step(scores, "made-up scores")
+    (line,) = figure.axes[0].lines
+    np.testing.assert_array_equal(line.get_xdata(), [1, 2, 3, 4, 5])
+    np.testing.assert_allclose(line.get_ydata(), scores.mean(axis=0))
+    band = figure.axes[0].collections[0].get_paths()[0].vertices[:, 1]
+    np.testing.assert_allclose(band.max(), np.percentile(scores, 75, axis=0).max())
+    assert plots.image_of(figure).ndim == 3
+    with pytest.raises(ValueError, match="scores: expected shape"):
+        graphs.per_step(scores[0], "one clip")
+
+
+def test_curves_have_names_bands_and_levels(rng):
+    x = np.arange(1, 6)
+    series = {"one": (x, x / 6), "two": (x, x / 8, x / 10, x / 7)}
+    figure = graphs.curves(
+        series, "made up", x_label="step", y_label="share", lines={"the paper": 0.8}
+    )
+    plot = figure.axes[0]
+    assert (plot.get_xlabel(), plot.get_ylabel()) == ("step", "share")
+    names = [text.get_text() for text in plot.get_legend().get_texts()]
+    assert names == ["one", "two"]
+    assert len(plot.collections) == 1
+    words = [text.get_text() for text in plot.texts]
+    assert words == ["0.833", "0.625", "the paper"]
+    assert plots.image_of(figure).ndim == 3

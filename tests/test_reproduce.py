@@ -1,0 +1,162 @@
+"""trainers.reproduce: every part of the paper at tiny sizes, its tables and figures."""
+
+import json
+
+import numpy as np
+import pytest
+
+from nem_tf import matching
+from trainers import archive, make_preset, paper, reproduce, tables
+
+TINY = (
+    "--epochs 1 --epoch-updates 2 --steps 2 --batch-size 4 --validation-size 4 "
+    "--test-size 4"
+)
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory):
+    return tmp_path_factory.mktemp("reproduce")
+
+
+def run(place, what, *flags, more=""):
+    folders = {"out": "results", "runs": "runs", "document": "RESULTS.md"}
+    line = [
+        word
+        for key, name in folders.items()
+        for word in (f"--{key}", f"{place / name}")
+    ]
+    extra = ["--", *f"{TINY} {more}".split()]
+    return reproduce.main([what, *line, *flags, *extra])
+
+
+def test_static_shapes_are_trained_once_and_written_into_the_document(place, capfd):
+    (place / "RESULTS.md").write_text("# Mine\n\nAbove.\n")
+    flags = ("--only", "rnn-em-k3,n-em-k3", "--seeds", "2")
+    assert run(place, "static_shapes", *flags) == 0
+    text = (place / "RESULTS.md").read_text()
+    assert text.startswith("# Mine\n\nAbove.\n")
+    rows = [line for line in text.splitlines() if line.startswith("| ")]
+    assert len(rows) == 9
+    measured = [row for row in rows if "±" in row.split("|")[3]]
+    assert [row.split("|")[1].strip() for row in measured] == [
+        "RNN-EM, K = 3",
+        "N-EM, K = 3",
+    ]
+    assert all("0.826" in row or "not run" not in row for row in measured)
+    assert sum("not run" in row for row in rows) == 6
+    assert "of n-em-k3: 0, 1" in text and "--epochs 1" in text
+    figures = {path.name for path in (place / "results" / "figures").iterdir()}
+    assert figures == {"figure3.png", "time_to_score-static_shapes.png"}
+    capfd.readouterr()
+    assert run(place, "static_shapes", *flags) == 0
+    assert "4 runs with paper settings, 4 of them done" in capfd.readouterr().err
+    assert (place / "RESULTS.md").read_text() == text
+
+
+def test_a_mean_is_that_of_the_results(place):
+    kept = archive.Archive(place / "results", place / "runs")
+    cell = paper.PARTS["static_shapes"][0]
+    values = [
+        one["test"]["ami"]["last"] for one in kept.results("paper", cell).values()
+    ]
+    assert len(values) == 2
+    row = f"{np.mean(values):.3f} ± {np.std(values, ddof=1):.3f}"
+    assert row in (place / "RESULTS.md").read_text()
+    losses = [
+        min(kept.log("paper", cell.training, seed)["val_loss"]) for seed in (0, 1)
+    ]
+    assert kept.best_seed("paper", cell.training) == int(np.argmin(losses))
+
+
+def test_the_best_seed_becomes_a_preset(place, capsys):
+    line = [str(place / "mine"), "paper/static_shapes/rnn-em-k3", "--clips", "8"]
+    folders = ["--out", str(place / "results"), "--runs", str(place / "runs")]
+    assert make_preset.main([*line, *folders]) == 0
+    card = (place / "mine" / "README.md").read_text()
+    about = json.loads((place / "mine" / "model.json").read_text())["training"]
+    assert f"{about['results']['test']['ami']['last']:.3f}" in card
+    assert "8 test clips" in card and "0, 1" in card
+    assert make_preset.main(["x", "paper/static_shapes/rnn-em-k4", *folders]) == 2
+    assert "no run of it" in capsys.readouterr().err
+
+
+@pytest.mark.slow
+def test_sequences_are_scored_under_other_settings(place, capfd):
+    flags = ("--only", "staged", "--seeds", "1", "--preset", "quick")
+    more = "--stages 20 --digits sklearn-digits"
+    assert run(place, "flying_mnist", *flags, more=more) == 0
+    text = (place / "RESULTS.md").read_text()
+    quick = [
+        line for line in text.splitlines() if "`quick`" in line and "| staged" in line
+    ]
+    assert len(quick) == 3 and all("(one seed)" in line for line in quick)
+    folder = place / "results" / "quick" / "flying_mnist" / "staged" / "seed0"
+    still = json.loads((folder / "static-steps50.json").read_text())
+    assert still["settings"]["static"] and len(still["test"]["ami"]["per_step"]) == 50
+    assert run(place, "figure7", *flags, more=more) == 0
+    assert "figure7-quick.png" in (place / "RESULTS.md").read_text()
+    assert (place / "results" / "figures" / "figure7-quick.gif").stat().st_size > 1000
+
+
+def test_parts_without_a_run_say_so(tmp_path):
+    kept = archive.Archive(tmp_path / "results", tmp_path / "runs")
+    for part in paper.PARTS:
+        text = tables.section(kept, part)
+        assert text.count("not run") == (
+            8 if part == "figure5" and False else text.count("not run")
+        )
+        assert "not run" in text and "±" in text or part in ("figure4", "figure5")
+    assert "0.997 ± 0.002" in tables.section(kept, "table1")
+
+
+def test_figure5_has_a_column_per_number_of_objects(tmp_path):
+    kept = archive.Archive(tmp_path / "results", tmp_path / "runs")
+    cell = paper.PARTS["figure5"][0]
+    folder = kept.kept("paper", cell.training, 0)
+    folder.mkdir(parents=True)
+    (folder / "results.json").write_text(
+        json.dumps({"test": {"next_step_bound": 12.5}})
+    )
+    rows = list(tables._bounds(kept, paper.PARTS["figure5"]))
+    (row,) = [row for row in rows if "12.5" in row]
+    assert row.split("|")[1:5] == [
+        " denoising ",
+        " 1 ",
+        " `paper` ",
+        " 12.500 (one seed) ",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ("table2", "invalid choice: 'table2'"),
+        ("static_shapes --only rnn", "only: expected some of n-em-k3, n-em-k4, rnn-em"),
+        ("static_shapes --seeds 0", "seeds: expected at least 1, received 0"),
+        ("static_shapes -- --epochs 1", "out: results is for the presets alone"),
+    ],
+)
+def test_mistakes_end_in_one_line(capsys, line, message):
+    try:
+        status = reproduce.main(line.split())
+    except SystemExit as stopped:
+        status = stopped.code
+    error = capsys.readouterr().err
+    assert status == 2 and message in error and error.count("\n") == 1
+
+
+def test_components_are_put_into_the_order_of_the_objects(rng):
+    groups = rng.integers(0, 4, (2, 6, 7))
+    shuffled = np.array([3, 0, 4, 1, 2])  # component k has object shuffled[k] + 1
+    gamma = np.zeros((2, 5, 6, 7, 1))
+    for k, thing in enumerate(shuffled):
+        gamma[:, k, ..., 0] = groups == thing + 1
+    order = matching.order_of_objects(groups, gamma)
+    assert shuffled[order].tolist()[:3] == [0, 1, 2] and sorted(order) == [
+        0,
+        1,
+        2,
+        3,
+        4,
+    ]

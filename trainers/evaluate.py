@@ -1,0 +1,289 @@
+"""Score a trained model on clips that it never saw.
+
+    python -m trainers.evaluate runs/flying_shapes/DATE-TIME-seed0
+    python -m trainers.evaluate flying_shapes --objects 3 --components 5
+    python -m trainers.evaluate flying_mnist --static --steps 50
+
+MODEL is a run folder, a .keras file, or a preset: one that ships with nem_tf, or a
+folder that NeuralEM.save_to_preset wrote. What no flag says is as in its training.
+
+AMI leaves out background and overlap, and divides by the larger entropy, as the paper
+does. Written are results.json, overview.png, clip.gif, per_step.png (as the paper's
+Figure 6) and covered.png (how well pixels are predicted that other objects cover).
+"""
+
+import dataclasses
+import json
+import pathlib
+import sys
+
+from trainers import (
+    command_line,
+    config_file,
+    devices,
+    experiments,
+    faults,
+    options,
+    quiet,
+    run_folder,
+    trained,
+)
+from trainers.options import option
+
+
+@dataclasses.dataclass(frozen=True)
+class Config:
+    """What a model is scored on; None is as in its training."""
+
+    on: str | None = option(
+        None, "clips of another experiment", choices=tuple(experiments.CLASSES)
+    )
+    objects: int | None = option(
+        None, "objects in a clip", least=1, most=options.MOST_OBJECTS
+    )
+    components: int | None = option(None, "K", least=1)
+    steps: int | None = option(None, "T, EM steps (frames) of a clip", least=1)
+    static: bool = option(False, "objects that do not move: one frame repeated")
+    clips: int = option(10_000, "so many", least=1, most=options.MOST_CLIPS)
+    noise: float | None = option(None, "chance that a pixel is noisy", least=0, most=1)
+    split: str = option("test", "of the clips", choices=("test", "validation"))
+    seed: int | None = option(None, "of the clips", least=0, most=2**32 - 1)
+    digits: str | None = option(
+        None, "of flying MNIST", choices=("auto", "mnist", "sklearn-digits")
+    )
+    pool: int | None = option(
+        None, "digits to draw from; the last stage's if not given", least=1
+    )
+    data: pathlib.Path | None = option(
+        None, "score on this HDF5 file of the original instead"
+    )
+    batch_size: int = option(64, "clips at a time", least=1)
+    out: pathlib.Path | None = option(
+        None,
+        "folder for results and figures; default: the run's, or a folder inside it "
+        "that says what differs, or for a preset runs/evaluate/PRESET",
+    )
+    debug: bool = option(False, "show where in the code an error happened")
+
+    def __post_init__(self):
+        options.check(self)
+        if self.data is not None:
+            options.check_recording(self.data)
+            for name in ("on", "objects", "static", "digits", "pool"):
+                if getattr(self, name):
+                    raise ValueError(
+                        f"{name}: expected none with --data, whose clips are what they "
+                        f"are, received {getattr(self, name)}; leave it out"
+                    )
+
+
+def main(arguments=None):
+    """The command; returns the exit status."""
+    parser = command_line.Parser("trainers.evaluate", __doc__, "MODEL [flags]")
+    parser.add_argument("model", metavar="MODEL", help="run, .keras file or preset")
+    given = command_line.read_flags(parser, Config, arguments)
+    model = given.pop("model")
+    config = command_line.checked(parser, Config, given)
+    try:
+        with faults.of_settings(), quiet.startup():
+            evaluation = Evaluation(trained.load(model), config)
+            out = config.out or evaluation.default_out(model)
+        result = evaluation.run(out)
+    except (Exception, KeyboardInterrupt) as error:
+        problem = faults.explain(error)
+        if problem is None or config.debug:
+            raise
+        print(f"trainers.evaluate: {problem.line}", file=sys.stderr)
+        return problem.status
+    print("\n".join(report(result)))
+    print(f"\n  in {out}: {', '.join(FILES)}")
+    return 0
+
+
+FILES = ("results.json", "overview.png", "clip.gif", "per_step.png", "covered.png")
+
+
+class Evaluation:
+    """A trained model, and the clips that it is scored on.
+
+    Args:
+        model: a `trained.Trained`.
+        config: the settings.
+
+    Raises:
+        ValueError: if the model does not say what it was trained on and `on` does not
+            either, or if the settings do not fit the data.
+    """
+
+    def __init__(self, model, config):
+        self.model = model
+        self.config = config
+        name = config.on or model.name
+        try:
+            kind = experiments.find(name)
+        except ValueError:
+            raise ValueError(
+                f"on: the model does not say what it was trained on ({name}); add one "
+                f"of {', '.join(experiments.CLASSES)}"
+            ) from None
+        settings = dict(model.settings) if name == model.name else {}
+        settings.pop("data", None)
+        began = config_file.from_json(kind.Config, settings)
+        changes = {"out": None, "data": config.data}
+        if "digits" in settings or name == "flying_mnist":
+            changes["digits"] = config.digits or self._digits()
+        for field in ("objects", "components", "steps", "noise", "seed"):
+            value = getattr(config, field)
+            if value is not None:
+                changes[field] = value
+        self.began = began
+        self.settings = dataclasses.replace(
+            began, batch_size=config.batch_size, lanes=0, resume="", **changes
+        )
+        self.experiment = kind(self.settings)
+
+    def _digits(self):
+        source = self.model.data
+        return source if source in ("mnist", "sklearn-digits") else "auto"
+
+    def clips(self, clips, batch_size=None, masks=True):
+        """The first `clips` clips, with the masks of their objects."""
+        settings = {"clips": clips}
+        if batch_size:
+            settings["batch_size"] = batch_size
+        if self.settings.data is None:
+            frame = self.model.nem.cell.frame_shape
+            settings |= {"size": frame[:2], "masks": masks}
+            if self.config.static and self.experiment.name == "flying_mnist":
+                settings["static"] = True
+            elif self.config.static and self.experiment.name == "flying_shapes":
+                settings["speed"] = 0
+            if self.config.pool is not None:
+                settings["pool"] = self.config.pool
+        return self.experiment.clips(self.config.split, **settings)
+
+    def differences(self):
+        """What is not as in the training, as words for a file's name."""
+        words = []
+        if self.experiment.name != self.model.name:
+            words.append(self.experiment.name)
+        words += ["static"] if self.config.static else []
+        for name in ("objects", "components", "steps", "noise", "seed"):
+            value = getattr(self.settings, name)
+            if value != getattr(self.began, name):
+                words.append(f"{name}{value}")
+        for name in ("digits", "pool", "data"):
+            value = getattr(self.config, name)
+            if value is not None:
+                words.append(trained.short_name(pathlib.Path(str(value)).stem))
+        words += [self.config.split] if self.config.split != "test" else []
+        return words
+
+    def default_out(self, source):
+        """Where results go if nobody says."""
+        words = "-".join(self.differences())
+        if self.model.folder is None:
+            name = trained.short_name(pathlib.Path(source).name)
+            return pathlib.Path("runs", "evaluate", name, words or "as-trained")
+        folder = self.model.folder
+        if words or not self.model.results:  # results.json says that a run is complete
+            return folder / "evaluate" / (words or "unfinished")
+        return folder
+
+    def run(self, out):
+        """Score and draw into `out`; returns what results.json says."""
+        from trainers import pictures
+
+        scores = self._collect()
+        result = self._result(scores)
+        out.mkdir(parents=True, exist_ok=True)
+        title = f"{self.experiment.name.replace('_', ' ')} ({self.experiment.source})"
+        some = min(64, self.config.clips)
+        pictures.of_clip(self.model.nem, self.clips(some, some), title, out)
+        pictures.of_scores(scores, title, out)
+        with run_folder.replacing(out / "results.json") as beside:
+            beside.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
+        return result
+
+    def score(self):
+        """What results.json would say."""
+        return self._result(self._collect())
+
+    def _collect(self):
+        from trainers import scoring
+
+        nem, settings = self.model.nem, self.settings
+        nem.lanes = devices.lanes_of(settings.batch_size)
+        print(f"scoring {self.config.clips} clips ...", file=sys.stderr)
+        return scoring.collect(nem, self.clips(self.config.clips), settings.objects)
+
+    def _result(self, scores):
+        from trainers import scoring
+
+        settings, still = self.settings, self.experiment.name == "static_shapes"
+        return {
+            "experiment": self.experiment.name,
+            "data": self.experiment.source,
+            "trained_on": self.model.data,
+            "preset": self.model.settings.get("preset"),
+            "seed": self.model.settings.get("seed"),
+            "settings": {
+                "objects": settings.objects,
+                "components": settings.components,
+                "steps": settings.steps,
+                "noise": settings.noise,
+                "static": self.config.static or still,
+                "split": self.config.split,
+                "seed": settings.seed,
+            },
+            **{key: self.model.results.get(key) for key in ("seconds", "updates")},
+            "test": scoring.summary(scores),
+        }
+
+
+def report(result):
+    """The scores as lines of a table."""
+    test, settings = result["test"], result["settings"]
+    still = ", static" if settings["static"] else ""
+    yield (
+        f"\n{result['experiment']} ({result['data']}){still}: {settings['objects']} "
+        f"objects, K = {settings['components']}, T = {settings['steps']}, noise "
+        f"{settings['noise']:g}, {test['clips']} {settings['split']} clips\n"
+    )
+    yield f"  {'':24}{'last step':>18}{'mean':>8}   quartiles, last step"
+    for key, name in (
+        ("ami", "AMI (max, the paper's)"),
+        ("ami_arithmetic", "AMI (arithmetic)"),
+        ("ari", "ARI"),
+    ):
+        curve = test[key]
+        yield (
+            f"  {name:24}{curve['last']:10.3f} ± {curve['last_standard_error']:.3f}"
+            f"{curve['mean']:8.3f}   {curve['lower_quartile'][-1]:.3f} to "
+            f"{curve['upper_quartile'][-1]:.3f}"
+        )
+    for key, name in (
+        ("confidence", "confidence"),
+        ("distinct_components", "distinct components"),
+        ("purity", "purity per object"),
+    ):
+        mean = sum(test["per_step"][key]) / settings["steps"]
+        yield f"  {name:24}{test[key]:10.3f}{'':8}{mean:8.3f}"
+    if "covered" in test:
+        for key, name in (
+            ("covered", "drawn, if covered"),
+            ("visible", "drawn, if visible"),
+            ("foreign", "drawn, of other objects"),
+        ):
+            curve = test["covered"][key]
+            mean = sum(curve) / len(curve)
+            yield f"  {name:24}{curve[-1]:10.3f}{'':8}{mean:8.3f}"
+    yield (
+        f"  loss {test['loss']:.1f} nats per clip (intra {test['intra']:.1f}, inter "
+        f"{test['inter']:.1f} unweighted)\n"
+        f"  next-step bound {test['next_step_bound']:.2f} nats per frame"
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,197 @@
+"""Figures 3 to 7 of the paper, and the time to its score, from reproduced runs.
+
+What needs a model (Figures 3, 4 and 7) is drawn where its run folder is at hand; else
+the picture that was kept before stays.
+"""
+
+import numpy as np
+
+from nem_tf import graphs, plots
+from trainers import evaluate, paper, pictures, quiet, trained
+
+IMAGES = 6  # of Figure 3
+
+
+def draw(archive, parts):
+    """Draw the figures of some parts.
+
+    Args:
+        archive: an `archive.Archive`; figures go to its `out / "figures"`.
+        parts: keys of `paper.PARTS`.
+
+    Returns:
+        dict from parts to lists of (caption, path).
+    """
+    folder = archive.out / "figures"
+    folder.mkdir(parents=True, exist_ok=True)
+    return {part: list(_OF_PART[part](archive, folder, part)) for part in parts}
+
+
+def _static_shapes(archive, folder, part):
+    yield from _kept(_groupings, archive, folder / "figure3.png", "Figure 3")
+    yield from _time_to_score(archive, folder, part)
+
+
+def _groupings(archive, path):
+    """Figure 3: the first images of the test set, not chosen, and their groupings."""
+    found = {}
+    for preset in paper.PRESETS:
+        for cell in paper.PARTS["static_shapes"]:
+            settings = cell.training.settings
+            if settings["components"] != 3:
+                continue
+            run = _best_run(archive, preset, cell)
+            if run is None:
+                continue
+            evaluation = evaluate.Evaluation(run, evaluate.Config(seed=0))
+            batch = _batch(evaluation, IMAGES)
+            gamma = run.nem.predict_on_batch(batch)["gamma"][:, -1]
+            name = settings["model"].upper()
+            found[f"{name},\n{preset} settings"] = gamma
+    if not found:
+        return False
+    title = "Static shapes: input and grouping after the last step, first test images"
+    images, groups = batch["clean"][:, -1], batch["groups"][:, -1]
+    plots.groupings(images, found, title, groups=groups).savefig(path)
+    return True
+
+
+def _sequence(archive, folder, part):
+    """Figures 4 and 7: one clip, for each preset that was run."""
+    cell = paper.PARTS[part][0]
+    for preset in paper.PRESETS:
+        path = folder / f"{part}-{preset}.png"
+        caption = f"{paper.TITLES[part]}, {preset} settings"
+
+        def clip(archive, path, preset=preset):
+            run = _best_run(archive, preset, cell)
+            if run is None:
+                return False
+            evaluation = evaluate.Evaluation(run, evaluate.Config(**cell.test))
+            clips = evaluation.clips(64, batch_size=64)
+            title = f"{paper.TITLES[part]} ({evaluation.experiment.source})"
+            pictures.of_clip(run.nem, clips, title, folder, names=(path.stem,) * 2)
+            return True
+
+        yield from _kept(clip, archive, path, caption)
+
+
+def _prediction(archive, folder, part):
+    """Figure 5."""
+    path = folder / "figure5.png"
+    series = {}
+    for preset in paper.PRESETS:
+        for cell in paper.PARTS[part]:
+            tests = archive.results(preset, cell).values()
+            if tests:
+                settings = cell.training.settings
+                task = cell.label.split(",")[0]
+                name = f"{task}, K = {settings['components']} ({preset})"
+                bound = np.mean([one["test"]["next_step_bound"] for one in tests])
+                series.setdefault(name, []).append((settings["objects"], bound))
+    if series:
+        figure = graphs.curves(
+            {name: tuple(np.array(points).T) for name, points in series.items()},
+            "Prediction error against the number of objects (Figure 5)",
+            x_label="objects",
+            y_label="next-step bound, nats per frame",
+            limits=None,
+        )
+        figure.savefig(path)
+        yield "Figure 5", path
+
+
+def _fifty_steps(archive, folder, part):
+    """Figure 6: mean over seeds of the mean and the quartiles over clips."""
+    (cell,) = paper.PARTS[part]
+    for preset in paper.PRESETS:
+        tests = [one["test"]["ami"] for one in archive.results(preset, cell).values()]
+        if tests:
+            keys = ("per_step", "lower_quartile", "upper_quartile")
+            mean = [np.mean([test[key] for test in tests], axis=0) for key in keys]
+            title = f"{paper.TITLES[part]}: {cell.label}, {preset} settings"
+            path = folder / f"{part}-{preset}.png"
+            graphs.quartiles(*mean, title).savefig(path)
+            yield title, path
+
+
+def _time_to_score(archive, folder, part):
+    """Validation AMI against minutes of training, for each preset that was run."""
+    series, level = {}, {}
+    for preset in paper.PRESETS:
+        for cell in paper.PARTS[part]:
+            seeds = archive.seeds(preset, cell.training)
+            if cell.test or not seeds:
+                continue
+            logs = [archive.log(preset, cell.training, seed) for seed in seeds]
+            logs = [log for log in logs if "val_ami" in log]
+            if not logs:
+                continue
+            minutes = [np.array(log["seconds"]) / 60 for log in logs]
+            first, last = max(x[0] for x in minutes), min(x[-1] for x in minutes)
+            grid = np.geomspace(first, last, 200)
+            values = [
+                np.interp(grid, x, log["val_ami"])
+                for x, log in zip(minutes, logs, strict=True)
+            ]
+            band = np.min(values, axis=0), np.max(values, axis=0)
+            count = "one seed" if len(logs) == 1 else f"{len(logs)} seeds"
+            name = f"{preset}: {cell.label.split(', as in')[0]} ({count})"
+            series[name] = (grid, np.mean(values, axis=0), *band)
+            if cell.paper:
+                level[f"the paper, {cell.label}: {cell.paper[0]:.3f}"] = cell.paper[0]
+    if series:
+        path = folder / f"time_to_score-{part}.png"
+        machines = {
+            config.get("machine", config["device"])
+            for preset in paper.PRESETS
+            for cell in paper.PARTS[part]
+            for config in archive.configs(preset, cell.training)
+        }
+        title = (
+            f"Time to the paper's score: {paper.TITLES[part]}, {', '.join(machines)}"
+        )
+        figure = graphs.curves(
+            series,
+            title,
+            x_label="minutes of training (logarithmic)",
+            y_label="validation AMI, last step (band: all seeds)",
+            lines=level,
+            log_x=True,
+        )
+        figure.savefig(path)
+        yield "Validation AMI against minutes of training", path
+
+
+def _kept(function, archive, path, caption):
+    """The figure at `path`, drawn again if that can be."""
+    if function(archive, path) or path.is_file():
+        yield caption, path
+
+
+def _best_run(archive, preset, cell):
+    """The trained model of the best seed on validation, or None."""
+    seed = archive.best_seed(preset, cell.training)
+    if seed is None:
+        return None
+    folder = archive.run(preset, cell.training, seed)
+    if not (folder / trained.MODEL).is_file():
+        return None
+    with quiet.startup():
+        return trained.load(folder)
+
+
+def _batch(evaluation, clips):
+    clips = evaluation.clips(clips, batch_size=clips)
+    return {name: np.asarray(value) for name, value in next(iter(clips)).items()}
+
+
+_OF_PART = {
+    "static_shapes": _static_shapes,
+    "table1": _time_to_score,
+    "figure4": _sequence,
+    "figure5": _prediction,
+    "figure6": _fifty_steps,
+    "flying_mnist": _time_to_score,
+    "figure7": _sequence,
+}

@@ -1,0 +1,203 @@
+"""Ship a reproduced training as a preset: its best weights, with a model card.
+
+    python -m trainers.make_preset static_shapes ours/static_shapes/rnn-em-k3
+
+The second word is PRESET/EXPERIMENT/TRAINING, as in the folders of trainers.reproduce.
+Among its seeds the one of the lowest validation loss is taken. The scores in the card
+are those of the weights as they are shipped, in float16.
+"""
+
+import argparse
+import pathlib
+import sys
+
+from trainers import (
+    command_line,
+    config_file,
+    evaluate,
+    experiments,
+    options,
+    paper,
+    quiet,
+    trained,
+)
+from trainers.archive import Archive, sample
+
+
+def main(arguments=None):
+    """The command; returns the exit status."""
+    parser = command_line.Parser(
+        "trainers.make_preset", __doc__, "NAME PRESET/EXPERIMENT/TRAINING [flags]"
+    )
+    parser.add_argument("name", metavar="NAME", help="of the preset, or a new folder")
+    parser.add_argument("source", metavar="TRAINING", help="see above")
+    for flag, default, meaning in (
+        ("--out", "results", "where trainers.reproduce keeps results"),
+        ("--runs", "runs/reproduce", "where its run folders are"),
+    ):
+        parser.add_argument(
+            flag, type=pathlib.Path, default=pathlib.Path(default), metavar="DIR",
+            help=f"{meaning} ({default})",
+        )  # fmt: skip
+    parser.add_argument(
+        "--clips", type=_clips, default=10_000, metavar="N", help="to score (10000)"
+    )
+    given = parser.parse_args(arguments)
+    try:
+        folder = make(
+            given.name, given.source, Archive(given.out, given.runs), given.clips
+        )
+    except (ValueError, OSError) as error:
+        print(f"trainers.make_preset: {error}", file=sys.stderr)
+        return 2 if isinstance(error, ValueError) else 1
+    print(f"{folder}: {', '.join(sorted(path.name for path in folder.iterdir()))}")
+    return 0
+
+
+def _clips(text):
+    if not text.isdecimal() or not 0 < int(text) <= options.MOST_CLIPS:
+        raise argparse.ArgumentTypeError(f"expected clips, received {text!r}")
+    return int(text)
+
+
+def make(name, source, archive, clips):
+    """Write the preset and return its folder.
+
+    Raises:
+        ValueError: if the training was not reproduced, or its models are not there.
+    """
+    settings, training = _find(source)
+    seed = archive.best_seed(settings, training)
+    if seed is None:
+        raise ValueError(
+            f"{source}: no run of it in {archive.out}; trainers.reproduce makes some"
+        )
+    with quiet.startup():
+        from nem_tf import preset
+
+        run = trained.load(archive.run(settings, training, seed))
+    folder = pathlib.Path(name) if "/" in name else preset.SHIPPED / name
+    about = {
+        "experiment": run.name,
+        "settings": _of_clips(run),
+        "data": run.data,
+        "commit": run.commit,
+    }
+    run.nem.save_to_preset(folder, training=about)  # for the scores of these weights
+    evaluation = evaluate.Evaluation(
+        trained.load(folder), evaluate.Config(clips=clips, batch_size=50)
+    )
+    result = evaluation.score()
+    about["results"] = result
+    card = _card(folder.name, source, archive, settings, training, seed, result)
+    run.nem.save_to_preset(folder, card, about)
+    return folder
+
+
+def _find(source):
+    """The settings' name and the `paper.Training` of PRESET/EXPERIMENT/TRAINING."""
+    trainings = {cell.training for part in paper.PARTS.values() for cell in part}
+    known = {
+        f"{settings}/{training.experiment}/{training.name}": (settings, training)
+        for training in trainings
+        for settings in paper.PRESETS
+    }
+    if source not in known:
+        raise ValueError(
+            f"TRAINING: expected one such as {min(known)}, received {source!r}"
+        )
+    return known[source]
+
+
+def _of_clips(run):
+    """The settings, without what only says how the run was carried out."""
+    kind = experiments.find(run.name)
+    about_run = config_file.about_run(kind.Config)
+    return {key: x for key, x in run.settings.items() if key not in about_run}
+
+
+def _card(name, source, archive, settings, training, seed, result):
+    test, clips = result["test"], result["settings"]
+    cell = next(
+        cell
+        for part in paper.PARTS.values()
+        for cell in part
+        if cell.training == training and not cell.test
+    )
+    kept = archive.results(settings, cell)
+    over_seeds = sample(one["test"]["ami"]["last"] for one in kept.values())
+    config = archive.configs(settings, training)[0]
+    kind = experiments.find(training.experiment)
+    chosen = {**kind.presets[settings], **training.settings}
+    flags = " ".join(
+        f"--{key.replace('_', '-')} {options.as_text(value)}"
+        for key, value in chosen.items()
+    )
+    lines = [
+        f"# {name}",
+        "",
+        f"`NeuralEM.from_preset({name!r})`: groups the pixels of "
+        f"{kind.Config.size[0]} x {kind.Config.size[1]} frames by object and predicts "
+        "the next frame, without having seen labels.",
+        "",
+        "## Data",
+        "",
+        f"{training.experiment.replace('_', ' ')} of `nem_tf.data`, source "
+        f"{config['data']}: {clips['objects']} objects, noise {clips['noise']:g}; "
+        f"{config['settings']['train_size']} training clips.",
+        "",
+        "## Training",
+        "",
+        f"`python -m trainers.{training.experiment} --preset {settings} --seed {seed}` "
+        f"with `{flags}`."
+        if flags
+        else "",
+        f"K = {clips['components']}, T = {clips['steps']}. "
+        f"{archive.read_run(settings, training, seed)['updates']} updates in "
+        f"{archive.read_run(settings, training, seed)['seconds'] / 60:.1f} minutes on "
+        f"{config.get('machine', config['device'])}. Of the seeds "
+        f"{', '.join(map(str, kept))} the one with the lowest validation loss, {seed}. "
+        "Weights are rounded to float16.",
+        "",
+        "## Scores",
+        "",
+        f"`python -m trainers.evaluate {name}`, {test['clips']} test clips, these "
+        "weights:",
+        "",
+        "| score | last step | mean over steps |",
+        "|---|---|---|",
+        *(
+            f"| {title} | {test[key]['last']:.3f} | {test[key]['mean']:.3f} |"
+            for key, title in (
+                ("ami", "AMI (max, the paper's)"),
+                ("ami_arithmetic", "AMI (arithmetic)"),
+                ("ari", "ARI"),
+            )
+        ),
+        "",
+        f"AMI at the last step over the seeds of this training ({over_seeds.seeds}): "
+        f"{over_seeds}. The paper: {kind.paper}.",
+        "",
+        "## Limits",
+        "",
+        _LIMITS[training.experiment],
+    ]
+    return "\n".join(lines) + "\n"
+
+
+_LIMITS = {
+    "static_shapes": "Binary images of 28 x 28 pixels with the paper's three outlined "
+    "shapes, on a black background. Identical shapes that cover each other are told "
+    "apart less well, and pixels that several objects share belong to one of them at "
+    "random. It is not a model of natural images.",
+    "flying_shapes": "Binary video of 28 x 28 pixels with the paper's three outlined "
+    "shapes, at most one pixel per frame fast. Its first frames are grouped poorly. It "
+    "is not a model of natural video.",
+    "flying_mnist": "Grey video of 24 x 24 pixels with halved MNIST digits on a black "
+    "background, at most one pixel per frame fast. Its first frames are grouped "
+    "poorly. It is not a model of natural video.",
+}
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,307 @@
+"""Train and score what the paper reports, and write the tables and figures.
+
+    python -m trainers.reproduce static_shapes --preset ours --seeds 5
+    python -m trainers.reproduce table1
+    python -m trainers.reproduce all --tables-only
+
+WHAT is static_shapes (Sec. 4.1, Figure 3), table1, figure4, figure5, figure6,
+flying_mnist, figure7, or all. Runs that are kept in --out are not made again; one that
+was stopped goes on where it was. Flags after "--" go to the trainers, for settings that
+no preset has; such results need an --out of their own.
+"""
+
+import concurrent.futures
+import dataclasses
+import os
+import pathlib
+import shutil
+import subprocess
+import sys
+import threading
+
+from trainers import command_line, options, paper, quiet
+from trainers.archive import Archive, read, test_name
+from trainers.options import option
+
+OUT = pathlib.Path("results")
+
+
+@dataclasses.dataclass(frozen=True)
+class Config:
+    """How the runs are made and where they are kept."""
+
+    preset: str = option(
+        "paper", "the paper's settings, or ours", choices=paper.PRESETS
+    )
+    seeds: int = option(5, "runs of each training, of seeds 0, 1, ...", least=1)
+    only: str = option("", "trainings to run, by their names", metavar="NAME,NAME")
+    at_once: int = option(
+        0,
+        "runs at a time; 0: one on a CPU, which one run keeps busy, and as many on a "
+        "GPU as its memory holds",
+        least=0,
+    )
+    tables_only: bool = option(False, "train nothing; show what is kept")
+    out: pathlib.Path = option(OUT, "where results are kept, a few KB a run")
+    runs: pathlib.Path = option(
+        pathlib.Path("runs", "reproduce"), "where the run folders are, with the models"
+    )
+    document: pathlib.Path = option(
+        pathlib.Path("RESULTS.md"), "whose tables are written"
+    )
+    debug: bool = option(False, "show where in the code an error happened")
+
+    def __post_init__(self):
+        options.check(self)
+
+
+def main(arguments=None):
+    """The command; returns the exit status."""
+    arguments = list(sys.argv[1:] if arguments is None else arguments)
+    own, _, extra = _split(arguments)
+    choices = (*paper.PARTS, "all")
+    parser = command_line.Parser("trainers.reproduce", __doc__, "WHAT [flags]")
+    parser.add_argument("what", choices=choices, metavar="WHAT", help="see above")
+    given = command_line.read_flags(parser, Config, own)
+    what = given.pop("what")
+    config = command_line.checked(parser, Config, given)
+    if extra and config.out.resolve() == OUT.resolve():
+        parser.error(
+            f"out: {config.out} is for the presets alone; name another folder for "
+            f"runs with {' '.join(extra)}"
+        )
+    parts = tuple(paper.PARTS) if what == "all" else (what,)
+    try:
+        return Reproduction(config, parts, extra).run()
+    except (ValueError, OSError) as error:
+        if config.debug:
+            raise
+        print(f"trainers.reproduce: {error}", file=sys.stderr)
+        return 2 if isinstance(error, ValueError) else 1
+    except KeyboardInterrupt:
+        print(
+            "trainers.reproduce: stopped; the same command goes on from here",
+            file=sys.stderr,
+        )
+        return 130
+
+
+def _split(arguments):
+    """What stands before and after "--"."""
+    at = arguments.index("--") if "--" in arguments else len(arguments)
+    return arguments[:at], arguments[at : at + 1], arguments[at + 1 :]
+
+
+class ChildFailed(OSError):
+    """A trainer ended with an error; it has said why."""
+
+
+class Reproduction:
+    """The runs of some parts of the paper.
+
+    Args:
+        config: the settings.
+        parts: keys of `paper.PARTS`.
+        extra: further flags for the trainers.
+
+    Raises:
+        ValueError: if `only` names no training of the parts.
+    """
+
+    def __init__(self, config, parts, extra=()):
+        self.config = config
+        self.parts = parts
+        self.extra = list(extra)
+        self.archive = Archive(config.out, config.runs)
+        self._lock = threading.Lock()
+        self._children: set[subprocess.Popen] = set()
+        cells = [cell for part in parts for cell in paper.PARTS[part]]
+        self.cells = [cell for cell in cells if self._wanted(cell.training)]
+        if not self.cells:
+            names = sorted({cell.training.name for cell in cells})
+            raise ValueError(
+                f"only: expected some of {', '.join(names)}, received {config.only!r}"
+            )
+
+    def _wanted(self, training):
+        only = [name for name in self.config.only.split(",") if name]
+        return not only or training.name in only
+
+    def run(self):
+        """Train, test, and write; returns the exit status."""
+        if not self.config.tables_only:
+            self._make_all()
+        self._write()
+        return 0
+
+    def _make_all(self):
+        preset = self.config.preset
+        trainings = list(dict.fromkeys(cell.training for cell in self.cells))
+        jobs = [
+            (training, seed)
+            for seed in range(self.config.seeds)
+            for training in trainings
+        ]
+        missing = [job for job in jobs if not self.archive.done(preset, *job)]
+        print(
+            f"{len(jobs)} runs with {preset} settings, {len(jobs) - len(missing)} of "
+            f"them done; {self._hours_left(missing)}",
+            file=sys.stderr,
+        )
+        at_once = min(self.config.at_once or _fitting(), max(1, len(missing)))
+        try:
+            if at_once == 1:
+                for place, job in enumerate(missing):
+                    self._say(job, missing[place:])
+                    self._train(*job)
+            else:
+                with concurrent.futures.ThreadPoolExecutor(at_once) as pool:
+                    futures = [
+                        pool.submit(self._train, *job, alone=False) for job in missing
+                    ]
+                    for done in concurrent.futures.as_completed(futures):
+                        done.result()
+                        left = [
+                            job
+                            for job in missing
+                            if not self.archive.done(preset, *job)
+                        ]
+                        print(self._hours_left(left, at_once), file=sys.stderr)
+        except BaseException:
+            self._stop_children()
+            raise
+        for cell in self.cells:
+            for seed in range(self.config.seeds):
+                if cell.test:
+                    self._test(cell, seed)
+
+    def _say(self, job, missing):
+        training, seed = job
+        print(
+            f"\n{training.experiment} {training.name} seed {seed}: "
+            f"{self._hours_left(missing)}",
+            file=sys.stderr,
+        )
+
+    def _hours_left(self, missing, at_once=1):
+        """Of the missing runs, from those of the same training that are done."""
+        known, unknown = 0.0, 0
+        for training, _ in missing:
+            took = [
+                self.archive.read_run(self.config.preset, training, seed)
+                for seed in self.archive.seeds(self.config.preset, training)
+            ]
+            if took:
+                known += sum(one["seconds"] for one in took) / len(took)
+            else:
+                unknown += 1
+        text = f"{len(missing)} to go, about {known / 3600 / at_once:.1f} hours"
+        if unknown:
+            text += f" and {unknown} runs of a kind that was not timed yet"
+        return text
+
+    def _train(self, training, seed, alone=True):
+        """One run, to its end, and keep its small files."""
+        preset = self.config.preset
+        run = self.archive.run(preset, training, seed)
+        flags = {**training.settings, "preset": preset, "seed": seed, "out": run}
+        line = [f"trainers.{training.experiment}", *as_flags(flags), *self.extra]
+        self._child([*line, "--resume", "auto"], None if alone else run)
+        self.archive.keep(preset, training, seed)
+
+    def _test(self, cell, seed):
+        """One evaluation of a run under other settings than those of its training."""
+        preset, target = self.config.preset, None
+        target = self.archive.test_file(preset, cell, seed)
+        run = self.archive.run(preset, cell.training, seed)
+        if target.is_file():
+            return
+        if not (run / "model.keras").is_file():
+            print(
+                f"{run}: no model.keras, so not scored with {test_name(cell)}",
+                file=sys.stderr,
+            )
+            return
+        out = run / "evaluate" / test_name(cell)
+        clips = read(run / "results.json")["test"]["clips"]
+        flags = {**cell.test, "clips": clips, "out": out}
+        self._child(["trainers.evaluate", str(run), *as_flags(flags)], None)
+        shutil.copyfile(out / "results.json", target)
+
+    def _child(self, line, run):
+        """Run `python -m LINE`; with `run`, what it says goes into a file beside it."""
+        environment = {
+            **os.environ,
+            "TF_FORCE_GPU_ALLOW_GROWTH": "true",  # so that several share a GPU
+            "XLA_PYTHON_CLIENT_PREALLOCATE": "false",
+        }
+        said = None
+        if run is not None:
+            run.parent.mkdir(parents=True, exist_ok=True)
+            said = open(run.parent / f"{run.name}.txt", "a")
+        command = [sys.executable, "-m", *line]
+        child = subprocess.Popen(command, env=environment, stdout=said, stderr=said)
+        with self._lock:
+            self._children.add(child)
+        try:
+            status = child.wait()
+        except KeyboardInterrupt:
+            child.wait()  # it has the same signal and saves its state
+            raise
+        finally:
+            with self._lock:
+                self._children.discard(child)
+            if said:
+                said.close()
+        if status in (130, 143, -2, -15):
+            raise KeyboardInterrupt
+        if status:
+            where = f"; {run.name}.txt in {run.parent} says why" if run else ""
+            raise ChildFailed(f"{' '.join(line)} ended with status {status}{where}")
+
+    def _stop_children(self):
+        with self._lock:
+            for child in self._children:
+                child.terminate()
+
+    def _write(self):
+        with quiet.startup():
+            from trainers import figures, tables
+
+        drawn = figures.draw(self.archive, self.parts)
+        others = f" --out {self.config.out} -- {' '.join(self.extra)}"
+        tables.write(
+            self.config.document,
+            self.archive,
+            self.parts,
+            drawn,
+            others if self.extra else "",
+        )
+        print(f"{self.config.document}: {', '.join(self.parts)} written")
+
+
+def as_flags(settings):
+    """Settings as a command line; True stands for a flag without a value."""
+    line = []
+    for name, value in settings.items():
+        flag = "--" + name.replace("_", "-")
+        line += [flag] if value is True else [flag, str(value)]
+    return line
+
+
+def _fitting():
+    """How many runs a GPU's memory holds; 1 without a GPU."""
+    query = ["nvidia-smi", "--query-gpu=memory.total", "--format=csv,noheader,nounits"]
+    try:
+        done = subprocess.run(query, capture_output=True, text=True, check=True)
+        megabytes = min(float(line) for line in done.stdout.split())
+    except (OSError, subprocess.CalledProcessError, ValueError):
+        return 1
+    return max(1, int(megabytes // MEGABYTES_PER_RUN))
+
+
+MEGABYTES_PER_RUN = 6000  # flying shapes with K = 5; BENCHMARKS.md has 2.1 GB for K = 3
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,152 @@
+"""The tables of RESULTS.md, from the kept results and from nothing else.
+
+Each part of the paper has a section between two comments, which is written anew; what
+stands outside of them is left as it is.
+"""
+
+import os
+import pathlib
+import re
+import statistics
+
+from trainers import paper
+from trainers.archive import Archive, sample
+from trainers.run_folder import replacing
+
+OPTIONAL = ("quick",)  # not mentioned where it was not run
+HEAD = (
+    "| what | settings | AMI, last step | mean over steps | arithmetic, last "
+    "| ARI, last | updates | minutes | the paper's AMI |\n" + "|---" * 9 + "|"
+)
+
+
+def write(document, archive: Archive, parts, drawn, others=""):
+    """Write the sections of some parts.
+
+    Args:
+        document: path; made if it is not there.
+        archive: the kept results.
+        parts: keys of `paper.PARTS`.
+        drawn: dict from parts to lists of (caption, path) of their figures.
+        others: what else stood on the command line.
+    """
+    document = pathlib.Path(document)
+    text = document.read_text(encoding="utf-8") if document.is_file() else "# Results\n"
+    for part in parts:
+        pictures = [
+            f"![{caption}]({os.path.relpath(path, document.parent)})"
+            for caption, path in drawn.get(part, [])
+        ]
+        body = "\n\n".join([section(archive, part, others), *pictures])
+        first, last = f"<!-- {part}: trainers.reproduce -->", f"<!-- end of {part} -->"
+        whole = f"{first}\n{body}\n{last}"
+        found = re.compile(f"{re.escape(first)}.*?{re.escape(last)}", re.DOTALL)
+        if found.search(text):
+            text = found.sub(lambda _, whole=whole: whole, text)
+        else:
+            text = f"{text.rstrip()}\n\n{whole}\n"
+    with replacing(document) as beside:
+        beside.write_text(text, encoding="utf-8")
+
+
+def section(archive, part, others=""):
+    """Heading, table and commands of a part."""
+    cells = paper.PARTS[part]
+    rows = _bounds(archive, cells) if part == "figure5" else _scores(archive, cells)
+    lines = [f"## {paper.TITLES[part]}", "", *rows]
+    for preset in paper.PRESETS:
+        made = _how(archive, part, preset, others)
+        lines += ["", made] if made else []
+    return "\n".join(lines)
+
+
+def _scores(archive, cells):
+    """A row per cell and preset."""
+    yield HEAD
+    for cell in cells:
+        theirs = "{:.3f} ± {:.3f}".format(*cell.paper) if cell.paper else "none"
+        for preset in paper.PRESETS:
+            found = archive.results(preset, cell)
+            if found or preset not in OPTIONAL:
+                row = _row(archive, preset, cell, found)
+                yield f"| {cell.label} | `{preset}` | {row} | {theirs} |"
+
+
+def _row(archive, preset, cell, found):
+    if not found:
+        return " | ".join(["not run"] + [""] * 5)
+    tests = [one["test"] for one in found.values()]
+    runs = [archive.read_run(preset, cell.training, seed) for seed in found]
+    columns = [
+        sample(test["ami"]["last"] for test in tests),
+        sample(test["ami"]["mean"] for test in tests),
+        sample(test["ami_arithmetic"]["last"] for test in tests),
+        sample(test["ari"]["last"] for test in tests),
+        _range([run["updates"] for run in runs], 0),
+        _range([run["seconds"] / 60 for run in runs], 1),
+    ]
+    return " | ".join(map(str, columns))
+
+
+def _range(values, digits):
+    least, most = (f"{one:.{digits}f}" for one in (min(values), max(values)))
+    return least if least == most else f"{least} to {most}"
+
+
+def _bounds(archive, cells):
+    """Figure 5: the bound of each number of objects, a row per task, K and preset."""
+    counts = sorted({cell.training.settings["objects"] for cell in cells})
+    heads = [f"{count} objects" for count in counts]
+    yield "Next-step bound at the last step, nats per frame.\n"
+    yield f"| task | K | settings | {' | '.join(heads)} |"
+    yield f"|---|---|---|{'---|' * len(counts)}"
+    kinds = dict.fromkeys(
+        (cell.label.split(",")[0], cell.training.settings["components"])
+        for cell in cells
+    )
+    for preset in paper.PRESETS:
+        for task, components in kinds:
+            row = [
+                archive.results(preset, cell)
+                for cell in cells
+                if cell.label.startswith(task)
+                and cell.training.settings["components"] == components
+            ]
+            if not any(row) and preset in OPTIONAL:
+                continue
+            values = [
+                str(sample(one["test"]["next_step_bound"] for one in found.values()))
+                if found
+                else "not run"
+                for found in row
+            ]
+            yield f"| {task} | {components} | `{preset}` | {' | '.join(values)} |"
+
+
+def _how(archive, part, preset, others):
+    """The command behind the rows of a preset, with seeds and machine."""
+    trainings = dict.fromkeys(cell.training for cell in paper.PARTS[part])
+    seeds = {training: archive.seeds(preset, training) for training in trainings}
+    seeds = {training: found for training, found in seeds.items() if found}
+    if not seeds:
+        return ""
+    most = max(max(found) for found in seeds.values()) + 1
+    configs = [one for training in seeds for one in archive.configs(preset, training)]
+    machines = sorted({one.get("machine", one["device"]) for one in configs})
+    sources = sorted({one["data"] for one in configs})
+    commits = sorted({one["commit"] or "unknown" for one in configs})
+    tested = [
+        one["test"]["clips"]
+        for cell in paper.PARTS[part]
+        for one in archive.results(preset, cell).values()
+    ]
+    which = [
+        f"{training.name}: {', '.join(map(str, found))}"
+        for training, found in seeds.items()
+    ]
+    return (
+        f"`{preset}`: `python -m trainers.reproduce {part} --preset {preset} --seeds "
+        f"{most}{others}` on {' and '.join(machines)}; data: {', '.join(sources)}; "
+        f"{statistics.mode(tested)} test clips; code at {', '.join(commits)}. Seeds of "
+        f"{'; of '.join(which)}. Mean ± standard deviation over seeds."
+    )
