@@ -3,8 +3,8 @@
     python -m benchmarks.static_step [--rounds 15]
 
 Batch 64, T = 15, K = 4, 28 x 28, the paper's network, loss at the last step; as
-`benchmarks.training_step`. The straightforward step computes the loss and no gamma but
-at the last step; nem_tf's metrics look at every step.
+`benchmarks.training_step`. The straightforward step has no metrics; nem_tf's are those
+of the last step.
 """
 
 import sys

@@ -23,6 +23,10 @@ class NeuralEM(keras.Model):
         nem.compile("adam", loss=NEMLoss("bernoulli"))
         nem.fit(nem_tf.data.flying_shapes("train"))
 
+    `fit` and `evaluate` report, beside the loss, `intra`, `inter`, `next_step_bound`,
+    `ari`, `distinct_components` and `purity`, each a mean over the steps that the loss
+    is taken at.
+
     Args:
         cell: an `RNNEMCell` or `NEMCell`.
         objects: the largest object label that the metrics look at.
@@ -113,22 +117,28 @@ class NeuralEM(keras.Model):
             intra, inter = self.loss.terms(frames, outputs)
             self._means["intra"].update_state(intra)
             self._means["inter"].update_state(inter)
-        frames, groups = x["clean"][:, 1:], x["groups"][:, 1:]
-        psi = ops.cast(y_pred["psi"], "float32")
-        bound = losses.next_step_bound(frames, psi, self.loss.likelihood)
+        frames, psi, gamma = self._looked_at(x, y_pred)
+        bound = losses.next_step_bound(
+            frames, ops.cast(psi, "float32"), self.loss.likelihood
+        )
         self._means["next_step_bound"].update_state(bound)
-        table = metrics.contingency_table(groups, y_pred["gamma"], self.objects)
+        groups = x["groups"][:, -frames.shape[1] :]
+        table = metrics.contingency_table(groups, gamma, self.objects)
         for metric in self._grouping:
             metric.update_table(table)
         return self.get_metrics_result()
 
-    def _scored(self, x, outputs):
-        """What the loss looks at, lane by lane: pairs of frames and outputs."""
+    def _looked_at(self, x, outputs):
+        """Frames, psi and gamma of the steps that the loss is taken at."""
         frames, psi, gamma = x["clean"][:, 1:], outputs["psi"], outputs["gamma"]
-        if self.loss.steps == "last":  # so that no gradient of the others is computed
+        if self.loss.steps == "last":  # so that nothing of the others is computed
             frames, psi = frames[:, -1:], psi[:, -1:]
             gamma = self.cell.e_step(frames, psi)
-        lanes = self._lanes(frames, psi, gamma)
+        return frames, psi, gamma
+
+    def _scored(self, x, outputs):
+        """The same, lane by lane: pairs of frames and outputs."""
+        lanes = self._lanes(*self._looked_at(x, outputs))
         return [(x, {"psi": psi, "gamma": gamma}) for x, psi, gamma in lanes]
 
     def segment(self, frames, components=None, seed=0):

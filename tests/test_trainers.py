@@ -10,7 +10,14 @@ import numpy as np
 import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from trainers import callbacks, command, flying_mnist, flying_shapes, static_shapes
+from trainers import (
+    callbacks,
+    command,
+    evaluate,
+    flying_mnist,
+    flying_shapes,
+    static_shapes,
+)
 
 TINY = {
     "steps": 3,
@@ -145,6 +152,33 @@ def test_the_same_seed_trains_the_same_weights(tmp_path):
         np.testing.assert_allclose(ours, theirs, atol=1e-6)
 
 
+@pytest.mark.parametrize(
+    ("kind", "settings", "own"),
+    [
+        (static_shapes.StaticShapes, {"network": "narrow"}, 16),
+        (static_shapes.StaticShapes, {"network": "small"}, 250),
+        (static_shapes.StaticShapes, {"network": "paper"}, 250),
+        (static_shapes.StaticShapes, {"model": "n-em"}, 250),
+        (flying_shapes.FlyingShapes, {"network": "narrow"}, 16),
+        (flying_shapes.FlyingShapes, {"network": "small"}, 250),
+        (flying_shapes.FlyingShapes, {"network": "paper"}, 100),
+        (flying_mnist.FlyingMNIST, {"network": "small"}, 100),
+        (flying_mnist.FlyingMNIST, {"network": "paper"}, 250),
+    ],
+)
+def test_the_sizes_of_a_network_can_be_set(kind, settings, own):
+    if kind is flying_mnist.FlyingMNIST:
+        settings = {**settings, "digits": "sklearn-digits"}
+    assert kind(kind.Config(**settings)).cell().units == own
+    asked = kind(kind.Config(**settings, units=7)).cell()
+    assert asked.units == 7
+    asked.build()
+    if settings.get("model") != "n-em":
+        wider = kind(kind.Config(**settings, units=7, features=33)).cell()
+        wider.build()
+        assert wider.decoder.count_params() != asked.decoder.count_params()
+
+
 @pytest.mark.skipif(
     not os.environ.get("TFDS_DATA_DIR"), reason="TFDS_DATA_DIR names no prepared MNIST"
 )
@@ -186,6 +220,14 @@ def test_reads_the_originals_files(tmp_path):
     settings = {**CASES[2][1], "train_size": 16, "data": path}
     assert command.main(flying_shapes.FlyingShapes, "x", flags(settings, out)) == 0
     assert json.loads((out / "results.json").read_text())["data"] == str(path)
+
+    assert evaluate.main([str(out), "--clips", "5"]) == 0  # on the same file
+    again = json.loads((out / "results.json").read_text())
+    assert again["data"] == str(path) and again["test"]["clips"] == 5
+    assert not (out / "covered.png").exists()  # such a file has no masks
+    assert evaluate.main([str(out), "--clips", "5", "--objects", "2"]) == 0
+    made = out / "evaluate" / "objects2" / "results.json"
+    assert json.loads(made.read_text())["data"] == "generated"
 
     too_many = {**settings, "test_size": 17}
     line = flags(too_many, tmp_path / "other")

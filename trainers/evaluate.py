@@ -30,6 +30,9 @@ from trainers import (
 )
 from trainers.options import option
 
+OF_MADE_CLIPS = ("on", "objects", "static", "digits", "pool")  # not of recorded ones
+FILES = ("results.json", "overview.png", "clip.gif", "per_step.png", "covered.png")
+
 
 @dataclasses.dataclass(frozen=True)
 class Config:
@@ -57,7 +60,7 @@ class Config:
     data: pathlib.Path | None = option(
         None, "score on this HDF5 file of the original instead"
     )
-    batch_size: int = option(64, "clips at a time", least=1)
+    batch_size: int | None = option(None, "clips at a time", least=1)
     out: pathlib.Path | None = option(
         None,
         "folder for results and figures; default: the run's, or a folder inside it "
@@ -69,7 +72,7 @@ class Config:
         options.check(self)
         if self.data is not None:
             options.check_recording(self.data)
-            for name in ("on", "objects", "static", "digits", "pool"):
+            for name in OF_MADE_CLIPS:
                 if getattr(self, name):
                     raise ValueError(
                         f"{name}: expected none with --data, whose clips are what they "
@@ -96,11 +99,9 @@ def main(arguments=None):
         print(f"trainers.evaluate: {problem.line}", file=sys.stderr)
         return problem.status
     print("\n".join(report(result)))
-    print(f"\n  in {out}: {', '.join(FILES)}")
+    written = [name for name in FILES if (out / name).is_file()]
+    print(f"\n  in {out}: {', '.join(written)}")
     return 0
-
-
-FILES = ("results.json", "overview.png", "clip.gif", "per_step.png", "covered.png")
 
 
 class Evaluation:
@@ -127,33 +128,46 @@ class Evaluation:
                 f"of {', '.join(experiments.CLASSES)}"
             ) from None
         settings = dict(model.settings) if name == model.name else {}
-        settings.pop("data", None)
+        recorded = settings.pop("data", None)
         began = config_file.from_json(kind.Config, settings)
-        changes = {"out": None, "data": config.data}
+        changes = {"data": config.data}
+        if recorded and not any(getattr(config, name) for name in OF_MADE_CLIPS):
+            changes["data"] = config.data or pathlib.Path(recorded)
         if "digits" in settings or name == "flying_mnist":
             changes["digits"] = config.digits or self._digits()
-        for field in ("objects", "components", "steps", "noise", "seed"):
+        for field in ("objects", "components", "steps", "noise", "seed", "batch_size"):
             value = getattr(config, field)
             if value is not None:
                 changes[field] = value
+        changes["train_size"] = max(began.train_size, config.batch_size or 1)
         self.began = began
-        self.settings = dataclasses.replace(
-            began, batch_size=config.batch_size, lanes=0, resume="", **changes
-        )
+        self.settings = dataclasses.replace(began, **changes)
         self.experiment = kind(self.settings)
+        self._check_frames()
+
+    def _check_frames(self):
+        """Raise ValueError unless the clips have the size of the model's frames."""
+        clip = next(iter(self.clips(1, batch_size=1)))["clean"]
+        wanted = self.model.nem.cell.frame_shape
+        if tuple(clip.shape[2:]) != wanted:
+            raise ValueError(
+                f"MODEL: expected one for frames of {tuple(clip.shape[2:])}, which the "
+                f"clips have, received one for {wanted}; choose other clips with --on "
+                "or --data"
+            )
 
     def _digits(self):
         source = self.model.data
         return source if source in ("mnist", "sklearn-digits") else "auto"
 
-    def clips(self, clips, batch_size=None, masks=True):
-        """The first `clips` clips, with the masks of their objects."""
+    def clips(self, clips, batch_size=None):
+        """The first `clips` clips, with masks of their objects where they are known."""
         settings = {"clips": clips}
         if batch_size:
             settings["batch_size"] = batch_size
         if self.settings.data is None:
             frame = self.model.nem.cell.frame_shape
-            settings |= {"size": frame[:2], "masks": masks}
+            settings |= {"size": frame[:2], "masks": True}
             if self.config.static and self.experiment.name == "flying_mnist":
                 settings["static"] = True
             elif self.config.static and self.experiment.name == "flying_shapes":

@@ -39,6 +39,11 @@ class Experiment:
         """The keyword arguments of the `RNNEMCell`."""
         raise NotImplementedError
 
+    def sizes(self, **own):
+        """The sizes of a network: those that the settings ask for, or its own."""
+        asked = {name: getattr(self.config, name) for name in ("units", "features")}
+        return {**own, **{name: size for name, size in asked.items() if size}}
+
     def cell(self):
         """The EM cell, with fresh weights."""
         from nem_tf import RNNEMCell

@@ -113,8 +113,9 @@ class FlyingMNIST(experiment.Experiment):
         from nem_tf import networks
 
         if self.config.network == "small":
-            return networks.flying_mnist(filters=(16, 32), features=256, units=100)
-        return networks.flying_mnist()
+            sizes = self.sizes(features=256, units=100)
+            return networks.flying_mnist(filters=(16, 32), **sizes)
+        return networks.flying_mnist(**self.sizes())
 
 
 if __name__ == "__main__":

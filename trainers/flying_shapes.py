@@ -79,10 +79,10 @@ class FlyingShapes(experiment.Experiment):
         from nem_tf import networks
 
         if self.config.network == "narrow":
-            return networks.narrow()
+            return networks.narrow(**self.sizes())
         if self.config.network == "small":
-            return networks.fully_connected(250, normalize=True)
-        return networks.flying_shapes()
+            return networks.fully_connected(normalize=True, **self.sizes(units=250))
+        return networks.flying_shapes(**self.sizes())
 
 
 if __name__ == "__main__":

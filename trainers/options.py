@@ -66,6 +66,12 @@ class Config:
         "the paper's network, or a small one that learns in minutes on a CPU",
         choices=("paper", "small"),
     )
+    units: int = option(0, "M, the size of theta; 0: the network's own", least=0)
+    features: int = option(
+        0,
+        "width of the dense layers around theta; 0: the network's own, or none",
+        least=0,
+    )
     learning_rates: tuple[float, ...] = option(
         (0.001,), "Adam's step size, one per stage", least=0.0
     )

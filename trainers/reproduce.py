@@ -195,9 +195,11 @@ class Reproduction:
                 known += sum(one["seconds"] for one in took) / len(took)
             else:
                 unknown += 1
-        text = f"{len(missing)} to go, about {known / 3600 / at_once:.1f} hours"
+        text = f"{len(missing)} to go"
+        if known:
+            text += f", about {known / 3600 / at_once:.1f} hours"
         if unknown:
-            text += f" and {unknown} runs of a kind that was not timed yet"
+            text += f", {unknown} of them of a kind that was not timed yet"
         return text
 
     def _train(self, training, seed, alone=True):

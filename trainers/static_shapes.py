@@ -41,6 +41,11 @@ class Config(options.Config):
             raise ValueError(
                 f"network: expected paper with model n-em, received {self.network}"
             )
+        if self.model == "n-em" and self.features:
+            raise ValueError(
+                f"features: expected 0 with model n-em, whose network is one matrix, "
+                f"received {self.features}"
+            )
 
 
 PRESETS = {
@@ -96,16 +101,20 @@ class StaticShapes(experiment.Experiment):
         from nem_tf import networks
 
         if self.config.network == "narrow":
-            return networks.narrow(e_step=self.e_step())
+            return networks.narrow(e_step=self.e_step(), **self.sizes())
+        normalize = self.config.network == "small"
         return networks.fully_connected(
-            250, e_step=self.e_step(), normalize=self.config.network == "small"
+            e_step=self.e_step(), normalize=normalize, **self.sizes(units=250)
         )
 
     def cell(self):
         from nem_tf import NEMCell
 
         if self.config.model == "n-em":
-            return NEMCell(e_step=self.e_step(), components=self.config.components)
+            own = {"units": self.config.units} if self.config.units else {}
+            return NEMCell(
+                e_step=self.e_step(), components=self.config.components, **own
+            )
         return super().cell()
 
     def loss(self):
