@@ -1,9 +1,10 @@
-"""Seconds until a command answers `--help` and a wrong flag.
+"""Seconds until a command answers `--help` and a wrong flag, and to load a preset.
 
     python -m benchmarks.startup [--rounds 5]
 
 Each command is a process of its own, in turns with a Python that does nothing and one
-that imports TensorFlow, as a command must before it trains.
+that imports TensorFlow, as a command must before it trains. Presets are loaded in this
+process, which has imported TensorFlow.
 """
 
 import statistics
@@ -12,6 +13,7 @@ import sys
 
 from benchmarks import arguments
 from benchmarks.turns import alternately
+from trainers import quiet
 from trainers.machine import machine
 
 COMMANDS = {
@@ -24,6 +26,8 @@ COMMANDS = {
             "trainers.flying_shapes",
             "trainers.flying_mnist",
             "trainers.doctor",
+            "trainers.evaluate",
+            "trainers.reproduce",
             "export.saved_model",
             "export.segment",
             "export.client",
@@ -41,6 +45,14 @@ def main(given=None):
     print(f"{'':40s} {'median':>7s} {'maximum':>7s} s")
     for name, found in zip(COMMANDS, seconds, strict=True):
         print(f"{name:40s} {statistics.median(found):7.2f} {max(found):7.2f}")
+    with quiet.startup():
+        from nem_tf import NeuralEM, preset
+
+    for name in preset.names():
+        calls = [lambda name=name: NeuralEM.from_preset(name)]
+        (found,) = alternately(calls, given.rounds, warm=0)
+        loading = f"NeuralEM.from_preset({name!r})"
+        print(f"{loading:40s} {statistics.median(found):7.2f} {max(found):7.2f}")
 
 
 def answer(words):

@@ -79,7 +79,7 @@ def _export_all(given):
     with quiet.startup():
         from trainers import trained as runs
 
-        trained = runs.load(given.run)
+        trained = runs.load(given.run, compiled=False)
     for components in given.components or (trained.nem.cell.components,):
         name = f"{given.name or trained.name}_k{components}"
         if given.format == "litert":

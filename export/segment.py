@@ -102,7 +102,7 @@ class TrainedModel:
     def __init__(self, path, components):
         from trainers import trained as runs
 
-        self.nem = runs.load(path).nem
+        self.nem = runs.load(path, compiled=False).nem
         self.components = components
         self.frame_shape = self.nem.cell.frame_shape
         self.binary = self.nem.cell.likelihood.name == "bernoulli"

@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, ScalarFormatter
 
 from nem_tf import axes
-from nem_tf.plots import DPI, PALETTE
+from nem_tf.plots import DPI, PALETTE, component_colours
 
 
 def per_step(scores, title, *, label="AMI"):
@@ -67,7 +67,8 @@ def curves(
         A `matplotlib.figure.Figure`.
     """
     figure, plot = _empty(title)
-    for (name, (x, y, *band)), colour in zip(series.items(), _colours(), strict=False):
+    colours = component_colours(len(series))
+    for (name, (x, y, *band)), colour in zip(series.items(), colours, strict=True):
         plot.plot(x, y, color=colour, lw=2, marker=_dots(x), ms=4, label=name)
         if band:
             plot.fill_between(x, *band, color=colour, alpha=0.2, lw=0)
@@ -98,11 +99,6 @@ def _empty(title):
     plot.spines[["top", "right"]].set_visible(False)
     plot.grid(axis="y", alpha=0.3)
     return figure, plot
-
-
-def _colours():
-    while True:
-        yield from PALETTE
 
 
 def _dots(x):

@@ -109,20 +109,21 @@ class NeuralEM(keras.Model):
         self, x=None, y=None, y_pred=None, sample_weight=None, training=True
     ):
         """Eq. 5 as the compiled `NEMLoss` computes it, in nats per clip."""
-        lanes = self._scored(x, y_pred)
+        lanes = self._outputs_by_lane(*self._looked_at(x, y_pred))
         return sum(self.loss(*lane) for lane in lanes) / len(lanes)
 
     def compute_metrics(self, x, y, y_pred, sample_weight=None):
-        for frames, outputs in self._scored(x, y_pred):
-            intra, inter = self.loss.terms(frames, outputs)
+        frames, psi, gamma = self._looked_at(x, y_pred)
+        for lane in self._outputs_by_lane(frames, psi, gamma):
+            intra, inter = self.loss.terms(*lane)
             self._means["intra"].update_state(intra)
             self._means["inter"].update_state(inter)
-        frames, psi, gamma = self._looked_at(x, y_pred)
         bound = losses.next_step_bound(
             frames, ops.cast(psi, "float32"), self.loss.likelihood
         )
         self._means["next_step_bound"].update_state(bound)
-        groups = x["groups"][:, -frames.shape[1] :]
+        groups = x["groups"][:, 1:]
+        groups = groups[:, -1:] if self.loss.steps == "last" else groups
         table = metrics.contingency_table(groups, gamma, self.objects)
         for metric in self._grouping:
             metric.update_table(table)
@@ -136,9 +137,9 @@ class NeuralEM(keras.Model):
             gamma = self.cell.e_step(frames, psi)
         return frames, psi, gamma
 
-    def _scored(self, x, outputs):
-        """The same, lane by lane: pairs of frames and outputs."""
-        lanes = self._lanes(*self._looked_at(x, outputs))
+    def _outputs_by_lane(self, frames, psi, gamma):
+        """What the loss takes, for each lane: frames and a dict of outputs."""
+        lanes = self._lanes(frames, psi, gamma)
         return [(x, {"psi": psi, "gamma": gamma}) for x, psi, gamma in lanes]
 
     def segment(self, frames, components=None, seed=0):

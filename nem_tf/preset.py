@@ -9,7 +9,6 @@ Some ship inside the package, in `nem_tf/presets`.
 
 import json
 import pathlib
-import zipfile
 
 import keras
 import numpy as np
@@ -57,14 +56,14 @@ def load(preset):
     """The compiled `NeuralEM` of a preset; see `NeuralEM.from_preset`."""
     folder = find(preset)
     content = _read(folder)
-    path = folder / WEIGHTS
     try:
         model = keras.saving.deserialize_keras_object(content["model"])
         loss = keras.saving.deserialize_keras_object(content["loss"])
-        with np.load(path) as arrays:
-            _assign(model, [arrays[name] for name in sorted(arrays.files)], path)
-    except (OSError, zipfile.BadZipFile, TypeError, KeyError) as error:
+        with np.load(folder / WEIGHTS) as arrays:
+            weights = [arrays[name] for name in sorted(arrays.files)]
+    except Exception as error:  # JSON, zip, zlib, NumPy and Keras each have their own
         raise _unreadable(folder, error) from error
+    _assign(model, weights, folder / WEIGHTS)
     model.compile("adam", loss=loss)
     return model
 
@@ -73,29 +72,42 @@ def save(model, folder, card=None, training=None):
     """Write a preset; see `NeuralEM.save_to_preset`."""
     if not isinstance(getattr(model, "loss", None), NEMLoss):
         raise ValueError(
-            "save_to_preset: expected a model compiled with a NEMLoss, received "
+            "save_to_preset: expected a model with a NEMLoss, received "
             f"{getattr(model, 'loss', None)!r}; call compile first"
         )
-    # Names change with the layers made before; the order of a model's weights does not.
-    values = {
-        f"{place:03d}/{variable.path}": keras.ops.convert_to_numpy(variable)
-        for place, variable in enumerate(model.weights)
-    }
-    for name, value in values.items():
-        if not np.all(np.abs(value) <= LARGEST):  # NaN compares false
-            raise ValueError(
-                f"save_to_preset: expected weights of at most {LARGEST:.0f} in size, "
-                f"received {np.abs(value).max()} in {name}; keep a .keras file instead"
-            )
     folder = pathlib.Path(folder)
     if folder.is_dir() and any(folder.iterdir()) and not (folder / MODEL).is_file():
         raise ValueError(
             f"save_to_preset: {folder} holds something else; choose a new folder"
         )
+    weights = _weights(model)
+    text = _text(model, training)
     folder.mkdir(parents=True, exist_ok=True)
-    halves = {name: value.astype("float16") for name, value in values.items()}
-    np.savez_compressed(folder / WEIGHTS, **halves)
+    np.savez_compressed(folder / WEIGHTS, **weights)
+    (folder / MODEL).write_text(text, encoding="utf-8")
     (folder / CARD).write_text(card or _bare_card(model, folder.name), encoding="utf-8")
+
+
+def _weights(model):
+    """The model's weights in their order, float16, as a dict from names.
+
+    Names change with the layers that were made before; the order does not.
+    """
+    weights = {}
+    for place, variable in enumerate(model.weights):
+        value = keras.ops.convert_to_numpy(variable)
+        if not np.all(np.abs(value) <= LARGEST):  # NaN compares false
+            raise ValueError(
+                f"save_to_preset: expected weights of at most {LARGEST:.0f} in size, "
+                f"received {np.abs(value).max()} in {variable.path}; keep a .keras "
+                "file instead"
+            )
+        weights[f"{place:03d}/{variable.path}"] = value.astype("float16")
+    return weights
+
+
+def _text(model, training):
+    """What model.json holds."""
     content = {
         "model": keras.saving.serialize_keras_object(model),
         "loss": keras.saving.serialize_keras_object(model.loss),
@@ -103,8 +115,13 @@ def save(model, folder, card=None, training=None):
     }
     for part in ("compile_config", "build_config"):  # what `load` does itself
         content["model"].pop(part, None)
-    text = json.dumps(content, indent=1) + "\n"
-    (folder / MODEL).write_text(text, encoding="utf-8")
+    try:
+        return json.dumps(content, indent=1) + "\n"
+    except TypeError as error:
+        raise ValueError(
+            f"training: expected what JSON can hold, received {error}; use numbers and "
+            "strings"
+        ) from None
 
 
 def _assign(model, weights, path):
@@ -126,10 +143,10 @@ def _assign(model, weights, path):
 def _read(folder):
     try:
         content = json.loads((folder / MODEL).read_text(encoding="utf-8"))
-        missing = {"model", "loss", "training"} - content.keys()
-        if missing:
-            raise KeyError(f"{', '.join(sorted(missing))} missing")
-    except (OSError, ValueError, KeyError, AttributeError) as error:
+        for part in ("model", "loss", "training"):
+            if not isinstance(content[part], dict):
+                raise TypeError(f"{part} is no object")
+    except (OSError, ValueError, KeyError, TypeError) as error:
         raise _unreadable(folder, error) from error
     return content
 

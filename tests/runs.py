@@ -13,6 +13,7 @@ import numpy as np
 
 import nem_tf  # noqa: F401  (its classes are read from files)
 from benchmarks.crash import outcome
+from trainers.reproduce import as_flags as flags
 
 ROOT = pathlib.Path(__file__).parents[1]
 SMALL = {
@@ -25,15 +26,7 @@ SMALL = {
     "test-size": 8,
 }
 MNIST = {**SMALL, "digits": "sklearn-digits", "stages": "20,50"}
-__all__ = ["outcome"]
-
-
-def flags(settings):
-    """Settings as a command line; True stands for a flag without a value."""
-    line = []
-    for name, value in settings.items():
-        line += [f"--{name}"] if value is True else [f"--{name}", str(value)]
-    return line
+__all__ = ["flags", "outcome"]
 
 
 def begin(trainer, settings, devices=None, **environment):

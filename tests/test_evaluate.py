@@ -30,20 +30,29 @@ def files(folder):
 
 def test_as_trained_it_finds_what_the_trainer_found(run, capsys):
     before = json.loads((run / "results.json").read_text())
-    assert evaluate.main([str(run), "--clips", "8"]) == 0
+    assert evaluate.main([str(run)]) == 0
     after = json.loads((run / "results.json").read_text())
     for key, value in before["test"]["ami"].items():
         assert after["test"]["ami"][key] == pytest.approx(value, abs=1e-6)
+    assert after["resumes"] == before["resumes"] == 0
     assert after["updates"] == before["updates"] == 5
     assert set(evaluate.FILES) <= files(run)
     said = capsys.readouterr().out
     assert "3 objects, K = 3, T = 3" in said and "AMI (max, the paper's)" in said
 
 
+def test_fewer_clips_do_not_replace_the_scores_of_a_run(run):
+    before = (run / "results.json").read_text()
+    assert evaluate.main([str(run), "--clips", "4"]) == 0
+    assert (run / "results.json").read_text() == before
+    fewer = json.loads((run / "evaluate" / "clips4" / "results.json").read_text())
+    assert fewer["test"]["clips"] == 4
+
+
 def test_other_settings_go_into_a_folder_that_names_them(run, capsys):
     line = [str(run), "--clips", "6", "--components", "5", "--objects", "2"]
     assert evaluate.main([*line, "--steps", "4", "--noise", "0"]) == 0
-    folder = run / "evaluate" / "objects2-components5-steps4-noise0.0"
+    folder = run / "evaluate" / "objects2-components5-steps4-noise0.0-clips6"
     assert files(folder) == set(evaluate.FILES)
     found = json.loads((folder / "results.json").read_text())
     assert found["settings"]["components"] == 5 and found["test"]["clips"] == 6
@@ -54,8 +63,14 @@ def test_other_settings_go_into_a_folder_that_names_them(run, capsys):
 
 def test_clips_of_another_experiment_and_their_objects(run):
     model = trained.load(run)
-    digits = Config(on="flying_mnist", static=True, steps=2, clips=4, digits="auto")
-    digits = Config(**{**vars(digits), "digits": "sklearn-digits", "pool": 3})
+    digits = Config(
+        on="flying_mnist",
+        static=True,
+        steps=2,
+        clips=4,
+        digits="sklearn-digits",
+        pool=3,
+    )
     found = Evaluation(model, digits)
     batch = next(iter(found.clips(4)))
     assert batch["clean"].shape == (4, 3, 28, 28, 1)
@@ -117,6 +132,13 @@ def test_drawn_counts_covered_visible_and_foreign_pixels():
     assert (hidden.covered, hidden.visible) == (1, 1)
 
 
+def test_objects_that_the_model_did_not_expect_are_scored_too(run):
+    evaluation = Evaluation(trained.load(run), Config(clips=8, objects=5))
+    fewer = scoring.collect(evaluation.model.nem, evaluation.clips(8), objects=2)
+    every = scoring.collect(evaluation.model.nem, evaluation.clips(8), objects=5)
+    np.testing.assert_array_equal(fewer["ami"], every["ami"])
+
+
 def test_summary_has_quartiles_and_errors(rng):
     scores = {name: rng.random((9, 2)) for name in scoring.CURVES + scoring.DIAGNOSTICS}
     scores |= {name: rng.random(9) for name in ("loss", "intra", "inter")}
@@ -137,6 +159,8 @@ def test_summary_has_quartiles_and_errors(rng):
         ("RUN --on moving", "on: expected static_shapes or flying_shapes or"),
         ("RUN --clips many", "--clips: expected a number, received 'many'"),
         ("RUN --data nowhere.h5", "data: no such file, nowhere.h5"),
+        ("RUN --pool 5", "pool: expected none with static_shapes, received 5"),
+        ("RUN --out FILE", "out: cannot write into"),
         ("FILE", "on: the model does not say what it was trained on"),
     ],
 )

@@ -10,6 +10,8 @@ from nem_tf import NeuralEM, preset
 from tests import tiny
 from trainers import evaluate, trained
 
+SHIPPED = ("static_shapes", "flying_shapes", "flying_mnist")
+
 
 @pytest.mark.parametrize("kind", ["conv", "dense", "n-em"])
 def test_a_preset_brings_back_model_and_loss(kind, rng, tmp_path):
@@ -71,6 +73,18 @@ def test_mistakes_say_what_there_is(tmp_path):
         damage(copy / name)
         with pytest.raises(ValueError, match="cannot be read .*; restore the folder"):
             NeuralEM.from_preset(copy)
+    empty = tmp_path / "empty"
+    shutil.copytree(tmp_path / "mine", empty)
+    (empty / "weights.npz").write_bytes(b"")
+    nothing = tmp_path / "nothing"
+    shutil.copytree(tmp_path / "mine", nothing)
+    (nothing / "model.json").write_text('{"model": null, "loss": {}, "training": {}}')
+    for folder in (empty, nothing):
+        with pytest.raises(ValueError, match="cannot be read .*; restore the folder"):
+            NeuralEM.from_preset(folder)
+    with pytest.raises(ValueError, match="training: expected what JSON can hold"):
+        nem.save_to_preset(tmp_path / "new", training={"out": tmp_path})
+    assert not (tmp_path / "new").exists()
     tiny.model("conv").save_to_preset(tmp_path / "conv")
     shutil.copy(tmp_path / "conv" / "weights.npz", tmp_path / "mine" / "weights.npz")
     with pytest.raises(ValueError, match="weights that model.json describes"):
@@ -78,7 +92,7 @@ def test_mistakes_say_what_there_is(tmp_path):
 
 
 def test_presets_ship_with_their_cards():
-    assert {"static_shapes", "flying_shapes", "flying_mnist"} <= set(preset.names())
+    assert set(SHIPPED) <= set(preset.names())
     for name in preset.names():
         folder = preset.SHIPPED / name
         assert folder.joinpath("weights.npz").stat().st_size < 8e6
@@ -89,7 +103,7 @@ def test_presets_ship_with_their_cards():
         assert f"| {about['results']['test']['ami']['last']:.3f} |" in card
 
 
-@pytest.mark.parametrize("name", preset.names())
+@pytest.mark.parametrize("name", SHIPPED)
 def test_a_preset_scores_what_its_card_claims(name):
     """On its first 200 test clips, within four standard errors of the two samples."""
     model = trained.load(name)
@@ -100,7 +114,7 @@ def test_a_preset_scores_what_its_card_claims(name):
 
         if prepared_mnist() is None:
             pytest.skip("TFDS_DATA_DIR names no prepared MNIST")
-    config = evaluate.Config(clips=200, batch_size=50)
+    config = evaluate.Config(clips=200)
     found = evaluate.Evaluation(model, config).score()["test"]
     for score in ("ami", "ami_arithmetic", "ari"):
         error = np.hypot(

@@ -1,6 +1,7 @@
 """trainers.reproduce: every part of the paper at tiny sizes, its tables and figures."""
 
 import json
+import threading
 
 import numpy as np
 import pytest
@@ -32,25 +33,22 @@ def run(place, what, *flags, more=""):
 
 def test_static_shapes_are_trained_once_and_written_into_the_document(place, capfd):
     (place / "RESULTS.md").write_text("# Mine\n\nAbove.\n")
-    flags = ("--only", "rnn-em-k3,n-em-k3", "--seeds", "2")
+    flags = ("--only", "rnn-em-k3", "--seeds", "2")
     assert run(place, "static_shapes", *flags) == 0
     text = (place / "RESULTS.md").read_text()
     assert text.startswith("# Mine\n\nAbove.\n")
     rows = [line for line in text.splitlines() if line.startswith("| ")]
     assert len(rows) == 9
-    measured = [row for row in rows if "±" in row.split("|")[3]]
-    assert [row.split("|")[1].strip() for row in measured] == [
-        "RNN-EM, K = 3",
-        "N-EM, K = 3",
-    ]
-    assert all("0.826" in row or "not run" not in row for row in measured)
-    assert sum("not run" in row for row in rows) == 6
-    assert "of n-em-k3: 0, 1" in text and "--epochs 1" in text
+    measured = {row.split("|")[1].strip(): row for row in rows if "not run" not in row}
+    assert "±" in measured["RNN-EM, K = 3"].split("|")[3]
+    assert measured["RNN-EM, K = 3"].endswith("| 0.826 ± 0.005 |")
+    assert sum("not run" in row for row in rows) == 7
+    assert "Seeds of rnn-em-k3: 0, 1" in text and "--epochs 1" in text
     figures = {path.name for path in (place / "results" / "figures").iterdir()}
     assert figures == {"figure3.png", "time_to_score-static_shapes.png"}
     capfd.readouterr()
     assert run(place, "static_shapes", *flags) == 0
-    assert "4 runs with paper settings, 4 of them done" in capfd.readouterr().err
+    assert "2 runs with paper settings, 2 of them done" in capfd.readouterr().err
     assert (place / "RESULTS.md").read_text() == text
 
 
@@ -67,6 +65,17 @@ def test_a_mean_is_that_of_the_results(place):
         min(kept.log("paper", cell.training, seed)["val_loss"]) for seed in (0, 1)
     ]
     assert kept.best_seed("paper", cell.training) == int(np.argmin(losses))
+
+
+def test_of_several_stages_the_last_one_says_which_seed_is_best(tmp_path):
+    kept = archive.Archive(tmp_path / "results", tmp_path / "runs")
+    logs = {0: "stage,val_loss\n1,1\n2,8\n", 1: "stage,val_loss\n1,5\n2,7\n2,9\n"}
+    for seed, log in logs.items():
+        folder = kept.kept("paper", paper.STAGED, seed)
+        folder.mkdir(parents=True)
+        (folder / "log.csv").write_text(log)
+        (folder / "results.json").write_text("{}")
+    assert kept.best_seed("paper", paper.STAGED) == 1
 
 
 def test_the_best_seed_becomes_a_preset(place, capsys):
@@ -130,13 +139,38 @@ def test_figure5_has_a_column_per_number_of_objects(tmp_path):
     ]
 
 
+def test_a_failing_run_stops_those_beside_it(tmp_path, monkeypatch, capfd):
+    """Two at a time: the first fails at once, the third never begins."""
+    begun = []
+
+    def train(self, training, seed, alone=True):
+        begun.append(seed)
+        if seed == 0:
+            raise reproduce.ChildFailed("no")
+        assert self.running.wait(30)
+
+    def stop(self):
+        self.running.set()
+
+    monkeypatch.setattr(reproduce.Reproduction, "running", threading.Event(), False)
+    monkeypatch.setattr(reproduce.Reproduction, "_train", train)
+    monkeypatch.setattr(reproduce.Reproduction, "stop", stop)
+    line = ["static_shapes", "--only", "rnn-em-k3", "--seeds", "9", "--at-once", "2"]
+    assert reproduce.main([*line, "--out", str(tmp_path / "results")]) == 1
+    assert len(begun) < 5 and "trainers.reproduce: no" in capfd.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("line", "message"),
     [
         ("table2", "invalid choice: 'table2'"),
-        ("static_shapes --only rnn", "only: expected some of n-em-k3, n-em-k4, rnn-em"),
+        ("static_shapes --only rnn-em-k3,rnn", "rnn-em-k3, rnn-em-k4, received rnn"),
         ("static_shapes --seeds 0", "seeds: expected at least 1, received 0"),
         ("static_shapes -- --epochs 1", "out: results is for the presets alone"),
+        (
+            "static_shapes --out x -- --epochs 1",
+            "runs: runs/reproduce is for the",
+        ),
     ],
 )
 def test_mistakes_end_in_one_line(capsys, line, message):

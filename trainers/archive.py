@@ -89,12 +89,14 @@ class Archive:
         """results.json of a kept run."""
         return read(self.kept(preset, training, seed) / "results.json")
 
+    def read_config(self, preset, training, seed):
+        """config.json of a kept run."""
+        return read(self.kept(preset, training, seed) / "config.json")
+
     def configs(self, preset, training):
         """config.json of each kept run."""
-        return [
-            read(self.kept(preset, training, seed) / "config.json")
-            for seed in self.seeds(preset, training)
-        ]
+        seeds = self.seeds(preset, training)
+        return [self.read_config(preset, training, seed) for seed in seeds]
 
     def log(self, preset, training, seed):
         """log.csv as a dict from columns to lists of numbers."""
@@ -103,11 +105,17 @@ class Archive:
         return {name: [float(row[name]) for row in rows] for name in rows[0]}
 
     def best_seed(self, preset, training):
-        """The seed of the lowest validation loss; None if there is no run."""
-        losses = {
-            seed: min(self.log(preset, training, seed)["val_loss"])
-            for seed in self.seeds(preset, training)
-        }
+        """The seed of the lowest validation loss; None if there is no run.
+
+        Of several stages the last one counts, since each has its own clips.
+        """
+        losses = {}
+        for seed in self.seeds(preset, training):
+            log = self.log(preset, training, seed)
+            rows = zip(log["stage"], log["val_loss"], strict=True)
+            losses[seed] = min(
+                loss for stage, loss in rows if stage == log["stage"][-1]
+            )
         return min(losses, key=lambda seed: losses[seed], default=None)
 
 

@@ -47,7 +47,7 @@ class Config:
     components: int | None = option(None, "K", least=1)
     steps: int | None = option(None, "T, EM steps (frames) of a clip", least=1)
     static: bool = option(False, "objects that do not move: one frame repeated")
-    clips: int = option(10_000, "so many", least=1, most=options.MOST_CLIPS)
+    clips: int | None = option(None, "so many", least=1, most=options.MOST_CLIPS)
     noise: float | None = option(None, "chance that a pixel is noisy", least=0, most=1)
     split: str = option("test", "of the clips", choices=("test", "validation"))
     seed: int | None = option(None, "of the clips", least=0, most=2**32 - 1)
@@ -89,10 +89,15 @@ def main(arguments=None):
     config = command_line.checked(parser, Config, given)
     try:
         with faults.of_settings(), quiet.startup():
+            devices.choose(options.Config(strategy="one"))  # before TensorFlow begins
             evaluation = Evaluation(trained.load(model), config)
             out = config.out or evaluation.default_out(model)
+            run_folder.make(out)
         result = evaluation.run(out)
-    except (Exception, KeyboardInterrupt) as error:
+    except KeyboardInterrupt:
+        print("trainers.evaluate: stopped; nothing was written", file=sys.stderr)
+        return faults.CTRL_C
+    except Exception as error:
         problem = faults.explain(error)
         if problem is None or config.debug:
             raise
@@ -117,36 +122,60 @@ class Evaluation:
     """
 
     def __init__(self, model, config):
+        from nem_tf import NEMLoss
+
         self.model = model
         self.config = config
-        name = config.on or model.name
-        try:
-            kind = experiments.find(name)
-        except ValueError:
+        name = config.on or (model.name if model.settings else None)
+        if name not in experiments.CLASSES:
             raise ValueError(
-                f"on: the model does not say what it was trained on ({name}); add one "
-                f"of {', '.join(experiments.CLASSES)}"
-            ) from None
-        settings = dict(model.settings) if name == model.name else {}
-        recorded = settings.pop("data", None)
-        began = config_file.from_json(kind.Config, settings)
-        changes = {"data": config.data}
-        if recorded and not any(getattr(config, name) for name in OF_MADE_CLIPS):
-            changes["data"] = config.data or pathlib.Path(recorded)
-        if "digits" in settings or name == "flying_mnist":
-            changes["digits"] = config.digits or self._digits()
-        for field in ("objects", "components", "steps", "noise", "seed", "batch_size"):
-            value = getattr(config, field)
-            if value is not None:
-                changes[field] = value
-        changes["train_size"] = max(began.train_size, config.batch_size or 1)
-        self.began = began
-        self.settings = dataclasses.replace(began, **changes)
-        self.experiment = kind(self.settings)
+                f"on: the model does not say what it was trained on ({model.name}); "
+                f"add one of {', '.join(experiments.CLASSES)}"
+            )
+        if not isinstance(model.nem.loss, NEMLoss):
+            raise ValueError(
+                f"MODEL: expected one that was compiled with a NEMLoss, received "
+                f"{model.nem.loss!r}; compile and save it again"
+            )
+        for setting in ("digits", "pool"):
+            if getattr(config, setting) is not None and name != "flying_mnist":
+                raise ValueError(
+                    f"{setting}: expected none with {name}, received "
+                    f"{getattr(config, setting)}; leave it out"
+                )
+        self.began, self.settings = self._settings(name)
+        self.experiment = experiments.find(name)(self.settings)
+        chosen = devices.choose(
+            dataclasses.replace(self.settings, strategy="one", deterministic=False)
+        )
+        self.lanes = chosen.lanes
         self._check_frames()
 
+    def _settings(self, name):
+        """The experiment's settings as in the training, and as they are now."""
+        model, config = self.model, self.config
+        kind = experiments.find(name)
+        same = name == model.name
+        settings = dict(model.settings) if same else {}
+        recorded = settings.pop("data", None)
+        settings.setdefault("components", model.nem.cell.components)
+        began = config_file.from_json(kind.Config, settings)
+        changes = {"data": config.data}
+        if recorded and not any(getattr(config, one) for one in OF_MADE_CLIPS):
+            changes["data"] = config.data or pathlib.Path(recorded)
+        if name == "flying_mnist":
+            changes["digits"] = config.digits or self._digits()
+        for one in ("objects", "components", "steps", "noise", "seed", "batch_size"):
+            if getattr(config, one) is not None:
+                changes[one] = getattr(config, one)
+        if config.clips is not None:
+            changes["test_size"] = config.clips
+        changes["train_size"] = max(began.train_size, config.batch_size or 1)
+        return began, dataclasses.replace(began, **changes)
+
     def _check_frames(self):
-        """Raise ValueError unless the clips have the size of the model's frames."""
+        """Raise ValueError unless there are such clips, of the model's frame size."""
+        self.clips(self.settings.test_size)
         clip = next(iter(self.clips(1, batch_size=1)))["clean"]
         wanted = self.model.nem.cell.frame_shape
         if tuple(clip.shape[2:]) != wanted:
@@ -159,6 +188,13 @@ class Evaluation:
     def _digits(self):
         source = self.model.data
         return source if source in ("mnist", "sklearn-digits") else "auto"
+
+    @property
+    def still(self):
+        """Whether the objects do not move."""
+        trained_still = getattr(self.settings, "static", False)
+        name = self.experiment.name
+        return self.config.static or trained_still or name == "static_shapes"
 
     def clips(self, clips, batch_size=None):
         """The first `clips` clips, with masks of their objects where they are known."""
@@ -191,6 +227,8 @@ class Evaluation:
             if value is not None:
                 words.append(trained.short_name(pathlib.Path(str(value)).stem))
         words += [self.config.split] if self.config.split != "test" else []
+        if self.settings.test_size != self.began.test_size:
+            words.append(f"clips{self.settings.test_size}")
         return words
 
     def default_out(self, source):
@@ -205,14 +243,13 @@ class Evaluation:
         return folder
 
     def run(self, out):
-        """Score and draw into `out`; returns what results.json says."""
+        """Score and draw into the folder `out`; returns what results.json says."""
         from trainers import pictures
 
         scores = self._collect()
         result = self._result(scores)
-        out.mkdir(parents=True, exist_ok=True)
         title = f"{self.experiment.name.replace('_', ' ')} ({self.experiment.source})"
-        some = min(64, self.config.clips)
+        some = min(self.settings.batch_size, self.settings.test_size)
         pictures.of_clip(self.model.nem, self.clips(some, some), title, out)
         pictures.of_scores(scores, title, out)
         with run_folder.replacing(out / "results.json") as beside:
@@ -227,15 +264,16 @@ class Evaluation:
         from trainers import scoring
 
         nem, settings = self.model.nem, self.settings
-        nem.lanes = devices.lanes_of(settings.batch_size)
-        print(f"scoring {self.config.clips} clips ...", file=sys.stderr)
-        return scoring.collect(nem, self.clips(self.config.clips), settings.objects)
+        nem.lanes = self.lanes
+        print(f"scoring {settings.test_size} clips ...", file=sys.stderr)
+        return scoring.collect(nem, self.clips(settings.test_size), settings.objects)
 
     def _result(self, scores):
         from trainers import scoring
 
-        settings, still = self.settings, self.experiment.name == "static_shapes"
+        settings, results = self.settings, self.model.results
         return {
+            **{key: results.get(key) for key in ("seconds", "updates", "resumes")},
             "experiment": self.experiment.name,
             "data": self.experiment.source,
             "trained_on": self.model.data,
@@ -246,11 +284,10 @@ class Evaluation:
                 "components": settings.components,
                 "steps": settings.steps,
                 "noise": settings.noise,
-                "static": self.config.static or still,
+                "static": self.still,
                 "split": self.config.split,
                 "seed": settings.seed,
             },
-            **{key: self.model.results.get(key) for key in ("seconds", "updates")},
             "test": scoring.summary(scores),
         }
 

@@ -2,7 +2,7 @@
 
     python -m trainers.make_preset static_shapes ours/static_shapes/rnn-em-k3
 
-The second word is PRESET/EXPERIMENT/TRAINING, as in the folders of trainers.reproduce.
+The second word is SETTINGS/EXPERIMENT/TRAINING, as in trainers.reproduce's folders.
 Among its seeds the one of the lowest validation loss is taken. The scores in the card
 are those of the weights as they are shipped, in float16.
 """
@@ -19,6 +19,7 @@ from trainers import (
     options,
     paper,
     quiet,
+    reproduce,
     trained,
 )
 from trainers.archive import Archive, sample
@@ -27,7 +28,7 @@ from trainers.archive import Archive, sample
 def main(arguments=None):
     """The command; returns the exit status."""
     parser = command_line.Parser(
-        "trainers.make_preset", __doc__, "NAME PRESET/EXPERIMENT/TRAINING [flags]"
+        "trainers.make_preset", __doc__, "NAME SETTINGS/EXPERIMENT/TRAINING [flags]"
     )
     parser.add_argument("name", metavar="NAME", help="of the preset, or a new folder")
     parser.add_argument("source", metavar="TRAINING", help="see above")
@@ -84,10 +85,9 @@ def make(name, source, archive, clips):
         "commit": run.commit,
     }
     run.nem.save_to_preset(folder, training=about)  # for the scores of these weights
-    evaluation = evaluate.Evaluation(
-        trained.load(folder), evaluate.Config(clips=clips, batch_size=50)
-    )
+    evaluation = evaluate.Evaluation(trained.load(folder), evaluate.Config(clips=clips))
     result = evaluation.score()
+    result |= {key: run.results[key] for key in ("seconds", "updates")}
     about["results"] = result
     card = _card(folder.name, source, archive, settings, training, seed, result)
     run.nem.save_to_preset(folder, card, about)
@@ -95,7 +95,7 @@ def make(name, source, archive, clips):
 
 
 def _find(source):
-    """The settings' name and the `paper.Training` of PRESET/EXPERIMENT/TRAINING."""
+    """The settings' name and the `paper.Training` of SETTINGS/EXPERIMENT/TRAINING."""
     trainings = {cell.training for part in paper.PARTS.values() for cell in part}
     known = {
         f"{settings}/{training.experiment}/{training.name}": (settings, training)
@@ -126,13 +126,10 @@ def _card(name, source, archive, settings, training, seed, result):
     )
     kept = archive.results(settings, cell)
     over_seeds = sample(one["test"]["ami"]["last"] for one in kept.values())
-    config = archive.configs(settings, training)[0]
+    config = archive.read_config(settings, training, seed)
     kind = experiments.find(training.experiment)
     chosen = {**kind.presets[settings], **training.settings}
-    flags = " ".join(
-        f"--{key.replace('_', '-')} {options.as_text(value)}"
-        for key, value in chosen.items()
-    )
+    flags = " ".join(reproduce.as_flags(chosen))
     lines = [
         f"# {name}",
         "",
@@ -149,12 +146,9 @@ def _card(name, source, archive, settings, training, seed, result):
         "## Training",
         "",
         f"`python -m trainers.{training.experiment} --preset {settings} --seed {seed}` "
-        f"with `{flags}`."
-        if flags
-        else "",
-        f"K = {clips['components']}, T = {clips['steps']}. "
-        f"{archive.read_run(settings, training, seed)['updates']} updates in "
-        f"{archive.read_run(settings, training, seed)['seconds'] / 60:.1f} minutes on "
+        f"with `{flags}`.",
+        f"K = {clips['components']}, T = {clips['steps']}. {result['updates']} updates "
+        f"in {result['seconds'] / 60:.1f} minutes on "
         f"{config.get('machine', config['device'])}. Of the seeds "
         f"{', '.join(map(str, kept))} the one with the lowest validation loss, {seed}. "
         "Weights are rounded to float16.",

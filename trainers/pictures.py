@@ -3,6 +3,13 @@
 import numpy as np
 
 from nem_tf import adjusted_mutual_information, graphs, matching, plots
+from trainers import scoring
+
+AREAS = {
+    "visible": "of the object, in view",
+    "covered": "of the object, covered by others",
+    "foreign": "of other objects",
+}
 
 
 def of_clip(nem, clips, title, folder, names=("overview", "clip")):
@@ -43,17 +50,15 @@ def of_scores(scores, title, folder):
     figure = graphs.per_step(scores["ami"], f"{title}: {len(scores['ami'])} clips")
     figure.savefig(folder / "per_step.png")
     if "covered" not in scores:
+        (folder / "covered.png").unlink(missing_ok=True)  # of an earlier evaluation
         return
-    shares = {}
-    for area, meaning in (
-        ("visible", "of the object, in view"),
-        ("covered", "of the object, covered by others"),
-        ("foreign", "of other objects"),
-    ):
-        drawn, there = (scores[key].sum(axis=0) for key in (f"{area}_drawn", area))
-        shares[meaning] = drawn / np.maximum(there, 1)
+    shares = scoring.shares(scores)
     figure = graphs.curves(
-        {name: (np.arange(1, len(y) + 1), y) for name, y in shares.items()},
+        {
+            meaning: (np.arange(1, len(shares[area]) + 1), shares[area])
+            for area, meaning in AREAS.items()
+            if area in shares
+        },
         f"{title}: what an object's component draws",
         x_label="step",
         y_label="share of pixels drawn",

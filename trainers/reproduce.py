@@ -11,19 +11,20 @@ no preset has; such results need an --out of their own.
 """
 
 import concurrent.futures
+import contextlib
 import dataclasses
 import os
 import pathlib
 import shutil
+import signal
 import subprocess
 import sys
-import threading
 
 from trainers import command_line, options, paper, quiet
 from trainers.archive import Archive, read, test_name
 from trainers.options import option
 
-OUT = pathlib.Path("results")
+OUT, RUNS = pathlib.Path("results"), pathlib.Path("runs", "reproduce")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -43,9 +44,7 @@ class Config:
     )
     tables_only: bool = option(False, "train nothing; show what is kept")
     out: pathlib.Path = option(OUT, "where results are kept, a few KB a run")
-    runs: pathlib.Path = option(
-        pathlib.Path("runs", "reproduce"), "where the run folders are, with the models"
-    )
+    runs: pathlib.Path = option(RUNS, "where the run folders are, with the models")
     document: pathlib.Path = option(
         pathlib.Path("RESULTS.md"), "whose tables are written"
     )
@@ -58,21 +57,25 @@ class Config:
 def main(arguments=None):
     """The command; returns the exit status."""
     arguments = list(sys.argv[1:] if arguments is None else arguments)
-    own, _, extra = _split(arguments)
+    own, extra = _split(arguments)
     choices = (*paper.PARTS, "all")
     parser = command_line.Parser("trainers.reproduce", __doc__, "WHAT [flags]")
     parser.add_argument("what", choices=choices, metavar="WHAT", help="see above")
     given = command_line.read_flags(parser, Config, own)
     what = given.pop("what")
     config = command_line.checked(parser, Config, given)
-    if extra and config.out.resolve() == OUT.resolve():
-        parser.error(
-            f"out: {config.out} is for the presets alone; name another folder for "
-            f"runs with {' '.join(extra)}"
-        )
+    for name, own_folder in (("out", OUT), ("runs", RUNS)):
+        folder = getattr(config, name)
+        if extra and folder.resolve() == own_folder.resolve():
+            parser.error(
+                f"{name}: {folder} is for the presets alone; name another folder for "
+                f"runs with {' '.join(extra)}"
+            )
     parts = tuple(paper.PARTS) if what == "all" else (what,)
     try:
-        return Reproduction(config, parts, extra).run()
+        reproduction = Reproduction(config, parts, extra)
+        with _sigterm(reproduction.stop):
+            return reproduction.run()
     except (ValueError, OSError) as error:
         if config.debug:
             raise
@@ -86,10 +89,25 @@ def main(arguments=None):
         return 130
 
 
+@contextlib.contextmanager
+def _sigterm(stop):
+    """While SIGTERM stops the trainers and then this program, as Ctrl-C does."""
+
+    def handle(number, frame):
+        stop()
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGTERM, handle)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
 def _split(arguments):
     """What stands before and after "--"."""
     at = arguments.index("--") if "--" in arguments else len(arguments)
-    return arguments[:at], arguments[at : at + 1], arguments[at + 1 :]
+    return arguments[:at], arguments[at + 1 :]
 
 
 class ChildFailed(OSError):
@@ -113,14 +131,17 @@ class Reproduction:
         self.parts = parts
         self.extra = list(extra)
         self.archive = Archive(config.out, config.runs)
-        self._lock = threading.Lock()
         self._children: set[subprocess.Popen] = set()
         cells = [cell for part in parts for cell in paper.PARTS[part]]
         self.cells = [cell for cell in cells if self._wanted(cell.training)]
-        if not self.cells:
-            names = sorted({cell.training.name for cell in cells})
+        names = {cell.training.name for cell in cells}
+        unknown = [
+            name for name in config.only.split(",") if name and name not in names
+        ]
+        if unknown:
             raise ValueError(
-                f"only: expected some of {', '.join(names)}, received {config.only!r}"
+                f"only: expected some of {', '.join(sorted(names))}, received "
+                f"{', '.join(unknown)}"
             )
 
     def _wanted(self, training):
@@ -149,31 +170,40 @@ class Reproduction:
             file=sys.stderr,
         )
         at_once = min(self.config.at_once or _fitting(), max(1, len(missing)))
-        try:
-            if at_once == 1:
-                for place, job in enumerate(missing):
-                    self._say(job, missing[place:])
-                    self._train(*job)
-            else:
-                with concurrent.futures.ThreadPoolExecutor(at_once) as pool:
-                    futures = [
-                        pool.submit(self._train, *job, alone=False) for job in missing
-                    ]
-                    for done in concurrent.futures.as_completed(futures):
-                        done.result()
-                        left = [
-                            job
-                            for job in missing
-                            if not self.archive.done(preset, *job)
-                        ]
-                        print(self._hours_left(left, at_once), file=sys.stderr)
-        except BaseException:
-            self._stop_children()
-            raise
+        if at_once == 1:
+            for place, job in enumerate(missing):
+                self._say(job, missing[place:])
+                self._train(*job)
+        else:
+            self._train_side_by_side(missing, at_once)
         for cell in self.cells:
             for seed in range(self.config.seeds):
                 if cell.test:
                     self._test(cell, seed)
+
+    def _train_side_by_side(self, missing, at_once):
+        pool = concurrent.futures.ThreadPoolExecutor(at_once)
+        futures = [pool.submit(self._train, *job, alone=False) for job in missing]
+        try:
+            for done in concurrent.futures.as_completed(futures):
+                done.result()
+                left = [
+                    job
+                    for job in missing
+                    if not self.archive.done(self.config.preset, *job)
+                ]
+                print(self._hours_left(left, at_once), file=sys.stderr)
+        except BaseException:  # no other run begins; those that go on save their state
+            pool.shutdown(wait=False, cancel_futures=True)
+            self.stop()
+            raise
+        finally:
+            pool.shutdown()
+
+    def stop(self):
+        """Ask the trainers that run to save their state and to end."""
+        for child in list(self._children):
+            child.terminate()
 
     def _say(self, job, missing):
         training, seed = job
@@ -213,7 +243,7 @@ class Reproduction:
 
     def _test(self, cell, seed):
         """One evaluation of a run under other settings than those of its training."""
-        preset, target = self.config.preset, None
+        preset = self.config.preset
         target = self.archive.test_file(preset, cell, seed)
         run = self.archive.run(preset, cell.training, seed)
         if target.is_file():
@@ -243,16 +273,14 @@ class Reproduction:
             said = open(run.parent / f"{run.name}.txt", "a")
         command = [sys.executable, "-m", *line]
         child = subprocess.Popen(command, env=environment, stdout=said, stderr=said)
-        with self._lock:
-            self._children.add(child)
+        self._children.add(child)
         try:
             status = child.wait()
         except KeyboardInterrupt:
             child.wait()  # it has the same signal and saves its state
             raise
         finally:
-            with self._lock:
-                self._children.discard(child)
+            self._children.discard(child)
             if said:
                 said.close()
         if status in (130, 143, -2, -15):
@@ -260,11 +288,6 @@ class Reproduction:
         if status:
             where = f"; {run.name}.txt in {run.parent} says why" if run else ""
             raise ChildFailed(f"{' '.join(line)} ended with status {status}{where}")
-
-    def _stop_children(self):
-        with self._lock:
-            for child in self._children:
-                child.terminate()
 
     def _write(self):
         with quiet.startup():
@@ -287,7 +310,7 @@ def as_flags(settings):
     line = []
     for name, value in settings.items():
         flag = "--" + name.replace("_", "-")
-        line += [flag] if value is True else [flag, str(value)]
+        line += [flag] if value is True else [flag, options.as_text(value)]
     return line
 
 

@@ -168,6 +168,17 @@ class RunFolder:
         )
 
 
+def make(path):
+    """Make a folder, or raise ValueError if nothing can be written there."""
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ValueError(
+            f"out: cannot write into {path} ({error.strerror}); make it writable or "
+            "choose another folder"
+        ) from None
+
+
 def default_path(experiment, seed):
     """runs/EXPERIMENT/DATE-TIME-seedN, below the current folder."""
     now = datetime.datetime.now().strftime("%Y%m%d-%H%M%S")

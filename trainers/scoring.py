@@ -25,7 +25,8 @@ def collect(nem: NeuralEM, clips, objects=None) -> dict[str, np.ndarray]:
     Args:
         nem: a compiled model; K is what the clips' random start says.
         clips: dataset of `nem_tf.data`; with `masks`, covered pixels are counted too.
-        objects: n, the largest label in the clips; by default the model's.
+        objects: n, the largest label to expect; by default the model's. Larger ones
+            are scored too.
 
     Returns:
         float64 arrays: `CURVES` and `DIAGNOSTICS`, shape (N, T), the last in nats per
@@ -44,6 +45,7 @@ def _score_batch(nem, batch, objects):
     outputs = nem.predict_on_batch(batch)
     psi, gamma = outputs["psi"], outputs["gamma"]
     groups, x = batch["groups"][:, 1:], batch["clean"][:, 1:]
+    objects = max(objects, int(groups.max()))
     table = metrics.contingency_table(groups, gamma, objects)  # (B, T, K, n)
     counts = ops.convert_to_numpy(table)
     intra, inter = nem.loss.terms(x, outputs)
@@ -78,9 +80,8 @@ def summary(scores: dict[str, np.ndarray]) -> dict:
     Returns:
         for each of `CURVES` the mean over clips per step with quartiles, its last value
         with the standard error, and its mean over steps; the `DIAGNOSTICS` at the last
-        step, and per step under `per_step`; loss and terms; under `covered`, per step,
-        the shares of covered, visible and foreign pixels that are drawn and the
-        intersection over union of objects and drawings.
+        step, and per step under `per_step`; loss and terms; and under `covered` the
+        `shares`, if there are masks.
     """
     found = {
         "clips": len(scores["loss"]),
@@ -90,7 +91,7 @@ def summary(scores: dict[str, np.ndarray]) -> dict:
         "per_step": {name: _rounded(scores[name].mean(axis=0)) for name in DIAGNOSTICS},
     }
     if "covered" in scores:
-        found["covered"] = _shares(scores)
+        found["covered"] = {name: _rounded(x) for name, x in shares(scores).items()}
     return found
 
 
@@ -107,7 +108,14 @@ def _curve(scores):
     }
 
 
-def _shares(scores):
+def shares(scores: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """How much of the pixels of `occlusion.Drawn` is drawn, per step, over all clips.
+
+    Returns:
+        `covered`, `visible` and `foreign`, each a share of such pixels, and the
+        `intersection_over_union` of objects and drawings; shape (T,), in [0, 1]. What
+        no clip has, as covered pixels of a single object, is left out.
+    """
     total = Drawn(*(scores[name].sum(axis=0) for name in Drawn._fields))
     pairs = {
         "covered": (total.covered_drawn, total.covered),
@@ -115,7 +123,11 @@ def _shares(scores):
         "foreign": (total.foreign_drawn, total.foreign),
         "intersection_over_union": (total.whole, total.union),
     }
-    return {name: _rounded(a / np.maximum(b, 1)) for name, (a, b) in pairs.items()}
+    return {
+        name: drawn / np.maximum(there, 1)
+        for name, (drawn, there) in pairs.items()
+        if there.any()
+    }
 
 
 def _rounded(values):

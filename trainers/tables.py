@@ -7,7 +7,6 @@ stands outside of them is left as it is.
 import os
 import pathlib
 import re
-import statistics
 
 from trainers import paper
 from trainers.archive import Archive, sample
@@ -135,11 +134,12 @@ def _how(archive, part, preset, others):
     machines = sorted({one.get("machine", one["device"]) for one in configs})
     sources = sorted({one["data"] for one in configs})
     commits = sorted({one["commit"] or "unknown" for one in configs})
-    tested = [
-        one["test"]["clips"]
-        for cell in paper.PARTS[part]
-        for one in archive.results(preset, cell).values()
-    ]
+    sizes = {
+        archive.read_run(preset, training, seed)["test"]["clips"]
+        for training, found in seeds.items()
+        for seed in found
+    }
+    tested = " or ".join(map(str, sorted(sizes)))
     which = [
         f"{training.name}: {', '.join(map(str, found))}"
         for training, found in seeds.items()
@@ -147,6 +147,6 @@ def _how(archive, part, preset, others):
     return (
         f"`{preset}`: `python -m trainers.reproduce {part} --preset {preset} --seeds "
         f"{most}{others}` on {' and '.join(machines)}; data: {', '.join(sources)}; "
-        f"{statistics.mode(tested)} test clips; code at {', '.join(commits)}. Seeds of "
+        f"{tested} test clips; code at {', '.join(commits)}. Seeds of "
         f"{'; of '.join(which)}. Mean ± standard deviation over seeds."
     )

@@ -24,11 +24,12 @@ class Trained(NamedTuple):
         return self.settings.get("steps", 20)
 
 
-def load(source) -> Trained:
+def load(source, compiled=True) -> Trained:
     """Read a run folder, a .keras file alone, or a preset.
 
     Args:
         source: a path, or the name of a preset that ships with nem_tf.
+        compiled: whether a .keras file's loss is wanted; it must then be of nem_tf.
 
     Raises:
         ValueError: if there is no model, or it cannot be read.
@@ -37,7 +38,7 @@ def load(source) -> Trained:
 
     path = pathlib.Path(source)
     if path.suffix == ".keras" or (path / MODEL).is_file():
-        return _of_run(path)
+        return _of_run(path, compiled)
     if is_preset(source):
         about = preset.describe(source)
         return Trained(
@@ -77,7 +78,7 @@ def short_name(source):
     return re.sub(r"[^A-Za-z0-9._-]+", "-", str(source)).strip("-.") or "model"
 
 
-def _of_run(path):
+def _of_run(path, compiled):
     import keras
 
     from nem_tf import NeuralEM
@@ -86,7 +87,7 @@ def _of_run(path):
     if not file.is_file():
         raise ValueError(f"{path}: no such file; check the path")
     try:
-        nem = keras.saving.load_model(file)
+        nem = keras.saving.load_model(file, compile=compiled)
     except Exception as error:  # zip, HDF5 and Keras each have their own
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise ValueError(
@@ -103,7 +104,7 @@ def _of_run(path):
         config.get("data", "unknown"),
         config.get("commit"),
         results,
-        folder if config else None,
+        folder if config and file.name == MODEL else None,
     )
 
 
@@ -114,6 +115,9 @@ def _name_of(file):
 
 def _read(path):
     try:
-        return json.loads(path.read_text()) if path.is_file() else {}
+        found = json.loads(path.read_text()) if path.is_file() else {}
     except json.JSONDecodeError:
-        raise ValueError(f"{path}: is no JSON; restore or remove it") from None
+        found = None
+    if not isinstance(found, dict):
+        raise ValueError(f"{path}: is no JSON object; restore or remove it")
+    return found
