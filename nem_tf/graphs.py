@@ -8,7 +8,7 @@ import textwrap
 import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator, ScalarFormatter
+from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter
 
 from nem_tf import axes
 from nem_tf.plots import DPI, PALETTE, component_colours
@@ -78,16 +78,24 @@ def curves(
         plot.set_ylim(*limits)
     if log_x:
         plot.set_xscale("log")
-        plot.xaxis.set_major_formatter(ScalarFormatter())
+        plot.xaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
+        plot.xaxis.set_major_formatter("{x:g}")
+        plot.xaxis.set_minor_formatter(NullFormatter())
     elif all(np.all(np.asarray(x) % 1 == 0) for x, *_ in series.values()):
         plot.xaxis.set_major_locator(MaxNLocator(integer=True, steps=[1, 2, 5, 10]))
     for name, level in (lines or {}).items():
         plot.axhline(level, color="0.4", ls="--", lw=1)
-        at = (plot.get_xlim()[0], level)
         plot.annotate(
-            name, at, xytext=(4, 3), textcoords="offset points", fontsize=9, color="0.3"
+            name,
+            (plot.get_xlim()[1], level),
+            xytext=(-4, -3),
+            textcoords="offset points",
+            ha="right",
+            va="top",
+            fontsize=9,
+            color="0.3",
         )
-    plot.legend(loc="best", frameon=False)
+    plot.legend(loc="best", frameon=False, fontsize=9)
     return figure
 
 

@@ -47,7 +47,7 @@ def _groupings(archive, path):
             batch = _batch(evaluation, IMAGES)
             gamma = run.nem.predict_on_batch(batch)["gamma"][:, -1]
             name = settings["model"].upper()
-            found[f"{name},\n{preset} settings"] = gamma
+            found[f"{name}\n({preset})"] = gamma
     if not found:
         return False
     title = "Static shapes: input and grouping after the last step, first test images"
@@ -148,9 +148,8 @@ def _time_to_score(archive, folder, part):
             for cell in paper.PARTS[part]
             for config in archive.configs(preset, cell.training)
         }
-        title = (
-            f"Time to the paper's score: {paper.TITLES[part]}, {', '.join(machines)}"
-        )
+        what = part.replace("_", " ")
+        title = f"Time to the paper's score, {what}; {', '.join(sorted(machines))}"
         figure = graphs.curves(
             series,
             title,

@@ -100,7 +100,7 @@ def _find(source):
     known = {
         f"{settings}/{training.experiment}/{training.name}": (settings, training)
         for training in trainings
-        for settings in paper.PRESETS
+        for settings in training.presets
     }
     if source not in known:
         raise ValueError(

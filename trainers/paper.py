@@ -17,11 +17,13 @@ class Training:
         experiment: name of the trainer.
         name: of the folder, unique in the experiment.
         settings: the flags in which it differs from a preset.
+        presets: those that it is trained with.
     """
 
     experiment: str
     name: str
     settings: dict = dataclasses.field(default_factory=dict, hash=False)
+    presets: tuple[str, ...] = PRESETS
 
 
 @dataclasses.dataclass(frozen=True)
@@ -41,11 +43,12 @@ class Cell:
     test: dict = dataclasses.field(default_factory=dict, hash=False)
 
 
-def _static(model, components):
+def _static(model, components, presets=("paper",)):
     return Training(
         "static_shapes",
         f"{model}-k{components}",
         {"model": model, "components": components},
+        presets,
     )
 
 
@@ -61,7 +64,7 @@ STAGED = Training("flying_mnist", "staged", {"stages": "20,500,50000"})
 DIRECT = Training("flying_mnist", "direct", {"stages": "50000"})
 
 STATIC_SHAPES = (
-    Cell("RNN-EM, K = 3", _static("rnn-em", 3), (0.826, 0.005)),
+    Cell("RNN-EM, K = 3", _static("rnn-em", 3, PRESETS), (0.826, 0.005)),
     Cell("RNN-EM, K = 4, as in the original's code", _static("rnn-em", 4)),
     Cell("N-EM, K = 3", _static("n-em", 3), (0.475, 0.043)),
     Cell("N-EM, K = 4, as in the original's code", _static("n-em", 4)),

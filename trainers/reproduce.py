@@ -157,7 +157,11 @@ class Reproduction:
 
     def _make_all(self):
         preset = self.config.preset
-        trainings = list(dict.fromkeys(cell.training for cell in self.cells))
+        trainings = [
+            training
+            for training in dict.fromkeys(cell.training for cell in self.cells)
+            if preset in training.presets
+        ]
         jobs = [
             (training, seed)
             for seed in range(self.config.seeds)

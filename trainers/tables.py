@@ -66,7 +66,8 @@ def _scores(archive, cells):
         theirs = "{:.3f} ± {:.3f}".format(*cell.paper) if cell.paper else "none"
         for preset in paper.PRESETS:
             found = archive.results(preset, cell)
-            if found or preset not in OPTIONAL:
+            expected = preset in cell.training.presets and preset not in OPTIONAL
+            if found or expected:
                 row = _row(archive, preset, cell, found)
                 yield f"| {cell.label} | `{preset}` | {row} | {theirs} |"
 
