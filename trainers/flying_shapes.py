@@ -35,13 +35,13 @@ class Config(options.Config):
 PRESETS = {
     "paper": {},
     "ours": {
-        "network": "narrow",
+        "network": "small",
         "inter_weight": 2.0,
         "learning_rates": (0.003,),
         "schedule": "cosine",
-        "epochs": (60,),
+        "epochs": (30,),
         "epoch_updates": 100,
-        "patience": 60,
+        "patience": 30,
     },
     "quick": {
         "network": "small",

@@ -150,4 +150,24 @@ def _how(archive, part, preset, others):
         f"{most}{others}` on {' and '.join(machines)}; data: {', '.join(sources)}; "
         f"{tested} test clips; code at {', '.join(commits)}. Seeds of "
         f"{'; of '.join(which)}. Mean ± standard deviation over seeds."
+        + "".join(_passed(archive, cell, preset) for cell in paper.PARTS[part])
     )
+
+
+def _passed(archive, cell, preset):
+    """After how many minutes the validation AMI was first that of the paper."""
+    logs = [
+        archive.log(preset, cell.training, seed)
+        for seed in archive.seeds(preset, cell.training)
+    ]
+    if cell.test or not cell.paper or not logs:
+        return ""
+    minutes = []
+    for log in logs:
+        pairs = zip(log["seconds"], log["val_ami"], strict=True)
+        when = (seconds / 60 for seconds, ami in pairs if ami >= cell.paper[0])
+        minutes += [next(when, None)]
+    passed = [one for one in minutes if one is not None]
+    text = f" {cell.label}: the paper's AMI was passed on validation clips by "
+    text += f"{len(passed)} of {len(logs)} seeds"
+    return f"{text}, after {_range(passed, 1)} minutes." if passed else f"{text}."
