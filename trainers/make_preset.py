@@ -80,7 +80,7 @@ def make(name, source, archive, clips):
     folder = pathlib.Path(name) if "/" in name else preset.SHIPPED / name
     about = {
         "experiment": run.name,
-        "settings": _of_clips(run),
+        "settings": {**_of_clips(run), "test_size": clips},
         "data": run.data,
         "commit": run.commit,
     }
