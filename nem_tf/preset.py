@@ -59,7 +59,7 @@ def load(preset):
     try:
         model = keras.saving.deserialize_keras_object(content["model"])
         loss = keras.saving.deserialize_keras_object(content["loss"])
-        with np.load(folder / WEIGHTS) as arrays:
+        with open(folder / WEIGHTS, "rb") as file, np.load(file) as arrays:
             weights = [arrays[name] for name in sorted(arrays.files)]
     except Exception as error:  # JSON, zip, zlib, NumPy and Keras each have their own
         raise _unreadable(folder, error) from error

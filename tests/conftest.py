@@ -7,10 +7,14 @@ from typing import Any, NamedTuple
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
-import keras
 import numpy as np
 import pytest
-import tensorflow as tf
+
+from trainers import quiet
+
+with quiet.startup():
+    import keras
+    import tensorflow as tf
 
 tf.config.experimental.enable_tensor_float_32_execution(False)
 
