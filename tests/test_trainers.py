@@ -69,6 +69,7 @@ def test_a_run_lowers_its_loss_and_fills_its_folder(kind, settings, tmp_path, ca
         "tensorboard",
         "overview.png",
         "clip.gif",
+        "per_step.png",
         "results.json",
     }
     first, second = log_of(out)
@@ -221,11 +222,11 @@ def test_reads_the_originals_files(tmp_path):
     assert command.main(flying_shapes.FlyingShapes, "x", flags(settings, out)) == 0
     assert json.loads((out / "results.json").read_text())["data"] == str(path)
 
-    assert evaluate.main([str(out), "--clips", "5"]) == 0  # on the same file
+    assert evaluate.main([str(out)]) == 0  # on the same file
     again = json.loads((out / "results.json").read_text())
-    assert again["data"] == str(path) and again["test"]["clips"] == 5
+    assert again["data"] == str(path) and again["test"]["clips"] == 8
     assert not (out / "covered.png").exists()  # such a file has no masks
-    assert evaluate.main([str(out), "--clips", "5", "--objects", "2"]) == 0
+    assert evaluate.main([str(out), "--objects", "2"]) == 0
     made = out / "evaluate" / "objects2" / "results.json"
     assert json.loads(made.read_text())["data"] == "generated"
 
