@@ -1,7 +1,8 @@
 """The small files that are kept of reproduced runs, and what they say together.
 
 OUT/PRESET/EXPERIMENT/TRAINING/seedN/
-    config.json, log.csv, results.json    of the run
+    config.json                           of the run, without paths
+    log.csv, results.json                 of the run
     overview.png                          of the run
     TEST.json                             results of an evaluation under other settings
 """
@@ -13,9 +14,8 @@ import shutil
 import statistics
 from typing import NamedTuple
 
+from trainers import config_file, experiments
 from trainers.paper import Cell, Training
-
-KEPT = ("config.json", "log.csv", "overview.png", "results.json")  # this last
 
 
 class Sample(NamedTuple):
@@ -63,7 +63,10 @@ class Archive:
         source = self.run(preset, training, seed)
         target = self.kept(preset, training, seed)
         target.mkdir(parents=True, exist_ok=True)
-        for name in KEPT:
+        config = without_paths(read(source / "config.json"), training)
+        text = json.dumps(config, indent=2) + "\n"
+        (target / "config.json").write_text(text, encoding="utf-8")
+        for name in ("log.csv", "overview.png", "results.json"):  # this last
             shutil.copyfile(source / name, target / name)
 
     def test_file(self, preset, cell: Cell, seed):
@@ -117,6 +120,16 @@ class Archive:
                 loss for stage, loss in rows if stage == log["stage"][-1]
             )
         return min(losses, key=lambda seed: losses[seed], default=None)
+
+
+def without_paths(config, training):
+    """config.json without what only says where and how the run was carried out."""
+    about_run = config_file.about_run(experiments.find(training.experiment).Config)
+    settings = config["settings"].items()
+    kept = {name: value for name, value in settings if name not in about_run}
+    return {key: x for key, x in config.items() if key != "command"} | {
+        "settings": kept
+    }
 
 
 def test_name(cell):

@@ -13,7 +13,6 @@ import sys
 
 from trainers import (
     command_line,
-    config_file,
     evaluate,
     experiments,
     options,
@@ -22,7 +21,7 @@ from trainers import (
     reproduce,
     trained,
 )
-from trainers.archive import Archive, sample
+from trainers.archive import Archive, sample, without_paths
 
 
 def main(arguments=None):
@@ -80,7 +79,7 @@ def make(name, source, archive, clips):
     folder = pathlib.Path(name) if "/" in name else preset.SHIPPED / name
     about = {
         "experiment": run.name,
-        "settings": {**_of_clips(run), "test_size": clips},
+        "settings": {**_settings(run, training), "test_size": clips},
         "data": run.data,
         "commit": run.commit,
     }
@@ -109,11 +108,9 @@ def _find(source):
     return known[source]
 
 
-def _of_clips(run):
+def _settings(run, training):
     """The settings, without what only says how the run was carried out."""
-    kind = experiments.find(run.name)
-    about_run = config_file.about_run(kind.Config)
-    return {key: x for key, x in run.settings.items() if key not in about_run}
+    return without_paths({"settings": run.settings}, training)["settings"]
 
 
 def _card(name, source, archive, settings, training, seed, result):
