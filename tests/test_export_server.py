@@ -240,10 +240,10 @@ def test_500_malformed_requests_leave_the_server_well(exported, server, video, r
                 "INTERNAL",  # gRPC's own, for bytes that are no message
             ), (number, code, refused.value.details())
             np.testing.assert_array_equal(answer(), expected)
-            if number >= 100:
+            if number >= 200:  # by then its threads and their heaps are there
                 memory.append(_resident(server.process))
     grown = np.median(memory[-100:]) - np.median(memory[:100])
-    assert grown < 16 * 2**20, f"{grown / 2**20:.1f} MiB in 300 requests"
+    assert grown < 16 * 2**20, f"{grown / 2**20:.1f} MiB in 200 requests"
 
 
 def _good_requests(video):
