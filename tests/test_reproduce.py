@@ -1,6 +1,7 @@
 """trainers.reproduce: every part of the paper at tiny sizes, its tables and figures."""
 
 import json
+import os
 import threading
 
 import numpy as np
@@ -160,6 +161,13 @@ def test_a_failing_run_stops_those_beside_it(tmp_path, monkeypatch, capfd):
     line = ["static_shapes", "--only", "rnn-em-k3", "--seeds", "9", "--at-once", "2"]
     assert reproduce.main([*line, "--out", str(tmp_path / "results")]) == 1
     assert len(begun) < 5 and "trainers.reproduce: no" in capfd.readouterr().err
+
+
+def test_runs_side_by_side_have_cores_of_their_own(monkeypatch):
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: {4, 5, 6, 7, 8})
+    assert reproduce.shares_of_cores(2) == [{4, 5}, {6, 7}]
+    assert reproduce.shares_of_cores(1) == [{4, 5, 6, 7, 8}]
+    assert reproduce.shares_of_cores(9) == [{4, 5, 6, 7, 8}] * 9
 
 
 @pytest.mark.parametrize(

@@ -21,4 +21,5 @@ def processor():
             name = next(x.split(":")[1].strip() for x in lines if "model name" in x)
     except (OSError, StopIteration):
         pass  # not Linux
-    return f"{name}, {len(os.sched_getaffinity(0))} cores"
+    cores = len(os.sched_getaffinity(0))
+    return f"{name}, {cores} {'core' if cores == 1 else 'cores'}"

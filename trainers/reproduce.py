@@ -15,6 +15,7 @@ import contextlib
 import dataclasses
 import os
 import pathlib
+import queue
 import shutil
 import signal
 import subprocess
@@ -38,8 +39,9 @@ class Config:
     only: str = option("", "trainings to run, by their names", metavar="NAME,NAME")
     at_once: int = option(
         0,
-        "runs at a time; 0: one on a CPU, which one run keeps busy, and as many on a "
-        "GPU as its memory holds",
+        "runs at a time; 0: as many as a GPU's memory holds, or one on a CPU, whose "
+        "cores they share: two on two cores do a fifth more together, but the minutes "
+        "are then those of one core",
         least=0,
     )
     tables_only: bool = option(False, "train nothing; show what is kept")
@@ -131,6 +133,7 @@ class Reproduction:
         self.parts = parts
         self.extra = list(extra)
         self.archive = Archive(config.out, config.runs)
+        self._cores: queue.Queue[set[int]] = queue.Queue()  # of runs side by side
         self._children: set[subprocess.Popen] = set()
         cells = [cell for part in parts for cell in paper.PARTS[part]]
         self.cells = [cell for cell in cells if self._wanted(cell.training)]
@@ -187,6 +190,8 @@ class Reproduction:
 
     def _train_side_by_side(self, missing, at_once):
         pool = concurrent.futures.ThreadPoolExecutor(at_once)
+        for cores in shares_of_cores(at_once):
+            self._cores.put(cores)
         futures = [pool.submit(self._train, *job, alone=False) for job in missing]
         try:
             for done in concurrent.futures.as_completed(futures):
@@ -242,7 +247,15 @@ class Reproduction:
         run = self.archive.run(preset, training, seed)
         flags = {**training.settings, "preset": preset, "seed": seed, "out": run}
         line = [f"trainers.{training.experiment}", *as_flags(flags), *self.extra]
-        self._child([*line, "--resume", "auto"], None if alone else run)
+        line += ["--resume", "auto"]
+        if alone:
+            self._child(line, None)
+        else:
+            cores = self._cores.get()
+            try:
+                self._child(line, run, cores)
+            finally:
+                self._cores.put(cores)
         self.archive.keep(preset, training, seed)
 
     def _test(self, cell, seed):
@@ -264,8 +277,11 @@ class Reproduction:
         self._child(["trainers.evaluate", str(run), *as_flags(flags)], None)
         shutil.copyfile(out / "results.json", target)
 
-    def _child(self, line, run):
-        """Run `python -m LINE`; with `run`, what it says goes into a file beside it."""
+    def _child(self, line, run, cores=None):
+        """Run `python -m LINE`, on some of the cores.
+
+        With `run`, what it says goes into a file beside the run's folder.
+        """
         environment = {
             **os.environ,
             "TF_FORCE_GPU_ALLOW_GROWTH": "true",  # so that several share a GPU
@@ -277,6 +293,8 @@ class Reproduction:
             said = open(run.parent / f"{run.name}.txt", "a")
         command = [sys.executable, "-m", *line]
         child = subprocess.Popen(command, env=environment, stdout=said, stderr=said)
+        if cores:
+            os.sched_setaffinity(child.pid, cores)
         self._children.add(child)
         try:
             status = child.wait()
@@ -316,6 +334,15 @@ def as_flags(settings):
         flag = "--" + name.replace("_", "-")
         line += [flag] if value is True else [flag, options.as_text(value)]
     return line
+
+
+def shares_of_cores(runs):
+    """Sets of cores for so many runs, with none in two of them where they suffice."""
+    cores = sorted(os.sched_getaffinity(0))
+    each = len(cores) // runs
+    if not each:
+        return [set(cores)] * runs
+    return [set(cores[start * each : (start + 1) * each]) for start in range(runs)]
 
 
 def _fitting():
