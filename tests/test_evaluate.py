@@ -61,6 +61,12 @@ def test_other_settings_go_into_a_folder_that_names_them(run, capsys):
     assert "2 objects, K = 5, T = 4" in capsys.readouterr().out
 
 
+def test_a_single_object_is_covered_by_none(run, capsys):
+    assert evaluate.main([str(run), "--clips", "4", "--objects", "1"]) == 0
+    said = capsys.readouterr().out
+    assert "drawn, if visible" in said and "drawn, if covered" not in said
+
+
 def test_clips_of_another_experiment_and_their_objects(run):
     model = trained.load(run)
     digits = Config(

@@ -63,7 +63,10 @@ class Archive:
         source = self.run(preset, training, seed)
         target = self.kept(preset, training, seed)
         target.mkdir(parents=True, exist_ok=True)
-        config = without_paths(read(source / "config.json"), training)
+        config = read(source / "config.json")
+        del config["command"]  # it and some settings hold paths
+        kind = experiments.find(training.experiment)
+        config["settings"] = config_file.of_result(kind.Config, config["settings"])
         text = json.dumps(config, indent=2) + "\n"
         (target / "config.json").write_text(text, encoding="utf-8")
         for name in ("log.csv", "overview.png", "results.json"):  # this last
@@ -122,18 +125,8 @@ class Archive:
         return min(losses, key=lambda seed: losses[seed], default=None)
 
 
-def without_paths(config, training):
-    """config.json without what only says where and how the run was carried out."""
-    about_run = config_file.about_run(experiments.find(training.experiment).Config)
-    settings = config["settings"].items()
-    kept = {name: value for name, value in settings if name not in about_run}
-    return {key: x for key, x in config.items() if key != "command"} | {
-        "settings": kept
-    }
-
-
 def test_name(cell):
-    """ "results", or the settings in which the test differs from the training."""
+    """The settings in which the test differs from the training; else "results"."""
     words = [
         name if value is True else f"{name}{value}" for name, value in cell.test.items()
     ]

@@ -82,9 +82,8 @@ def run(experiment, folder, strategy):
     from trainers import callbacks, loop
 
     config = experiment.config
-    title = f"{experiment.name.replace('_', ' ')} ({experiment.source})"
     with interrupts.Interrupts() as asked:
-        this = loop.Run(config, folder, title, strategy, asked)
+        this = loop.Run(config, folder, experiment.title, strategy, asked)
         with faults.of_settings():
             resumed = bool(config.resume) and loop.resume(this)
         if resumed:

@@ -97,6 +97,12 @@ def check_same(config, given, folder):
             )
 
 
+def of_result(config_class, settings):
+    """The settings that say what was computed, not where and how it was carried out."""
+    left_out = about_run(config_class)
+    return {name: value for name, value in settings.items() if name not in left_out}
+
+
 def about_run(config_class):
     """Names of the settings that may differ when a run is resumed."""
     fields = dataclasses.fields(config_class)

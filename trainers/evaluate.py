@@ -33,6 +33,12 @@ from trainers.options import option
 OF_MADE_CLIPS = ("on", "objects", "static", "digits", "pool")  # not of recorded ones
 FILES = ("results.json", "overview.png", "clip.gif", "per_step.png", "covered.png")
 
+SCORES = {
+    "ami": "AMI (max, the paper's)",
+    "ami_arithmetic": "AMI (arithmetic)",
+    "ari": "ARI",
+}
+
 
 @dataclasses.dataclass(frozen=True)
 class Config:
@@ -248,7 +254,7 @@ class Evaluation:
 
         scores = self._collect()
         result = self._result(scores)
-        title = f"{self.experiment.name.replace('_', ' ')} ({self.experiment.source})"
+        title = self.experiment.title
         some = min(self.settings.batch_size, self.settings.test_size)
         pictures.of_clip(self.model.nem, self.clips(some, some), title, out)
         pictures.of_scores(scores, title, out)
@@ -302,11 +308,7 @@ def report(result):
         f"{settings['noise']:g}, {test['clips']} {settings['split']} clips\n"
     )
     yield f"  {'':24}{'last step':>18}{'mean':>8}   quartiles, last step"
-    for key, name in (
-        ("ami", "AMI (max, the paper's)"),
-        ("ami_arithmetic", "AMI (arithmetic)"),
-        ("ari", "ARI"),
-    ):
+    for key, name in SCORES.items():
         curve = test[key]
         yield (
             f"  {name:24}{curve['last']:10.3f} ± {curve['last_standard_error']:.3f}"
@@ -320,13 +322,13 @@ def report(result):
     ):
         mean = sum(test["per_step"][key]) / settings["steps"]
         yield f"  {name:24}{test[key]:10.3f}{'':8}{mean:8.3f}"
-    if "covered" in test:
-        for key, name in (
-            ("covered", "drawn, if covered"),
-            ("visible", "drawn, if visible"),
-            ("foreign", "drawn, of other objects"),
-        ):
-            curve = test["covered"][key]
+    for key, name in (
+        ("covered", "drawn, if covered"),
+        ("visible", "drawn, if visible"),
+        ("foreign", "drawn, of other objects"),
+    ):
+        curve = test.get("covered", {}).get(key)
+        if curve:  # a single object is covered by none
             mean = sum(curve) / len(curve)
             yield f"  {name:24}{curve[-1]:10.3f}{'':8}{mean:8.3f}"
     yield (

@@ -31,6 +31,11 @@ class Experiment:
         if config.data is not None:
             self.source = str(config.data)
 
+    @property
+    def title(self):
+        """The experiment and the source of its data, for pictures."""
+        return f"{self.name.replace('_', ' ')} ({self.source})"
+
     def generated(self, split, stage, **settings):
         """Clips made on the fly; `settings` are common to all data sets."""
         raise NotImplementedError

@@ -124,9 +124,6 @@ def _time_to_score(archive, folder, part):
             if cell.test or not seeds:
                 continue
             logs = [archive.log(preset, cell.training, seed) for seed in seeds]
-            logs = [log for log in logs if "val_ami" in log]
-            if not logs:
-                continue
             minutes = [np.array(log["seconds"]) / 60 for log in logs]
             first, last = max(x[0] for x in minutes), min(x[-1] for x in minutes)
             grid = np.geomspace(first, last, 200)

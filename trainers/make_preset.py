@@ -13,6 +13,7 @@ import sys
 
 from trainers import (
     command_line,
+    config_file,
     evaluate,
     experiments,
     options,
@@ -21,7 +22,7 @@ from trainers import (
     reproduce,
     trained,
 )
-from trainers.archive import Archive, sample, without_paths
+from trainers.archive import Archive, sample
 
 
 def main(arguments=None):
@@ -77,9 +78,11 @@ def make(name, source, archive, clips):
 
         run = trained.load(archive.run(settings, training, seed))
     folder = pathlib.Path(name) if "/" in name else preset.SHIPPED / name
+    kind = experiments.find(training.experiment)
+    settings_of_run = config_file.of_result(kind.Config, run.settings)
     about = {
         "experiment": run.name,
-        "settings": {**_settings(run, training), "test_size": clips},
+        "settings": {**settings_of_run, "test_size": clips},
         "data": run.data,
         "commit": run.commit,
     }
@@ -106,11 +109,6 @@ def _find(source):
             f"TRAINING: expected one such as {min(known)}, received {source!r}"
         )
     return known[source]
-
-
-def _settings(run, training):
-    """The settings, without what only says how the run was carried out."""
-    return without_paths({"settings": run.settings}, training)["settings"]
 
 
 def _card(name, source, archive, settings, training, seed, result):
@@ -159,11 +157,7 @@ def _card(name, source, archive, settings, training, seed, result):
         "|---|---|---|",
         *(
             f"| {title} | {test[key]['last']:.3f} | {test[key]['mean']:.3f} |"
-            for key, title in (
-                ("ami", "AMI (max, the paper's)"),
-                ("ami_arithmetic", "AMI (arithmetic)"),
-                ("ari", "ARI"),
-            )
+            for key, title in evaluate.SCORES.items()
         ),
         "",
         f"AMI at the last step over the seeds of this training ({over_seeds.seeds}): "

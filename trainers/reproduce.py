@@ -26,6 +26,7 @@ from trainers.archive import Archive, read, test_name
 from trainers.options import option
 
 OUT, RUNS = pathlib.Path("results"), pathlib.Path("runs", "reproduce")
+MEGABYTES_PER_RUN = 6000  # flying shapes with K = 5; BENCHMARKS.md has 2.1 GB for K = 3
 
 
 @dataclasses.dataclass(frozen=True)
@@ -136,20 +137,15 @@ class Reproduction:
         self._cores: queue.Queue[set[int]] = queue.Queue()  # of runs side by side
         self._children: set[subprocess.Popen] = set()
         cells = [cell for part in parts for cell in paper.PARTS[part]]
-        self.cells = [cell for cell in cells if self._wanted(cell.training)]
         names = {cell.training.name for cell in cells}
-        unknown = [
-            name for name in config.only.split(",") if name and name not in names
-        ]
+        only = [name for name in config.only.split(",") if name]
+        self.cells = [c for c in cells if not only or c.training.name in only]
+        unknown = [name for name in only if name not in names]
         if unknown:
             raise ValueError(
                 f"only: expected some of {', '.join(sorted(names))}, received "
                 f"{', '.join(unknown)}"
             )
-
-    def _wanted(self, training):
-        only = [name for name in self.config.only.split(",") if name]
-        return not only or training.name in only
 
     def run(self):
         """Train, test, and write; returns the exit status."""
@@ -354,9 +350,6 @@ def _fitting():
     except (OSError, subprocess.CalledProcessError, ValueError):
         return 1
     return max(1, int(megabytes // MEGABYTES_PER_RUN))
-
-
-MEGABYTES_PER_RUN = 6000  # flying shapes with K = 5; BENCHMARKS.md has 2.1 GB for K = 3
 
 
 if __name__ == "__main__":

@@ -11,11 +11,6 @@ CURVES = ("ami", "ami_arithmetic", "ari")  # from -1 to 1, higher is better
 DIAGNOSTICS = ("confidence", "distinct_components", "purity", "next_step_bound")
 
 
-def score(nem: NeuralEM, clips, objects=None) -> dict:
-    """`summary` of `collect`: the `test` part of results.json."""
-    return summary(collect(nem, clips, objects))
-
-
 def collect(nem: NeuralEM, clips, objects=None) -> dict[str, np.ndarray]:
     """Score every clip of a dataset.
 

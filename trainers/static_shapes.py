@@ -48,30 +48,27 @@ class Config(options.Config):
             )
 
 
+_ALL_STEPS = {  # of a loss at all steps; RESULTS.md says what it does
+    "loss_steps": "all",
+    "gamma_gradient": "off",
+    "inter_weight": 2.0,
+    "learning_rates": (0.003,),
+    "schedule": "cosine",
+    "epochs": (20,),
+    "patience": 20,
+}
 PRESETS = {
     "paper": {},
     "ours": {
         "network": "narrow",
-        "loss_steps": "all",
-        "gamma_gradient": "off",
-        "inter_weight": 2.0,
-        "learning_rates": (0.003,),
-        "schedule": "cosine",
-        "epochs": (20,),
+        **_ALL_STEPS,
         "epoch_updates": 100,
-        "patience": 20,
         "validation_size": 512,
     },
     "quick": {
         "network": "small",
-        "loss_steps": "all",
-        "gamma_gradient": "off",
-        "inter_weight": 2.0,
-        "learning_rates": (0.003,),
-        "schedule": "cosine",
-        "epochs": (20,),
+        **_ALL_STEPS,
         "epoch_updates": 50,
-        "patience": 20,
         "validation_size": 320,
         "test_size": 1000,
     },
