@@ -4,9 +4,11 @@ What needs a model (Figures 3, 4 and 7) is drawn where its run folder is at hand
 the picture that was kept before stays.
 """
 
+import sys
+
 import numpy as np
 
-from nem_tf import graphs, plots
+from nem_tf import data, graphs, plots
 from trainers import evaluate, paper, pictures, quiet, trained
 
 IMAGES = 6  # of Figure 3
@@ -160,8 +162,13 @@ def _time_to_score(archive, folder, part):
 
 
 def _kept(function, archive, path, caption):
-    """The figure at `path`, drawn again if that can be."""
-    if function(archive, path) or path.is_file():
+    """The figure at `path`, drawn again if model and data are at hand."""
+    try:
+        drawn = function(archive, path)
+    except data.MNISTNotFound as error:
+        print(f"{path.name} is not drawn again: {error}", file=sys.stderr)
+        drawn = False
+    if drawn or path.is_file():
         yield caption, path
 
 
