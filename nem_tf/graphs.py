@@ -85,13 +85,15 @@ def curves(
         plot.xaxis.set_major_locator(MaxNLocator(integer=True, steps=[1, 2, 5, 10]))
     for name, level in (lines or {}).items():
         plot.axhline(level, color="0.4", ls="--", lw=1)
+        low, high = plot.get_ylim()
+        above = level < low + 0.9 * (high - low)  # where curves end more rarely
         plot.annotate(
             name,
             (plot.get_xlim()[1], level),
-            xytext=(-4, -3),
+            xytext=(-4, 3 if above else -3),
             textcoords="offset points",
             ha="right",
-            va="top",
+            va="bottom" if above else "top",
             fontsize=9,
             color="0.3",
         )

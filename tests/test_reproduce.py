@@ -2,13 +2,15 @@
 
 import json
 import os
+import shutil
 import threading
 
+import matplotlib.figure
 import numpy as np
 import pytest
 
-from nem_tf import matching
-from trainers import archive, make_preset, paper, reproduce, tables
+from nem_tf import graphs, matching
+from trainers import archive, figures, make_preset, paper, reproduce, tables
 
 TINY = (
     "--epochs 1 --epoch-updates 2 --steps 2 --batch-size 4 --validation-size 4 "
@@ -68,6 +70,25 @@ def test_a_mean_is_that_of_the_results(place):
         min(kept.log("paper", cell.training, seed)["val_loss"]) for seed in (0, 1)
     ]
     assert kept.best_seed("paper", cell.training) == int(np.argmin(losses))
+
+
+def test_a_run_that_has_not_ended_has_a_curve_and_no_row(place, tmp_path):
+    shutil.copytree(place / "results", tmp_path / "results")
+    kept = archive.Archive(tmp_path / "results", tmp_path / "runs")
+    training = paper.PARTS["static_shapes"][0].training
+    (kept.kept("paper", training, 1) / "results.json").unlink()
+    assert kept.seeds("paper", training) == [0]
+    assert kept.begun("paper", training) == [0, 1]
+    drawn = {}
+
+    def curves(series, *_, **__):
+        drawn.update(series)
+        return matplotlib.figure.Figure()
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(graphs, "curves", curves)
+        figures.draw(kept, ("static_shapes",))
+    assert list(drawn) == ["paper: RNN-EM, K = 3 (2 seeds, not all ended)"]
 
 
 def test_of_several_stages_the_last_one_says_which_seed_is_best(tmp_path):

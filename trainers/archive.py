@@ -5,6 +5,9 @@ OUT/PRESET/EXPERIMENT/TRAINING/seedN/
     log.csv, results.json                 of the run
     overview.png                          of the run
     TEST.json                             results of an evaluation under other settings
+
+Of a run that has not come to its end there may be config.json and log.csv, which
+curves show and tables do not.
 """
 
 import csv
@@ -79,8 +82,15 @@ class Archive:
 
     def seeds(self, preset, training):
         """The seeds whose runs are kept, sorted."""
+        return self._with("results.json", preset, training)
+
+    def begun(self, preset, training):
+        """The seeds whose logs are kept, sorted; their runs need not have ended."""
+        return self._with("log.csv", preset, training)
+
+    def _with(self, file, preset, training):
         place = self._place(self.out, preset, training)
-        found = [path.parent.name for path in place.glob("seed*/results.json")]
+        found = [path.parent.name for path in place.glob(f"seed*/{file}")]
         return sorted(int(name.removeprefix("seed")) for name in found)
 
     def results(self, preset, cell):

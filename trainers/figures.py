@@ -122,7 +122,7 @@ def _time_to_score(archive, folder, part):
     series, level = {}, {}
     for preset in paper.PRESETS:
         for cell in paper.PARTS[part]:
-            seeds = archive.seeds(preset, cell.training)
+            seeds = archive.begun(preset, cell.training)
             if cell.test or not seeds:
                 continue
             logs = [archive.log(preset, cell.training, seed) for seed in seeds]
@@ -135,18 +135,21 @@ def _time_to_score(archive, folder, part):
             ]
             band = np.min(values, axis=0), np.max(values, axis=0)
             count = "one seed" if len(logs) == 1 else f"{len(logs)} seeds"
+            if seeds != archive.seeds(preset, cell.training):
+                count += ", not ended" if len(logs) == 1 else ", not all ended"
             name = f"{preset}: {cell.label.split(', as in')[0]} ({count})"
             series[name] = (grid, np.mean(values, axis=0), *band)
             if cell.paper:
                 level[f"the paper, {cell.label}: {cell.paper[0]:.3f}"] = cell.paper[0]
     if series:
         path = folder / f"time_to_score-{part}.png"
-        machines = {
-            config.get("machine", config["device"])
+        configs = [
+            archive.read_config(preset, cell.training, seed)
             for preset in paper.PRESETS
             for cell in paper.PARTS[part]
-            for config in archive.configs(preset, cell.training)
-        }
+            for seed in archive.begun(preset, cell.training)
+        ]
+        machines = {config.get("machine", config["device"]) for config in configs}
         what = part.replace("_", " ")
         title = f"Time to the paper's score, {what}; {', '.join(sorted(machines))}"
         figure = graphs.curves(
