@@ -28,6 +28,8 @@ class EStep(keras.layers.Layer):
         psi: predicted pixel parameters, shape `(..., K, H, W, C)`.
         pi: mixing weights, shape `(..., K, H, W, 1)`, summing to 1 over K; uniform,
             1/K, when not given.
+        floor: added to every P(x_i | psi_ik), a probability (density), at least 0; see
+            `EMCell`.
 
     Returns:
         gamma, float32, shape `(..., K, H, W, 1)`, dimensionless, summing to 1 over K.
@@ -45,30 +47,33 @@ class EStep(keras.layers.Layer):
         self.differentiable = differentiable
         self.built = True
 
-    def call(self, x, psi, pi=None):
+    def call(self, x, psi, pi=None, floor=0.0):
         axes.check_components(psi, like=x)
         axes.check_pixels("x", x)
         x = ops.expand_dims(
             ops.cast(x, "float32"), axes.COMPONENTS
         )  # (..., 1, H, W, C)
         psi = ops.cast(psi, "float32")
-        p = self._prob(x, psi)  # (..., K, H, W, 1)
+        p = self._prob(x, psi, floor)  # (..., K, H, W, 1)
         if pi is not None:
             axes.check_shape("pi", pi, (*psi.shape[:-1], 1))
             p *= ops.maximum(ops.cast(pi, "float32"), TINY)
         gamma = p / ops.sum(p, axis=axes.COMPONENTS, keepdims=True)
         return gamma if self.differentiable else ops.stop_gradient(gamma)
 
-    def _prob(self, x, psi):
+    def _prob(self, x, psi, floor):
         """P(x_i | psi_ik) of a pixel, up to a factor that is the same for all k."""
         if psi.shape[-1] == 1:
-            return self.likelihood.prob(x, psi)
+            p = self.likelihood.prob(x, psi)
+            return p + floor if floor else p
         log_p = self.likelihood.log_prob(x, psi)  # (..., K, H, W, C)
         log_p = ops.sum(log_p, axis=-1, keepdims=True)  # (..., K, H, W, 1)
+        if floor:
+            return ops.exp(log_p) + floor
         largest = ops.max(log_p, axis=axes.COMPONENTS, keepdims=True)
         return ops.exp(log_p - ops.stop_gradient(largest))  # no product is too small
 
-    def compute_output_shape(self, x_shape, psi_shape, pi_shape=None):
+    def compute_output_shape(self, x_shape, psi_shape, pi_shape=None, floor=0.0):
         return (*psi_shape[:-1], 1)
 
     def get_config(self):

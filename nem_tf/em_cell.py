@@ -12,8 +12,9 @@ class EMCell(keras.layers.Layer):
     """One iteration of Expectation Maximization when frame x[t] arrives (Figure 1).
 
         gamma        = E-step(x[t], psi, pi)                          (Eq. 3)
-        theta', psi' = M-step(theta, gamma * (x_noisy[t] - psi))
+        theta', psi' = M-step(theta, evidence(gamma, x_noisy[t], psi))
         pi'          = 1/K
+        evidence     = gamma * (x_noisy[t] - psi)
 
     psi' is the prediction of x[t+1]. Subclasses define `m_step`. Eq. 4 and Sec. 4.2
     print psi - x, which would go downhill; the original computes x - psi.
@@ -27,6 +28,12 @@ class EMCell(keras.layers.Layer):
         e_step: an `EStep`, or the name of its likelihood.
         components: K of `get_initial_state` when the call does not bring its own; the
             weights fit any K.
+        floor: added to P(x | psi) for the evidence, so that components share a pixel
+            that none of them explains; 0 in the paper. Else, of two components that
+            predict a lost object with 1e-3 and 1e-6, one takes all of it, and the other
+            never gets anything to learn from again: with the paper's rule components
+            die in training, which is how one comes to draw two objects. 0.02 prevents
+            it (RESULTS.md). The gamma of the loss and of the scores has no floor.
 
     Call arguments:
         frames: x[t] and x_noisy[t] packed by `axes.pack_frames`, shape `(B, 2H, W, C)`.
@@ -37,10 +44,11 @@ class EMCell(keras.layers.Layer):
         psi' `(B, K, H, W, C)` and the new states `[theta', psi', pi']`.
 
     Raises:
-        ValueError: if `components` or `units` is below 1, or a shape does not fit.
+        ValueError: if `components` or `units` is below 1, `floor` is negative, or a
+            shape does not fit.
     """
 
-    def __init__(self, frame_shape, units, e_step, components=3, **kwargs):
+    def __init__(self, frame_shape, units, e_step, components=3, floor=0.0, **kwargs):
         super().__init__(**kwargs)
         for name, value in (("units", units), ("components", components)):
             if value != int(value) or value < 1:
@@ -51,10 +59,13 @@ class EMCell(keras.layers.Layer):
             raise ValueError(
                 f"frame_shape: expected (H, W, C), received {tuple(frame_shape)}"
             )
+        if not floor >= 0:
+            raise ValueError(f"floor: expected at least 0, received {floor}")
         self.frame_shape = tuple(int(size) for size in frame_shape)
         self.units = int(units)
         self.e_step = e_step if isinstance(e_step, EStep) else EStep(e_step)
         self.components = int(components)
+        self.floor = float(floor)
 
     @property
     def likelihood(self):
@@ -89,16 +100,30 @@ class EMCell(keras.layers.Layer):
         """
         theta, psi, pi = states
         gamma = self.e_step(x, psi, pi)  # (B, K, H, W, 1)
+        share = self.e_step(x, psi, pi, floor=self.floor) if self.floor else gamma
         noisy = ops.expand_dims(noisy, axes.COMPONENTS)  # (B, 1, H, W, C)
-        delta = ops.cast(gamma, psi.dtype) * (noisy - psi)  # (B, K, H, W, C)
-        theta, psi = self.m_step(delta, theta)
+        seen = self.evidence(ops.cast(share, psi.dtype), noisy, psi)
+        theta, psi = self.m_step(seen, theta)
         return gamma, [theta, psi, axes.uniform_pi(pi)]
 
-    def m_step(self, delta, theta):
-        """Improve theta, given what each component failed to predict.
+    def evidence(self, gamma, noisy, psi):
+        """What the components see of a frame: gamma * (x_noisy - psi).
 
         Args:
-            delta: gamma * (x_noisy - psi), shape `(B, K, H, W, C)`.
+            gamma: shape `(B, K, H, W, 1)`.
+            noisy: shape `(B, 1, H, W, C)`.
+            psi: shape `(B, K, H, W, C)`.
+
+        Returns:
+            shape `(B, K, H, W, C)`.
+        """
+        return gamma * (noisy - psi)
+
+    def m_step(self, evidence, theta):
+        """Improve theta, given what each component sees.
+
+        Args:
+            evidence: shape `(B, K, H, W, C)`.
             theta: shape `(B, K, M)`.
 
         Returns:
@@ -132,6 +157,7 @@ class EMCell(keras.layers.Layer):
             "frame_shape": self.frame_shape,
             "e_step": keras.saving.serialize_keras_object(self.e_step),
             "components": self.components,
+            "floor": self.floor,
         }
 
     @classmethod

@@ -169,3 +169,42 @@ class Recurrence(Prepared, keras.layers.Layer):
             "units": self.units,
             "normalize": self.normalize,
         }
+
+
+@keras.saving.register_keras_serializable("nem_tf")
+class GatedRecurrence(keras.layers.Layer):
+    """A gated recurrent unit on theta: `keras.layers.GRUCell` as a cell's recurrence.
+
+    Its gates keep what a component knows over many steps, such as a velocity, which the
+    sigmoid recurrence has to learn to copy.
+
+    Args:
+        units: M, the size of theta.
+
+    Call arguments:
+        features: shape `(N, F)`.
+        theta: shape `(N, M)`.
+
+    Returns:
+        theta' `(N, M)`, in (-1, 1), once to be read and once to be carried on.
+    """
+
+    def __init__(self, units, **kwargs):
+        super().__init__(**kwargs)
+        self.units = units
+        self.cell = keras.layers.GRUCell(units, dtype=self.dtype_policy)
+
+    def build(self, features_shape, theta_shape=None):
+        self.cell.build(features_shape)
+        self.built = True
+
+    def call(self, features, theta):
+        theta, _ = self.cell(features, [theta])
+        return theta, theta
+
+    def compute_output_shape(self, features_shape, theta_shape=None):
+        shape = (features_shape[0], self.units)
+        return shape, shape
+
+    def get_config(self):
+        return {**super().get_config(), "units": self.units}

@@ -21,8 +21,8 @@ class NEMCell(EMCell):
 
     Args:
         units: M, the size of theta; 250 in Sec. 4.1.
-        frame_shape, e_step, components: see `EMCell`, as for call arguments, states and
-            errors.
+        frame_shape, e_step, components, floor: see `EMCell`, as for call arguments,
+            states and errors.
         learning_rate: eta before training.
     """
 
@@ -52,8 +52,8 @@ class NEMCell(EMCell):
         )
         self.built = True
 
-    def m_step(self, delta, theta):
-        error = ops.reshape(delta, (-1, self.kernel.shape[0]))  # (B*K, H*W*C)
+    def m_step(self, evidence, theta):
+        error = ops.reshape(evidence, (-1, self.kernel.shape[0]))  # (B*K, H*W*C)
         theta = axes.fold_components(theta)  # (B*K, M)
         squashed = ops.sigmoid(theta)
         slope = squashed * (1.0 - squashed)
@@ -63,8 +63,8 @@ class NEMCell(EMCell):
         psi = self.likelihood.readout(logits)  # (B*K, H*W*C)
         psi = ops.reshape(psi, (-1, *self.frame_shape))  # (B*K, H, W, C)
         return (
-            axes.unfold_components(theta, like=delta),
-            axes.unfold_components(psi, like=delta),
+            axes.unfold_components(theta, like=evidence),
+            axes.unfold_components(psi, like=evidence),
         )
 
     def get_config(self):

@@ -10,7 +10,7 @@ from nem_tf.em_cell import EMCell
 class RNNEMCell(EMCell):
     """EM iteration whose M-step is learned without restrictions (Sec. 2.3, Figure 2).
 
-        theta' = recurrence(encoder(gamma * (x - psi)), theta)
+        theta' = recurrence(encoder(evidence), theta)
         psi'   = readout(decoder(theta'))
 
     The K components share all weights. `nem_tf.networks` has the paper's parts:
@@ -23,42 +23,61 @@ class RNNEMCell(EMCell):
             and the theta that is carried on; with an attribute `units`, M.
         decoder: layer `(N, M) -> (N, H, W, C)`, before the readout (sigmoid for
             Bernoulli pixels, identity for Gaussian ones).
-        frame_shape, e_step, components: see `EMCell`, as for call arguments, states and
-            errors.
+        frame_shape, e_step, components, floor: see `EMCell`, as for call arguments,
+            states and errors.
+        reads: the evidence: `"error"`, the paper's gamma * (x - psi), or `"pixels"`,
+            gamma * x: then the encoder has the component's own pixels before it, from
+            which a place can be read whatever was predicted.
     """
 
     def __init__(
-        self, encoder, recurrence, decoder, frame_shape, e_step, components=3, **kwargs
+        self,
+        encoder,
+        recurrence,
+        decoder,
+        frame_shape,
+        e_step,
+        components=3,
+        reads="error",
+        **kwargs,
     ):
         super().__init__(frame_shape, recurrence.units, e_step, components, **kwargs)
+        if reads not in ("error", "pixels"):
+            raise ValueError(f'reads: expected "error" or "pixels", received {reads!r}')
         self.encoder = encoder
         self.recurrence = recurrence
         self.decoder = decoder
+        self.reads = reads
 
     def build(self, frames_shape=None):
-        delta_shape, theta_shape = (None, *self.frame_shape), (None, self.units)
+        pixels_shape, theta_shape = (None, *self.frame_shape), (None, self.units)
         if not self.encoder.built:  # a loaded cell's parts are built already
-            self.encoder.build(delta_shape)
+            self.encoder.build(pixels_shape)
         if not self.recurrence.built:
-            features_shape = self.encoder.compute_output_shape(delta_shape)
+            features_shape = self.encoder.compute_output_shape(pixels_shape)
             self.recurrence.build(features_shape, theta_shape)
         if not self.decoder.built:
             self.decoder.build(theta_shape)
         decoded_shape = tuple(self.decoder.compute_output_shape(theta_shape))
-        if decoded_shape != delta_shape:
+        if decoded_shape != pixels_shape:
             raise ValueError(
-                f"decoder: expected output of shape {delta_shape}, as frame_shape "
+                f"decoder: expected output of shape {pixels_shape}, as frame_shape "
                 f"says, received {decoded_shape}"
             )
         self.built = True
 
-    def m_step(self, delta, theta):
-        features = self.encoder(axes.fold_components(delta))  # (B*K, F)
+    def evidence(self, gamma, noisy, psi):
+        if self.reads == "pixels":
+            return gamma * noisy
+        return super().evidence(gamma, noisy, psi)
+
+    def m_step(self, evidence, theta):
+        features = self.encoder(axes.fold_components(evidence))  # (B*K, F)
         read, theta = self.recurrence(features, axes.fold_components(theta))
         psi = self.likelihood.readout(self.decoder(read))  # (B*K, H, W, C)
         return (
-            axes.unfold_components(theta, like=delta),
-            axes.unfold_components(psi, like=delta),
+            axes.unfold_components(theta, like=evidence),
+            axes.unfold_components(psi, like=evidence),
         )
 
     def get_config(self):
@@ -68,4 +87,5 @@ class RNNEMCell(EMCell):
             "encoder": serialize(self.encoder),
             "recurrence": serialize(self.recurrence),
             "decoder": serialize(self.decoder),
+            "reads": self.reads,
         }

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from nem_tf import EStep, likelihoods
+from nem_tf import EStep, RNNEMCell, likelihoods, networks
 from tests import reference
 
 
@@ -70,3 +70,23 @@ def test_refuses_what_does_not_fit(rng):
         EStep("poisson")
     with pytest.raises(ValueError, match="variance: expected a positive number"):
         likelihoods.Gaussian(variance=0)
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_a_floor_shares_what_nobody_explains(channels):
+    x = np.ones((1, 1, channels), "float32")
+    psi = np.stack([np.full_like(x, 1e-3), np.full_like(x, 1e-6)])  # (K, H, W, C)
+    e_step = EStep("bernoulli")
+    assert e_step(x, psi)[0, 0, 0, 0] > 0.99  # the paper's rule: one takes it all
+    shared = e_step(x, psi, floor=0.02)
+    np.testing.assert_allclose(shared[:, 0, 0, 0], 0.5, atol=0.02)
+    sure = e_step(x, np.stack([0.99 * x, 0.01 * x]), floor=0.02)
+    assert sure[0, 0, 0, 0] > 0.95  # what one explains remains its own
+
+
+def test_the_cell_refuses_a_floor_below_zero_and_unknown_evidence():
+    parts = networks.static_shapes()
+    with pytest.raises(ValueError, match="floor: expected at least 0, received -1"):
+        RNNEMCell(**parts, floor=-1)
+    with pytest.raises(ValueError, match='reads: expected "error" or "pixels"'):
+        RNNEMCell(**parts, reads="x")

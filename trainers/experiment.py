@@ -53,7 +53,13 @@ class Experiment:
         """The EM cell, with fresh weights."""
         from nem_tf import RNNEMCell
 
-        return RNNEMCell(**self.parts(), components=self.config.components)
+        config = self.config
+        return RNNEMCell(
+            **self.parts(),
+            components=config.components,
+            reads=config.reads,
+            floor=config.floor,
+        )
 
     def loss(self):
         """Eq. 5 with the experiment's pixel distribution and weight."""

@@ -112,6 +112,13 @@ class FlyingMNIST(experiment.Experiment):
     def parts(self):
         from nem_tf import networks
 
+        if self.config.network == "places":
+            return networks.places(
+                filter_size=(10, 10),
+                size=self.config.size,
+                e_step=self.likelihood,
+                **self.sizes(),
+            )
         if self.config.network == "small":
             sizes = self.sizes(features=256, units=100)
             return networks.flying_mnist(filters=(16, 32), **sizes)

@@ -24,8 +24,8 @@ class Config(options.Config):
     network: str = option(
         "paper",
         "the paper's; a small one that learns in minutes; a narrow one, with a theta "
-        "too small for two objects, that groups best",
-        choices=("paper", "small", "narrow"),
+        "too small for two objects; ours, which reads places and draws at places",
+        choices=("paper", "small", "narrow", "places"),
     )
     static: bool = option(
         False, "shapes that do not move, with fresh noise: the denoising of Figure 5"
@@ -35,13 +35,17 @@ class Config(options.Config):
 PRESETS = {
     "paper": {},
     "ours": {
-        "network": "small",
+        "network": "places",
+        "reads": "pixels",
+        "floor": 0.02,
         "inter_weight": 2.0,
-        "learning_rates": (0.003,),
+        "learning_rates": (0.002,),
         "schedule": "cosine",
-        "epochs": (30,),
+        "batch_size": 32,
+        "epochs": (10,),
         "epoch_updates": 100,
-        "patience": 30,
+        "patience": 10,
+        "validation_size": 512,
     },
     "quick": {
         "network": "small",
@@ -78,6 +82,8 @@ class FlyingShapes(experiment.Experiment):
     def parts(self):
         from nem_tf import networks
 
+        if self.config.network == "places":
+            return networks.places(**self.sizes())
         if self.config.network == "narrow":
             return networks.narrow(**self.sizes())
         if self.config.network == "small":

@@ -63,8 +63,22 @@ class Config:
     )
     network: str = option(
         "paper",
-        "the paper's network, or a small one that learns in minutes on a CPU",
-        choices=("paper", "small"),
+        "the paper's network; a small one that learns in minutes on a CPU; ours for "
+        "things that move, which reads places and draws at places",
+        choices=("paper", "small", "places"),
+    )
+    reads: str = option(
+        "error",
+        "what the encoder sees: the paper's gamma * (x - psi), or the component's own "
+        "pixels, gamma * x, from which a place can be read whatever was predicted",
+        choices=("error", "pixels"),
+    )
+    floor: float = option(
+        0.0,
+        "added to each P(x | psi) where components share the pixels that they see; "
+        "with 0.02 a component that lost its object finds it again, with the paper's "
+        "0 it never does",
+        least=0.0,
     )
     units: int = option(0, "M, the size of theta; 0: the network's own", least=0)
     features: int = option(

@@ -25,8 +25,8 @@ class Config(options.Config):
     network: str = option(
         "paper",
         "the paper's; a small one that learns in minutes; a narrow one, with a theta "
-        "too small for two objects, that groups best",
-        choices=("paper", "small", "narrow"),
+        "too small for two objects; the network of flying shapes, with places",
+        choices=("paper", "small", "narrow", "places"),
     )
     loss_steps: str = option(
         "last", "which EM steps the loss is taken at", choices=("last", "all")
@@ -45,6 +45,11 @@ class Config(options.Config):
             raise ValueError(
                 f"features: expected 0 with model n-em, whose network is one matrix, "
                 f"received {self.features}"
+            )
+        if self.model == "n-em" and self.reads != "error":
+            raise ValueError(
+                f"reads: expected error with model n-em, whose step is a gradient, "
+                f"received {self.reads}"
             )
 
 
@@ -97,6 +102,8 @@ class StaticShapes(experiment.Experiment):
     def parts(self):
         from nem_tf import networks
 
+        if self.config.network == "places":
+            return networks.places(e_step=self.e_step(), **self.sizes())
         if self.config.network == "narrow":
             return networks.narrow(e_step=self.e_step(), **self.sizes())
         normalize = self.config.network == "small"
@@ -110,7 +117,10 @@ class StaticShapes(experiment.Experiment):
         if self.config.model == "n-em":
             own = {"units": self.config.units} if self.config.units else {}
             return NEMCell(
-                e_step=self.e_step(), components=self.config.components, **own
+                e_step=self.e_step(),
+                components=self.config.components,
+                floor=self.config.floor,
+                **own,
             )
         return super().cell()
 

@@ -1,0 +1,188 @@
+"""Where things are: layers that read a place off an image and draw at a place.
+
+What the paper's networks have to learn about every pixel on its own, these share
+between all places. They are the parts of `networks.places`.
+"""
+
+import math
+
+import keras
+import numpy as np
+from keras import ops
+
+from nem_tf.layers import Dense
+from nem_tf.prepared import Prepared
+
+BLANK = 1e-3  # added to a filter's variance over an image: a blank image has no place
+
+
+@keras.saving.register_keras_serializable("nem_tf")
+class MatchedFilters(Prepared, keras.layers.Layer):
+    """Look for learned patterns, and say in which row and which column they are.
+
+        r = filter * images                               a correlation
+        p = softmax over places and filters of s (r - mean(r)) / std(r)
+
+    A place is found although a fifth of the pixels is flipped, because all pixels of
+    a pattern speak for it at once, and a filter is learned from objects at all places.
+
+    Args:
+        filters: F, how many patterns.
+        size: (h, w) of a pattern, in pixels, of about an object's size.
+        margin: how far a pattern may stick out of the image, in pixels.
+        sharpness: s before training, one number per filter; r is measured in its
+            standard deviations over the image.
+
+    Call arguments:
+        images: shape `(N, H, W, C)`.
+
+    Returns:
+        `(N, F (X + Y + 1))` with X = H + 2 margin - h + 1 and Y likewise: F p summed
+        over the rows (Y F), then over the columns (X F), and log var(r), which says
+        whether something is there at all (F).
+
+    Raises:
+        ValueError: if a pattern is larger than the image with its margin.
+    """
+
+    def __init__(self, filters, size=(8, 12), margin=2, sharpness=4.0, **kwargs):
+        super().__init__(**kwargs)
+        self.filters = filters
+        self.size = tuple(size)
+        self.margin = margin
+        self.sharpness = sharpness
+
+    def build(self, images_shape):
+        self.images_shape = tuple(images_shape[1:])
+        self.places = self._places(images_shape)
+        if min(self.places) < 1:
+            raise ValueError(
+                f"size: expected at most {tuple(images_shape[1:3])} with a margin of "
+                f"{self.margin} on each side, received {self.size}"
+            )
+        self.kernel = self.add_weight(
+            name="kernel",
+            shape=(*self.size, images_shape[-1], self.filters),
+            initializer="glorot_uniform",
+        )
+        self.scale = self.add_weight(
+            name="scale",
+            shape=(self.filters,),
+            initializer=keras.initializers.Constant(self.sharpness),
+        )
+        self.built = True
+
+    def prepare(self):
+        """The filters as a matrix for h rows at once, with a column for each place.
+
+        Rows of few channels are too narrow for a convolution to be fast.
+        """
+        _, width, channels = self.images_shape
+        across = self.places[1]
+        meets = np.zeros((self.size[1], width, across), "float32")
+        for tap, place in np.ndindex(self.size[1], across):
+            column = place + tap - self.margin
+            if 0 <= column < width:
+                meets[tap, column, place] = 1.0
+        kernel = ops.cast(self.kernel, "float32")
+        matrix = ops.einsum("hwcf,wxy->hxcyf", kernel, meets)
+        rows = self.size[0] * width * channels
+        matrix = ops.reshape(matrix, (rows, across * self.filters))
+        return ops.cast(matrix, self.compute_dtype)
+
+    def call(self, images):
+        height, width, channels = self.images_shape
+        down, across = self.places
+        sides = ((0, 0), (self.margin, self.margin), (0, 0))
+        rows = ops.pad(ops.reshape(images, (-1, height, width * channels)), sides)
+        windows = [rows[:, first : first + down] for first in range(self.size[0])]
+        windows = ops.concatenate(windows, -1)  # (N, X, h W C)
+        windows = ops.reshape(windows, (-1, windows.shape[-1]))
+        found = ops.matmul(windows, self.ready)  # (N X, Y F)
+        found = ops.reshape(found, (-1, down * across, self.filters))
+        found = ops.cast(found, "float32")  # (N, X Y, F)
+        found = found - ops.mean(found, 1, keepdims=True)
+        variance = ops.mean(ops.square(found), 1, keepdims=True) + BLANK  # (N, 1, F)
+        logits = found * (ops.rsqrt(variance) * ops.cast(self.scale, "float32"))
+        p = ops.softmax(ops.reshape(logits, (-1, down * across * self.filters)))
+        p = self.filters * ops.reshape(p, (-1, down, across, self.filters))
+        parts = [ops.sum(p, 1), ops.sum(p, 2), ops.log(variance)]
+        parts = [ops.reshape(part, (-1, math.prod(part.shape[1:]))) for part in parts]
+        return ops.cast(ops.concatenate(parts, -1), self.compute_dtype)
+
+    def compute_output_shape(self, images_shape):
+        down, across = self._places(images_shape)
+        return images_shape[0], self.filters * (down + across + 1)
+
+    def _places(self, images_shape):
+        return tuple(
+            length + 2 * self.margin - extent + 1
+            for length, extent in zip(images_shape[1:3], self.size, strict=True)
+        )
+
+    def get_config(self):
+        return {
+            **super().get_config(),
+            "filters": self.filters,
+            "size": self.size,
+            "margin": self.margin,
+            "sharpness": self.sharpness,
+        }
+
+
+@keras.saving.register_keras_serializable("nem_tf")
+class RowsTimesColumns(keras.layers.Layer):
+    """Draw an image as a sum of products of a column and a row of pixels.
+
+        image[i, j] = sum_r a[i, r] b[r, j] + bias,   a, b = linear in x
+
+    To move what is drawn, a and b have to be shifted; H W pixels need not be told.
+
+    Args:
+        rank: R, how many products, per channel.
+        frame_shape: (H, W, C).
+        background: the bias before training, what is drawn where nothing is.
+
+    Call arguments:
+        x: shape `(N, F)`.
+
+    Returns:
+        `(N, H, W, C)`, before the readout.
+    """
+
+    def __init__(self, rank, frame_shape, background=0.0, **kwargs):
+        super().__init__(**kwargs)
+        self.rank = rank
+        self.frame_shape = tuple(frame_shape)
+        self.background = background
+        height, width, channels = self.frame_shape
+        self.factors = Dense((height + width) * rank * channels, name="factors")
+
+    def build(self, x_shape):
+        self.factors.build(x_shape)
+        self.bias = self.add_weight(
+            name="bias",
+            shape=self.frame_shape[-1:],
+            initializer=keras.initializers.Constant(self.background),
+        )
+        self.built = True
+
+    def call(self, x):
+        height, width, channels = self.frame_shape
+        factors = self.factors(x)
+        down = height * self.rank * channels
+        a = ops.reshape(factors[:, :down], (-1, channels, height, self.rank))
+        b = ops.reshape(factors[:, down:], (-1, channels, self.rank, width))
+        images = ops.moveaxis(ops.matmul(a, b), 1, -1)  # (N, H, W, C)
+        return images + ops.cast(self.bias, images.dtype)
+
+    def compute_output_shape(self, x_shape):
+        return (x_shape[0], *self.frame_shape)
+
+    def get_config(self):
+        return {
+            **super().get_config(),
+            "rank": self.rank,
+            "frame_shape": self.frame_shape,
+            "background": self.background,
+        }
