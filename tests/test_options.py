@@ -36,6 +36,8 @@ BAD = [
     ("static_shapes", ["--model", "em"], "model: expected rnn-em or n-em"),
     ("static_shapes", ["--model", "n-em", "--network", "small"], "network: expected"),
     ("static_shapes", ["--model", "n-em", "--features", "9"], "features: expected 0"),
+    ("static_shapes", ["--model", "n-em", "--reads", "pixels"], "reads: expected err"),
+    ("flying_shapes", ["--floor", "-1"], "floor: expected at least 0"),
     ("static_shapes", ["--inter-weight", "-1"], "inter_weight: expected at least 0"),
     ("flying_shapes", ["--precision", "int8"], "precision: expected float32 or tf32"),
     ("flying_shapes", ["--compile", "yes"], "compile: expected auto or on or off"),

@@ -31,7 +31,7 @@ TINY = {
 CASES = [
     (static_shapes.StaticShapes, {"preset": "quick", **TINY}),
     (static_shapes.StaticShapes, {"model": "n-em", **TINY, "inter_weight": 1.0}),
-    (flying_shapes.FlyingShapes, {"preset": "quick", **TINY}),
+    (flying_shapes.FlyingShapes, {"preset": "ours", **TINY}),
     (
         flying_mnist.FlyingMNIST,
         {"preset": "quick", "digits": "sklearn-digits", "stages": (20,), **TINY},
@@ -160,10 +160,13 @@ def test_the_same_seed_trains_the_same_weights(tmp_path):
         (static_shapes.StaticShapes, {"network": "small"}, 250),
         (static_shapes.StaticShapes, {"network": "paper"}, 250),
         (static_shapes.StaticShapes, {"model": "n-em"}, 250),
+        (static_shapes.StaticShapes, {"network": "places"}, 96),
         (flying_shapes.FlyingShapes, {"network": "narrow"}, 16),
+        (flying_shapes.FlyingShapes, {"network": "places"}, 96),
         (flying_shapes.FlyingShapes, {"network": "small"}, 250),
         (flying_shapes.FlyingShapes, {"network": "paper"}, 100),
         (flying_mnist.FlyingMNIST, {"network": "small"}, 100),
+        (flying_mnist.FlyingMNIST, {"network": "places"}, 96),
         (flying_mnist.FlyingMNIST, {"network": "paper"}, 250),
     ],
 )
