@@ -176,8 +176,8 @@ _LIMITS = {
     "apart less well, and pixels that several objects share belong to one of them at "
     "random. It is not a model of natural images.",
     "flying_shapes": "Binary video of 28 x 28 pixels with the paper's three outlined "
-    "shapes, at most one pixel per frame fast. Its first frames are grouped poorly. It "
-    "is not a model of natural video.",
+    "shapes, at most one pixel per frame fast. Its first three frames are grouped less "
+    "well. It is not a model of natural video.",
     "flying_mnist": "Grey video of 24 x 24 pixels with halved MNIST digits on a black "
     "background, at most one pixel per frame fast. Its first frames are grouped "
     "poorly. It is not a model of natural video.",
