@@ -3,6 +3,7 @@
 Figures use no global state of Matplotlib and need no display.
 """
 
+import itertools
 import textwrap
 
 import numpy as np
@@ -59,7 +60,7 @@ def curves(
             the curve, each of one axis.
         title: a line on top.
         x_label, y_label: names of the axes, with units.
-        lines: dict from a name to a level that is drawn dashed.
+        lines: dict from a name to a level, drawn dashed and named in the legend.
         limits: of y; None for what the curves need.
         log_x: whether x is drawn by its logarithm.
 
@@ -83,21 +84,15 @@ def curves(
         plot.xaxis.set_minor_formatter(NullFormatter())
     elif all(np.all(np.asarray(x) % 1 == 0) for x, *_ in series.values()):
         plot.xaxis.set_major_locator(MaxNLocator(integer=True, steps=[1, 2, 5, 10]))
-    for name, level in (lines or {}).items():
-        plot.axhline(level, color="0.4", ls="--", lw=1)
-        low, high = plot.get_ylim()
-        above = level < low + 0.9 * (high - low)  # where curves end more rarely
-        plot.annotate(
-            name,
-            (plot.get_xlim()[1], level),
-            xytext=(-4, 3 if above else -3),
-            textcoords="offset points",
-            ha="right",
-            va="bottom" if above else "top",
-            fontsize=9,
-            color="0.3",
-        )
-    plot.legend(loc="best", frameon=False, fontsize=9)
+    dashes = itertools.cycle(["--", ":", "-.", (0, (8, 3))])
+    for (name, level), dash in zip((lines or {}).items(), dashes, strict=False):
+        plot.axhline(level, color="0.4", ls=dash, lw=1, label=name)
+    names = len(plot.get_legend_handles_labels()[1])
+    if names <= 4:
+        plot.legend(loc="best", frameon=False, fontsize=9)
+    else:  # below, where it covers no curve
+        figure.set_figheight(figure.get_figheight() + 0.1 * names)
+        figure.legend(loc="outside lower left", ncols=2, frameon=False, fontsize=9)
     return figure
 
 
