@@ -28,8 +28,22 @@ def test_curves_have_names_bands_and_levels(rng):
     plot = figure.axes[0]
     assert (plot.get_xlabel(), plot.get_ylabel()) == ("step", "share")
     names = [text.get_text() for text in plot.get_legend().get_texts()]
-    assert names == ["one", "two"]
+    assert names == ["one", "two", "the paper"]
     assert len(plot.collections) == 1
     words = [text.get_text() for text in plot.texts]
-    assert words == ["0.833", "0.625", "the paper"]
+    assert words == ["0.833", "0.625"]
     assert plots.image_of(figure).ndim == 3
+
+
+def test_many_names_stand_below_the_curves():
+    x = np.arange(1, 6)
+    series = {f"curve {i}": (x, x / i) for i in range(1, 4)}
+    levels = {"the paper": 0.8, "another paper": 0.9}
+    figure = graphs.curves(series, "", x_label="", y_label="", lines=levels)
+    (legend,) = figure.legends
+    names = [text.get_text() for text in legend.get_texts()]
+    assert names == [*series, *levels]
+    figure.canvas.draw()
+    assert legend.get_window_extent().y1 < figure.axes[0].get_window_extent().y0
+    dashed = figure.axes[0].lines[-2:]
+    assert dashed[0].get_linestyle() != dashed[1].get_linestyle()
