@@ -10,12 +10,6 @@ from nem_tf.places import BLANK, MatchedFilters, RowsTimesColumns
 from nem_tf.prepared import prepared
 
 
-def built(layer, shape, rng):
-    layer.build((None, *shape))
-    layer.set_weights([rng.standard_normal(w.shape) for w in layer.weights])
-    return layer
-
-
 def plain_filters(images, kernel, scale, margin):
     """The equations of `MatchedFilters` with TensorFlow's correlation."""
     sides = [[0, 0], [margin, margin], [margin, margin], [0, 0]]
@@ -34,9 +28,10 @@ def plain_filters(images, kernel, scale, margin):
 )
 def test_filters_are_a_correlation(rng, size, margin, channels, inside):
     shape = (7, 9, channels)
-    layer = built(MatchedFilters(5, size, margin), shape, rng)
-    layer = MatchedFilters.from_config(layer.get_config())
-    layer = built(layer, shape, rng)
+    config = MatchedFilters(5, size, margin).get_config()
+    layer = MatchedFilters.from_config(config)
+    layer.build((None, *shape))
+    layer.set_weights([rng.standard_normal(w.shape) for w in layer.weights])
     images = tf.constant(rng.standard_normal((3, *shape)), "float32")
     weights = [weight.value for weight in layer.weights]
     with tf.GradientTape(persistent=True) as tape:
