@@ -15,19 +15,14 @@ ON_JAX = {"KERAS_BACKEND": "jax"}
 RUNS = {  # trainer, settings, devices, environment
     "mnist-1": ("flying_mnist", runs.MNIST, 1, {}),
     "mnist-2": ("flying_mnist", runs.MNIST, 2, {}),
-    "mnist-4": ("flying_mnist", runs.MNIST, 4, {}),
     "shapes-1": ("flying_shapes", SHAPES, 1, {}),
     "shapes-4": ("flying_shapes", SHAPES, 4, {}),
-    "static-1": ("static_shapes", SHAPES, 1, {}),
-    "static-2": ("static_shapes", SHAPES, 2, {}),
     "jax-1": ("flying_mnist", runs.MNIST, 1, ON_JAX),
     "jax-2": ("flying_mnist", runs.MNIST, 2, ON_JAX),
 }
 PAIRS = [
     ("mnist-2", "mnist-1"),
-    ("mnist-4", "mnist-1"),
     ("shapes-4", "shapes-1"),
-    ("static-2", "static-1"),
     ("jax-2", "jax-1"),
     ("one-then-two", "mnist-1"),
     ("hosts", "jax-1"),
