@@ -55,6 +55,9 @@ def curves(
 ):
     """Several curves in one figure, each with its name and its last value.
 
+    Of more than four curves and levels the legend is below the plot, where it covers
+    none of them; it then has the last values, too, which would cover each other.
+
     Args:
         series: dict from a name to (x, y), or (x, y, lower, upper) for a band around
             the curve, each of one axis.
@@ -68,12 +71,17 @@ def curves(
         A `matplotlib.figure.Figure`.
     """
     figure, plot = _empty(title)
+    lines = lines or {}
+    names = len(series) + len(lines)
+    crowded = names > 4
     colours = component_colours(len(series))
     for (name, (x, y, *band)), colour in zip(series.items(), colours, strict=True):
-        plot.plot(x, y, color=colour, lw=2, marker=_dots(x), ms=4, label=name)
+        label = f"{name}: {y[-1]:.3f}" if crowded else name
+        plot.plot(x, y, color=colour, lw=2, marker=_dots(x), ms=4, label=label)
         if band:
             plot.fill_between(x, *band, color=colour, alpha=0.2, lw=0)
-        _write_last(plot, x, y, colour)
+        if not crowded:
+            _write_last(plot, x, y, colour)
     plot.set(xlabel=x_label, ylabel=y_label)
     if limits:
         plot.set_ylim(*limits)
@@ -85,14 +93,13 @@ def curves(
     elif all(np.all(np.asarray(x) % 1 == 0) for x, *_ in series.values()):
         plot.xaxis.set_major_locator(MaxNLocator(integer=True, steps=[1, 2, 5, 10]))
     dashes = itertools.cycle(["--", ":", "-.", (0, (8, 3))])
-    for (name, level), dash in zip((lines or {}).items(), dashes, strict=False):
+    for (name, level), dash in zip(lines.items(), dashes, strict=False):
         plot.axhline(level, color="0.4", ls=dash, lw=1, label=name)
-    names = len(plot.get_legend_handles_labels()[1])
-    if names <= 4:
+    if not crowded:
         plot.legend(loc="best", frameon=False, fontsize=9)
-    else:  # below, where it covers no curve
+    else:
         figure.set_figheight(figure.get_figheight() + 0.1 * names)
-        figure.legend(loc="outside lower left", ncols=2, frameon=False, fontsize=9)
+        figure.legend(loc="outside lower left", ncols=2, frameon=False, fontsize=8)
     return figure
 
 

@@ -42,7 +42,9 @@ def test_many_names_stand_below_the_curves():
     figure = graphs.curves(series, "", x_label="", y_label="", lines=levels)
     (legend,) = figure.legends
     names = [text.get_text() for text in legend.get_texts()]
-    assert names == [*series, *levels]
+    with_last = ["curve 1: 5.000", "curve 2: 2.500", "curve 3: 1.667"]
+    assert names == [*with_last, *levels]
+    assert not figure.axes[0].texts
     figure.canvas.draw()
     assert legend.get_window_extent().y1 < figure.axes[0].get_window_extent().y0
     dashed = figure.axes[0].lines[-2:]
