@@ -71,6 +71,7 @@ class Dense(Prepared, keras.layers.Layer):
 
     Args:
         units: G, the size of the output.
+        kernel_initializer: of W.
 
     Call arguments:
         x: shape `(N, F)`.
@@ -79,15 +80,16 @@ class Dense(Prepared, keras.layers.Layer):
         shape `(N, G)`.
     """
 
-    def __init__(self, units, **kwargs):
+    def __init__(self, units, kernel_initializer="glorot_uniform", **kwargs):
         super().__init__(**kwargs)
         self.units = units
+        self.kernel_initializer = keras.initializers.get(kernel_initializer)
 
     def build(self, x_shape):
         self.kernel = self.add_weight(
             name="kernel",
             shape=(x_shape[-1], self.units),
-            initializer="glorot_uniform",
+            initializer=self.kernel_initializer,
         )
         self.bias = self.add_weight(
             name="bias", shape=(self.units,), initializer="zeros"
@@ -104,7 +106,11 @@ class Dense(Prepared, keras.layers.Layer):
         return x_shape[0], self.units
 
     def get_config(self):
-        return {**super().get_config(), "units": self.units}
+        return {
+            **super().get_config(),
+            "units": self.units,
+            "kernel_initializer": keras.initializers.serialize(self.kernel_initializer),
+        }
 
 
 @keras.saving.register_keras_serializable("nem_tf")

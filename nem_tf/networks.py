@@ -14,7 +14,7 @@ from nem_tf.convolutions import HalvingConv2D, UpsampleConv2D
 from nem_tf.e_step import EStep
 from nem_tf.layer_norm import LayerNorm
 from nem_tf.layers import Dense, GatedRecurrence, InputNormalization, Recurrence
-from nem_tf.places import MatchedFilters, RowsTimesColumns
+from nem_tf.places import MatchedFilters, PatchAtPlace, RowsTimesColumns
 
 
 def static_shapes(units=250, size=(28, 28), channels=1, differentiable=True):
@@ -81,6 +81,7 @@ def places(
     features=512,
     units=96,
     rank=16,
+    patch_size=None,
     size=(28, 28),
     channels=1,
     e_step="bernoulli",
@@ -100,6 +101,9 @@ def places(
             the filters has half of it, with ELU. Both have layer norm.
         units: M, the size of theta, carried on by a gated recurrence.
         rank: how many products of a row and a column make an image.
+        patch_size: (h, w), pixels; if given, the image is one patch of this size at one
+            place instead. It learns many different things faster, digits for example,
+            but a component can no longer draw two things that are apart.
         size: H, or (H, W).
         channels: C.
         e_step: an `EStep`, or the name of its likelihood.
@@ -112,11 +116,11 @@ def places(
     ]
     e_step = e_step if isinstance(e_step, EStep) else EStep(e_step)
     black = -3.0 if e_step.likelihood.name == "bernoulli" else 0.0  # before the readout
-    decoder = [
-        Dense(features),
-        LayerNorm("relu"),
-        RowsTimesColumns(rank, frame_shape, background=black),
-    ]
+    if patch_size is None:
+        draw = RowsTimesColumns(rank, frame_shape, background=black)
+    else:
+        draw = PatchAtPlace(patch_size, frame_shape, background=black)
+    decoder = [Dense(features), LayerNorm("relu"), draw]
     return {
         "encoder": keras.Sequential(encoder, name="encoder"),
         "recurrence": GatedRecurrence(units, name="recurrence"),

@@ -54,12 +54,7 @@ class MatchedFilters(Prepared, keras.layers.Layer):
 
     def build(self, images_shape):
         self.images_shape = tuple(images_shape[1:])
-        self.places = self._places(images_shape)
-        if min(self.places) < 1:
-            raise ValueError(
-                f"size: expected at most {tuple(images_shape[1:3])} with a margin of "
-                f"{self.margin} on each side, received {self.size}"
-            )
+        self.places = places(self.images_shape, self.size, self.margin)
         self.kernel = self.add_weight(
             name="kernel",
             shape=(*self.size, images_shape[-1], self.filters),
@@ -111,14 +106,8 @@ class MatchedFilters(Prepared, keras.layers.Layer):
         return ops.cast(ops.concatenate(parts, -1), self.compute_dtype)
 
     def compute_output_shape(self, images_shape):
-        down, across = self._places(images_shape)
+        down, across = places(images_shape[1:], self.size, self.margin)
         return images_shape[0], self.filters * (down + across + 1)
-
-    def _places(self, images_shape):
-        return tuple(
-            length + 2 * self.margin - extent + 1
-            for length, extent in zip(images_shape[1:3], self.size, strict=True)
-        )
 
     def get_config(self):
         return {
@@ -186,3 +175,110 @@ class RowsTimesColumns(keras.layers.Layer):
             "frame_shape": self.frame_shape,
             "background": self.background,
         }
+
+
+@keras.saving.register_keras_serializable("nem_tf")
+class PatchAtPlace(keras.layers.Layer):
+    """Draw one patch at one place.
+
+        image[i, j] = sum_uv p[i - u] q[j - v] patch[u, v] + bias
+        p, q = softmax of rows, of columns;   patch = linear in x
+
+    What a thing looks like is learned once for all places, and there is no way to draw
+    two things that are far apart. While p and q are not sure, the patch is blurred.
+
+    Args:
+        size: (h, w) of the patch, in pixels, a little more than an object's.
+        frame_shape: (H, W, C).
+        margin: how far the patch may stick out of the frame, in pixels.
+        sharpness: what the logits of p and q are multiplied with.
+        background: the bias before training, what is drawn where nothing is.
+
+    Call arguments:
+        x: shape `(N, F)`.
+
+    Returns:
+        `(N, H, W, C)`, before the readout.
+
+    Raises:
+        ValueError: if the patch is larger than the frame with its margin.
+    """
+
+    def __init__(
+        self, size, frame_shape, margin=2, sharpness=2.0, background=0.0, **kwargs
+    ):
+        super().__init__(**kwargs)
+        self.size = tuple(size)
+        self.frame_shape = tuple(frame_shape)
+        self.margin = margin
+        self.sharpness = sharpness
+        self.background = background
+        self.places = places(frame_shape, size, margin)
+        height, width = self.size
+        self.where = Dense(sum(self.places), name="where")
+        faint = keras.initializers.VarianceScaling(0.05, distribution="uniform")
+        self.what = Dense(
+            height * width * self.frame_shape[-1], kernel_initializer=faint, name="what"
+        )
+
+    def build(self, x_shape):
+        self.where.build(x_shape)
+        self.what.build(x_shape)
+        self.bias = self.add_weight(
+            name="bias",
+            shape=self.frame_shape[-1:],
+            initializer=keras.initializers.Constant(self.background),
+        )
+        self.built = True
+
+    def call(self, x):
+        logits = self.sharpness * ops.cast(self.where(x), "float32")
+        rows, columns = logits[:, : self.places[0]], logits[:, self.places[0] :]
+        a, b = self._shifts(rows, 0), self._shifts(columns, 1)
+        patch = ops.reshape(self.what(x), (-1, self.frame_shape[-1], *self.size))
+        images = ops.matmul(ops.matmul(a, patch), ops.swapaxes(b, -1, -2))
+        images = ops.moveaxis(images, 1, -1)  # (N, H, W, C)
+        return images + ops.cast(self.bias, images.dtype)
+
+    def _shifts(self, logits, axis):
+        """p[i - u] as a matrix, (N, 1, H, h) for rows and (N, 1, W, w) for columns."""
+        extent, length, count = (
+            self.size[axis],
+            self.frame_shape[axis],
+            self.places[axis],
+        )
+        place, i, u = np.ogrid[:count, :length, :extent]
+        meets = (place + u - self.margin == i).astype("float32")
+        p = ops.matmul(ops.softmax(logits), meets.reshape(count, length * extent))
+        return ops.cast(ops.reshape(p, (-1, 1, length, extent)), self.compute_dtype)
+
+    def compute_output_shape(self, x_shape):
+        return (x_shape[0], *self.frame_shape)
+
+    def get_config(self):
+        return {
+            **super().get_config(),
+            "size": self.size,
+            "frame_shape": self.frame_shape,
+            "margin": self.margin,
+            "sharpness": self.sharpness,
+            "background": self.background,
+        }
+
+
+def places(frame_shape, size, margin):
+    """How many rows and columns a patch of `size` pixels can begin in.
+
+    Raises:
+        ValueError: if there are none.
+    """
+    found = tuple(
+        length + 2 * margin - extent + 1
+        for length, extent in zip(frame_shape[:2], size, strict=True)
+    )
+    if min(found) < 1:
+        raise ValueError(
+            f"size: expected at most {tuple(frame_shape[:2])} with a margin of "
+            f"{margin} on each side, received {tuple(size)}"
+        )
+    return found

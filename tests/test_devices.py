@@ -11,16 +11,15 @@ from tests import runs
 from trainers import devices
 
 ON_JAX = {"KERAS_BACKEND": "jax"}
-RUNS = {  # devices, environment
-    "mnist-1": (1, {}),
-    "mnist-4": (4, {}),
-    "jax-1": (1, ON_JAX),
-    "jax-2": (2, ON_JAX),
+SHAPES = {**runs.SMALL, "epochs": 4}
+RUNS = {  # trainer, settings, devices, environment
+    "mnist-1": ("flying_mnist", runs.MNIST, 1, {}),
+    "jax-1": ("flying_shapes", SHAPES, 1, ON_JAX),
+    "jax-2": ("flying_shapes", SHAPES, 2, ON_JAX),
 }
 PAIRS = [
-    ("mnist-4", "mnist-1"),
+    ("one-then-four", "mnist-1"),
     ("jax-2", "jax-1"),
-    ("one-then-two", "mnist-1"),
     ("hosts", "jax-1"),
 ]
 
@@ -30,27 +29,27 @@ def folders(tmp_path_factory):
     """The folders of all runs, each of 20 updates."""
     out = tmp_path_factory.mktemp("runs")
     jobs = {name: functools.partial(train, out, name) for name in RUNS}
-    jobs["one-then-two"] = functools.partial(one_then_two, out)
+    jobs["one-then-four"] = functools.partial(one_then_four, out)
     jobs["hosts"] = functools.partial(two_hosts, out)
     runs.together(jobs)
     return out
 
 
 def train(out, name):
-    devices, environment = RUNS[name]
+    trainer, settings, devices, environment = RUNS[name]
     strategy = "one" if devices == 1 else "mirrored"
-    settings = {**runs.MNIST, "out": out / name, "strategy": strategy}
-    runs.train("flying_mnist", settings, devices=devices, **environment)
+    settings = {**settings, "out": out / name, "strategy": strategy}
+    runs.train(trainer, settings, devices=devices, **environment)
 
 
-def one_then_two(out):
-    """Stop a run on one device within an epoch; continue it on two."""
-    folder = out / "one-then-two"
-    line = ["tests.stop_at", "0,1,1", "15", "flying_mnist"]
+def one_then_four(out):
+    """Stop a run on one device after two updates; continue it on four."""
+    folder = out / "one-then-four"
+    line = ["tests.stop_at", "0,0,1", "15", "flying_mnist"]
     line += runs.flags({**runs.MNIST, "out": folder})
     runs.finish(runs.start(line), status=143)
     again = {"resume": folder, "strategy": "mirrored"}
-    runs.train("flying_mnist", again, devices=2)
+    runs.train("flying_mnist", again, devices=4)
 
 
 def two_hosts(out):
@@ -58,10 +57,10 @@ def two_hosts(out):
 
     def begin():
         address = f"localhost:{_free_port()}"
-        shared = {**runs.MNIST, "strategy": "hosts", "hosts": 2, "resume": "auto"}
+        shared = {**SHAPES, "strategy": "hosts", "hosts": 2, "resume": "auto"}
         shared["coordinator"] = address
         return [
-            runs.begin("flying_mnist", {**shared, "host-index": index, "out": folder})
+            runs.begin("flying_shapes", {**shared, "host-index": index, "out": folder})
             for index, folder in enumerate((out / "hosts", out / "host-1"))
         ]
 

@@ -6,7 +6,7 @@ import tensorflow as tf
 
 from nem_tf import NeuralEM, RNNEMCell, data, networks
 from nem_tf.layers import GatedRecurrence
-from nem_tf.places import BLANK, MatchedFilters, RowsTimesColumns
+from nem_tf.places import BLANK, MatchedFilters, PatchAtPlace, RowsTimesColumns
 from nem_tf.prepared import prepared
 
 
@@ -70,6 +70,8 @@ def test_a_filter_finds_its_pattern_in_noise(rng):
 def test_a_pattern_larger_than_the_image_is_refused():
     with pytest.raises(ValueError, match=r"size: expected at most \(4, 5\)"):
         MatchedFilters(2, (5, 5), margin=0).build((None, 4, 5, 1))
+    with pytest.raises(ValueError, match=r"size: expected at most \(4, 5\)"):
+        PatchAtPlace((5, 5), (4, 5, 1), margin=0)
 
 
 @pytest.mark.parametrize("channels", [1, 3])
@@ -88,6 +90,29 @@ def test_an_image_is_a_sum_of_products(rng, channels):
     assert layer.compute_output_shape((3, 6)) == expected.shape
 
 
+@pytest.mark.parametrize(("margin", "channels"), [(0, 1), (2, 3)])
+def test_a_patch_is_drawn_at_its_places(rng, margin, channels):
+    layer = PatchAtPlace((2, 3), (4, 6, channels), margin, 1.5, background=-3.0)
+    layer = PatchAtPlace.from_config(layer.get_config())
+    layer.build((None, 7))
+    assert (np.asarray(layer.bias) == -3.0).all()
+    layer.set_weights([rng.standard_normal(w.shape) for w in layer.weights])
+    x = rng.standard_normal((5, 7)).astype("float32")
+    down, across = 3 + 2 * margin, 4 + 2 * margin
+    logits = 1.5 * np.asarray(layer.where(x))
+    p, q = (np.asarray(tf.nn.softmax(part)) for part in np.split(logits, [down], 1))
+    patches = np.asarray(layer.what(x)).reshape(5, channels, 2, 3)
+    wide = np.zeros((5, 4 + 2 * margin, 6 + 2 * margin, channels))
+    for row, column in np.ndindex(down, across):
+        share = (p[:, row] * q[:, column])[:, None, None, None]
+        drawn = share * np.moveaxis(patches, 1, -1)
+        wide[:, row : row + 2, column : column + 3] += drawn
+    expected = wide[:, margin : margin + 4, margin : margin + 6]
+    expected += np.asarray(layer.bias)
+    np.testing.assert_allclose(layer(x), expected, atol=1e-5)
+    assert layer.compute_output_shape((5, 7)) == expected.shape
+
+
 def test_the_gated_recurrence_is_keras_cell(rng):
     layer = GatedRecurrence.from_config(GatedRecurrence(4).get_config())
     layer.build((None, 3), (None, 4))
@@ -97,9 +122,15 @@ def test_the_gated_recurrence_is_keras_cell(rng):
     np.testing.assert_allclose(read, layer.cell(x, [theta])[0], atol=1e-6)
 
 
-@pytest.mark.parametrize("likelihood", ["bernoulli", "gaussian"])
-def test_the_network_begins_with_a_black_frame_and_its_own_pixels(rng, likelihood):
-    parts = networks.places(size=(12, 14), filter_size=(4, 5), e_step=likelihood)
+@pytest.mark.parametrize(
+    ("likelihood", "patch_size"), [("bernoulli", None), ("gaussian", (4, 5))]
+)
+def test_the_network_begins_with_a_black_frame_and_its_own_pixels(
+    rng, likelihood, patch_size
+):
+    parts = networks.places(
+        size=(12, 14), filter_size=(4, 5), patch_size=patch_size, e_step=likelihood
+    )
     cell = RNNEMCell(**parts, components=2, reads="pixels", floor=0.02)
     nem = NeuralEM(cell)
     clean = (rng.random((2, 4, 12, 14, 1)) < 0.2).astype("float32")

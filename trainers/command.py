@@ -150,13 +150,12 @@ def _prepare(experiment_class, config):
     keras.utils.set_random_seed(config.seed)
     strategy = devices.choose(config)
     experiment = experiment_class(config)
-    sizes = {
-        "train": config.train_size,
-        "validation": config.validation_size,
-        "test": config.test_size,
-    }
-    for split, clips in sizes.items():
-        experiment.clips(split, stage=0, clips=clips)
+    part = strategy.part  # the data sets are those that the training will ask for
+    experiment.clips(
+        "train", stage=0, clips=config.train_size, epochs=None, start=0, part=part
+    )
+    experiment.clips("validation", stage=0, clips=config.validation_size, part=part)
+    experiment.clips("test", clips=config.test_size)
     experiment.cell()
     return experiment, strategy
 

@@ -28,6 +28,7 @@ class Experiment:
     def __init__(self, config):
         self.config = config
         self.shares = 1  # of a batch, one per device
+        self._datasets = {}  # by what was asked for
         if config.data is not None:
             self.source = str(config.data)
 
@@ -74,6 +75,8 @@ class Experiment:
     def clips(self, split, stage=-1, **settings):
         """The dataset of a split, made on the fly or read from `--data`.
 
+        Asked for again, it is the same one: to make one takes half a second.
+
         Args:
             split: "train", "validation" or "test".
             stage: index of the training stage.
@@ -93,9 +96,14 @@ class Experiment:
             "noise": config.noise,
             **settings,
         }
-        if config.data is not None:
-            return data.recorded(config.data, split, **settings)
-        return self.generated(split, stage, **settings)
+        key = (split, range(config.stage_count)[stage], *sorted(settings.items()))
+        if key not in self._datasets:
+            if config.data is not None:
+                made = data.recorded(config.data, split, **settings)
+            else:
+                made = self.generated(split, stage, **settings)
+            self._datasets[key] = made
+        return self._datasets[key]
 
     def model(self):
         """A compiled `NeuralEM` with fresh weights."""

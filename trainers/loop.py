@@ -153,19 +153,18 @@ def _callbacks(run, clips, learning_rate, epochs, name, keep):
     if run.folder is None:
         return [schedule, keep]
     board = run.folder / "tensorboard"
-    alone = {"part": (0, 1)}  # host 0 looks at all clips
-    batch = next(iter(clips("validation", clips=1, batch_size=1, **alone)))
-    batch = {key: np.asarray(value) for key, value in batch.items()}
+    whole = {"clips": config.validation_size, "part": (0, 1)}  # also on host 0 of many
+    validation = clips("validation", **whole)
+    first = next(iter(validation))
+    clip = {key: np.asarray(value[:1]) for key, value in first.items()}
     return [
         schedule,
         callbacks.EpochColumns(run),
-        callbacks.ValidationAMI(
-            clips("validation", clips=config.validation_size, **alone), run
-        ),
+        callbacks.ValidationAMI(validation, run),
         keeping.Best(run),
         keeping.Log(run),
         keras.callbacks.TensorBoard(str(board), write_graph=False),
-        callbacks.Pictures(board / "validation", batch, run),
+        callbacks.Pictures(board / "validation", clip, run),
         callbacks.Progress(name, epochs * updates, run),
         keep,
     ]
