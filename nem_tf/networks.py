@@ -80,6 +80,7 @@ def places(
     filter_size=(8, 12),
     features=512,
     units=96,
+    glimpse=False,
     rank=16,
     patch_size=None,
     size=(28, 28),
@@ -100,6 +101,8 @@ def places(
         features: width of the dense layer with ReLU before the drawing; the one after
             the filters has half of it, with ELU. Both have layer norm.
         units: M, the size of theta, carried on by a gated recurrence.
+        glimpse: whether the filters say what is at a place, not only where; it is
+            needed for things of many kinds, digits for example.
         rank: how many products of a row and a column make an image.
         patch_size: (h, w), pixels; if given, the image is one patch of this size at one
             place instead. It learns many different things faster, digits for example,
@@ -110,7 +113,7 @@ def places(
     """
     frame_shape = _frame_shape(size, channels)
     encoder = [
-        MatchedFilters(filters, filter_size),
+        MatchedFilters(filters, filter_size, glimpse=glimpse),
         Dense(features // 2),
         LayerNorm("elu"),
     ]

@@ -32,6 +32,7 @@ class MatchedFilters(Prepared, keras.layers.Layer):
         margin: how far a pattern may stick out of the image, in pixels.
         sharpness: s before training, one number per filter; r is measured in its
             standard deviations over the image.
+        glimpse: whether to return, too, what is at the place found.
 
     Call arguments:
         images: shape `(N, H, W, C)`.
@@ -39,18 +40,28 @@ class MatchedFilters(Prepared, keras.layers.Layer):
     Returns:
         `(N, F (X + Y + 1))` with X = H + 2 margin - h + 1 and Y likewise: F p summed
         over the rows (Y F), then over the columns (X F), and log var(r), which says
-        whether something is there at all (F).
+        whether something is there at all (F). With `glimpse`, h w C more: the mean
+        under p of the windows of the image.
 
     Raises:
         ValueError: if a pattern is larger than the image with its margin.
     """
 
-    def __init__(self, filters, size=(8, 12), margin=2, sharpness=4.0, **kwargs):
+    def __init__(
+        self,
+        filters,
+        size=(8, 12),
+        margin=2,
+        sharpness=4.0,
+        glimpse=False,
+        **kwargs,
+    ):
         super().__init__(**kwargs)
         self.filters = filters
         self.size = tuple(size)
         self.margin = margin
         self.sharpness = sharpness
+        self.glimpse = glimpse
 
     def build(self, images_shape):
         self.images_shape = tuple(images_shape[1:])
@@ -74,13 +85,9 @@ class MatchedFilters(Prepared, keras.layers.Layer):
         """
         _, width, channels = self.images_shape
         across = self.places[1]
-        meets = np.zeros((self.size[1], width, across), "float32")
-        for tap, place in np.ndindex(self.size[1], across):
-            column = place + tap - self.margin
-            if 0 <= column < width:
-                meets[tap, column, place] = 1.0
         kernel = ops.cast(self.kernel, "float32")
-        matrix = ops.einsum("hwcf,wxy->hxcyf", kernel, meets)
+        meets = meeting(across, width, self.size[1], self.margin)
+        matrix = ops.einsum("hwcf,yxw->hxcyf", kernel, meets)
         rows = self.size[0] * width * channels
         matrix = ops.reshape(matrix, (rows, across * self.filters))
         return ops.cast(matrix, self.compute_dtype)
@@ -102,12 +109,31 @@ class MatchedFilters(Prepared, keras.layers.Layer):
         p = ops.softmax(ops.reshape(logits, (-1, down * across * self.filters)))
         p = self.filters * ops.reshape(p, (-1, down, across, self.filters))
         parts = [ops.sum(p, 1), ops.sum(p, 2), ops.log(variance)]
+        if self.glimpse:
+            parts.append(self._at_place(windows, ops.mean(p, -1)))
         parts = [ops.reshape(part, (-1, math.prod(part.shape[1:]))) for part in parts]
         return ops.cast(ops.concatenate(parts, -1), self.compute_dtype)
 
+    def _at_place(self, windows, p):
+        """The mean window under p (N, X, Y), of rows that are whole: (N, h, C, w)."""
+        (height, width), (_, whole, channels) = self.size, self.images_shape
+        down, across = self.places
+        windows = ops.reshape(windows, (-1, down, height * whole * channels))
+        p = ops.cast(ops.swapaxes(p, 1, 2), windows.dtype)  # (N, Y, X)
+        rows = ops.reshape(
+            ops.matmul(p, windows), (-1, across, height, whole, channels)
+        )
+        rows = ops.transpose(rows, (0, 2, 4, 1, 3))  # (N, h, C, Y, W)
+        rows = ops.reshape(rows, (-1, height, channels, across * whole))
+        meets = meeting(across, whole, width, self.margin).reshape(-1, width)
+        return ops.matmul(rows, ops.cast(meets, rows.dtype))
+
     def compute_output_shape(self, images_shape):
         down, across = places(images_shape[1:], self.size, self.margin)
-        return images_shape[0], self.filters * (down + across + 1)
+        found = self.filters * (down + across + 1)
+        if self.glimpse:
+            found += math.prod(self.size) * images_shape[-1]
+        return images_shape[0], found
 
     def get_config(self):
         return {
@@ -116,6 +142,7 @@ class MatchedFilters(Prepared, keras.layers.Layer):
             "size": self.size,
             "margin": self.margin,
             "sharpness": self.sharpness,
+            "glimpse": self.glimpse,
         }
 
 
@@ -282,3 +309,13 @@ def places(frame_shape, size, margin):
             f"{margin} on each side, received {tuple(size)}"
         )
     return found
+
+
+def meeting(places, length, extent, margin):
+    """1 where pixel i of an image meets pixel u of a patch at place p, else 0.
+
+    Returns:
+        float32, `(places, length, extent)`, of p, i and u; i = p + u - margin.
+    """
+    p, i, u = np.ogrid[:places, :length, :extent]
+    return (p + u - margin == i).astype("float32")

@@ -10,7 +10,7 @@ from nem_tf.places import BLANK, MatchedFilters, PatchAtPlace, RowsTimesColumns
 from nem_tf.prepared import prepared
 
 
-def plain_filters(images, kernel, scale, margin):
+def plain_filters(images, kernel, scale, margin, glimpse):
     """The equations of `MatchedFilters` with TensorFlow's correlation."""
     sides = [[0, 0], [margin, margin], [margin, margin], [0, 0]]
     r = tf.nn.conv2d(tf.pad(images, sides), kernel, 1, "VALID")
@@ -18,17 +18,25 @@ def plain_filters(images, kernel, scale, margin):
     logits = scale * (r - mean) / tf.sqrt(variance + BLANK)
     flat = tf.reshape(logits, (len(images), -1))
     p = r.shape[-1] * tf.reshape(tf.nn.softmax(flat), r.shape)
-    parts = tf.reduce_sum(p, 1), tf.reduce_sum(p, 2), tf.math.log(variance + BLANK)
+    parts = [tf.reduce_sum(p, 1), tf.reduce_sum(p, 2), tf.math.log(variance + BLANK)]
+    if glimpse:
+        height, width = kernel.shape[:2]
+        images, p = tf.pad(images, sides), tf.reduce_mean(p, -1)[..., None, None, None]
+        seen = 0.0
+        for x, y in np.ndindex(*p.shape[1:3]):
+            seen += p[:, x, y] * images[:, x : x + height, y : y + width]
+        parts.append(tf.transpose(seen, (0, 1, 3, 2)))  # (N, h, C, w)
     return tf.concat([tf.reshape(part, (len(images), -1)) for part in parts], 1)
 
 
 @pytest.mark.parametrize("inside", [False, True], ids=["outside", "prepared"])
 @pytest.mark.parametrize(
-    ("size", "margin", "channels"), [((3, 4), 2, 1), ((4, 2), 0, 3), ((1, 1), 1, 2)]
+    ("size", "margin", "channels", "glimpse"),
+    [((3, 4), 2, 1, False), ((4, 2), 0, 3, True), ((1, 1), 1, 2, True)],
 )
-def test_filters_are_a_correlation(rng, size, margin, channels, inside):
+def test_filters_are_a_correlation(rng, size, margin, channels, glimpse, inside):
     shape = (7, 9, channels)
-    config = MatchedFilters(5, size, margin).get_config()
+    config = MatchedFilters(5, size, margin, glimpse=glimpse).get_config()
     layer = MatchedFilters.from_config(config)
     layer.build((None, *shape))
     layer.set_weights([rng.standard_normal(w.shape) for w in layer.weights])
@@ -40,7 +48,7 @@ def test_filters_are_a_correlation(rng, size, margin, channels, inside):
                 ours = layer(images)
         else:
             ours = layer(images)
-        plain = plain_filters(images, *weights, margin)
+        plain = plain_filters(images, *weights, margin, glimpse)
         ours_at, plain_at = (tf.reduce_sum(y * tf.cos(y)) for y in (ours, plain))
     assert ours.shape == layer.compute_output_shape(images.shape)
     np.testing.assert_allclose(ours, plain, atol=1e-4)

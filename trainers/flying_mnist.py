@@ -115,6 +115,8 @@ class FlyingMNIST(experiment.Experiment):
         if self.config.network == "places":
             return networks.places(
                 filter_size=(10, 10),
+                glimpse=True,
+                patch_size=(11, 11),
                 size=self.config.size,
                 e_step=self.likelihood,
                 **self.sizes(),
