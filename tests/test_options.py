@@ -95,6 +95,22 @@ def test_presets_are_valid_and_flags_win(experiment, preset):
             assert getattr(config, setting) == value
 
 
+@pytest.mark.parametrize(
+    ("stages", "epochs"),
+    [("1,2", (6, 40)), ("50000", (40,)), ("1,2,3,4", (4, 4, 6, 40))],
+)
+def test_a_preset_fits_any_number_of_stages(stages, epochs):
+    def parse(*more):
+        flags = ["--preset", "ours", "--stages", stages, *more]
+        return command_line.parse(
+            flying_mnist.Config, flying_mnist.PRESETS, "flying_mnist", "x", flags
+        )
+
+    assert parse().epochs == epochs
+    assert len(parse().learning_rates) == len(epochs)
+    assert parse("--epochs", "7").epochs == (7,)
+
+
 def test_help_names_every_flag_with_its_reason(capsys):
     for experiment in EXPERIMENTS:
         with pytest.raises(SystemExit):

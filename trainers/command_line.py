@@ -97,7 +97,7 @@ def _configured(config_class, presets, name, given):
         raise ValueError(
             f"preset: expected {' or '.join(presets)}, received {preset!r}"
         )
-    return config_class(**{**presets[preset], **given})
+    return config_class(**config_class.of_preset(presets[preset], given))
 
 
 class Parser(argparse.ArgumentParser):

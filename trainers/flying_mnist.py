@@ -54,6 +54,17 @@ class Config(options.Config):
             object.__setattr__(self, "learning_rates", rates)
         super().__post_init__()
 
+    @classmethod
+    def of_preset(cls, settings, given):
+        """A preset's last numbers are for the last stages, its first for any more."""
+        merged = super().of_preset(settings, given)
+        stages = len(merged.get("stages", cls.stages))
+        for name in ("learning_rates", "epochs"):
+            if name in settings and name not in given:
+                first = merged[name][:1] * stages
+                merged[name] = (*first, *merged[name])[-stages:]
+        return merged
+
     @property
     def stage_count(self):
         return len(self.stages)
@@ -62,12 +73,16 @@ class Config(options.Config):
 PRESETS = {
     "paper": {},
     "ours": {
-        "network": "small",
-        "learning_rates": (0.002,),
+        "network": "places",
+        "reads": "pixels",
+        "floor": 0.02,
+        "learning_rates": (0.004, 0.003, 0.003),
         "schedule": "cosine",
-        "epochs": (20,),
+        "batch_size": 32,
+        "epochs": (4, 6, 40),
         "epoch_updates": 100,
-        "patience": 20,
+        "patience": 40,
+        "validation_size": 500,
     },
     "quick": {
         "network": "small",

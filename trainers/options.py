@@ -230,6 +230,11 @@ class Config:
                     f"({self.stage_count}), received {count}"
                 )
 
+    @classmethod
+    def of_preset(cls, settings, given):
+        """The settings of a preset with those that are given instead."""
+        return {**settings, **given}
+
     @property
     def stage_count(self):
         """How many stages the experiment trains in."""
