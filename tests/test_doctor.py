@@ -19,7 +19,7 @@ def quickly(monkeypatch):
 
 
 def test_says_what_is_here_and_how_long_it_takes(quickly, capsys):
-    assert doctor.main(["--seconds", "3"]) == 0
+    assert doctor.main(["--seconds", "3", "--preset", "paper"]) == 0
     lines = capsys.readouterr().out.splitlines()
     said = {line[:15].strip(): line[16:] for line in lines}
     assert "tensorflow 2." in said["versions"]
@@ -40,6 +40,8 @@ def test_a_missing_extra_is_named(quickly, capsys, monkeypatch):
     assert doctor.main([]) == 0
     said = capsys.readouterr().out
     assert "av is not installed; pip install 'nem-tf[video]'" in said
+    minutes = 10 * 100 * 32 / 10.0 / 60  # of our settings: epochs, updates, clips
+    assert f"all 10 epochs {minutes:.1f} min" in said
 
 
 def test_a_loss_that_is_not_finite_fails(capsys, monkeypatch):

@@ -41,7 +41,7 @@ BAD = [
     ("static_shapes", ["--inter-weight", "-1"], "inter_weight: expected at least 0"),
     ("flying_shapes", ["--precision", "int8"], "precision: expected float32 or tf32"),
     ("flying_shapes", ["--compile", "yes"], "compile: expected auto or on or off"),
-    ("flying_shapes", ["--lanes", "5"], "lanes: expected a divisor of batch_size (64)"),
+    ("flying_shapes", ["--lanes", "5"], "lanes: expected a divisor of batch_size (32)"),
 ]
 
 
@@ -95,6 +95,28 @@ def test_presets_are_valid_and_flags_win(experiment, preset):
             assert getattr(config, setting) == value
 
 
+def test_without_a_preset_the_best_settings_are_taken():
+    for experiment in EXPERIMENTS:
+        config = command_line.parse(
+            experiment.Config, experiment.presets, experiment.name, "x", []
+        )
+        ours = command_line.parse(
+            experiment.Config, experiment.presets, experiment.name, "x",
+            ["--preset", "ours"],
+        )  # fmt: skip
+        assert config == ours and config.preset == "ours"
+
+
+def test_a_preset_leaves_n_em_its_own_network():
+    def parse(*more):
+        flags = ["--model", "n-em", *more]
+        return command_line.parse(
+            static_shapes.Config, static_shapes.PRESETS, "static_shapes", "x", flags
+        )
+
+    assert parse().network == "paper" and parse().loss_steps == "all"
+
+
 @pytest.mark.parametrize(
     ("stages", "epochs"),
     [("1,2", (6, 40)), ("50000", (40,)), ("1,2,3,4", (4, 4, 6, 40))],
@@ -106,8 +128,9 @@ def test_a_preset_fits_any_number_of_stages(stages, epochs):
             flying_mnist.Config, flying_mnist.PRESETS, "flying_mnist", "x", flags
         )
 
-    assert parse().epochs == epochs
-    assert len(parse().learning_rates) == len(epochs)
+    config = parse()
+    assert config.epochs == epochs
+    assert len(config.learning_rates) == len(epochs)
     assert parse("--epochs", "7").epochs == (7,)
 
 

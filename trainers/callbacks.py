@@ -12,6 +12,7 @@ from tqdm import tqdm
 
 from nem_tf import adjusted_mutual_information, plots
 
+_COMPILED, _TIMED = 1, 10  # updates before the estimate, and those it looks at
 WARMUP_UPDATES = 100  # of the cosine schedule: Adam's moments are noise at first
 
 
@@ -126,23 +127,27 @@ class Pictures(keras.callbacks.Callback):
 class Progress(keras.callbacks.Callback):
     """One bar over all updates that a stage may take, with the time left.
 
-    Where stderr is no terminal, a line per epoch instead.
+    Where stderr is no terminal, a line per epoch instead. In either case a line about
+    the time that all stages may take, as soon as an update's is known.
 
     Args:
         label: what the bar is about.
         updates: of the stage, at most.
+        later: of the stages after it, at most.
         run: a `loop.Run`.
     """
 
-    def __init__(self, label, updates, run):
+    def __init__(self, label, updates, later, run):
         super().__init__()
         self.label = label
         self.updates = updates
+        self.later = later
         self.run = run
 
     def on_train_begin(self, logs=None):
         self.began = time.time()
         self.first = self._done()
+        self.seen = 0
         self.bar = tqdm(
             total=self.updates,
             initial=self.first,
@@ -155,6 +160,17 @@ class Progress(keras.callbacks.Callback):
 
     def on_train_batch_end(self, batch, logs=None):
         self.bar.update()
+        self.seen += 1
+        if self.seen == _COMPILED:
+            self.compiled = time.time()
+        if self.seen == _COMPILED + _TIMED:
+            seconds = (time.time() - self.compiled) / _TIMED
+            left = self.updates - self._done() + self.later
+            line = (
+                f"{self.label}: {seconds:.2g} s an update on this machine, at most "
+                f"{_clock(seconds * left)} for the {left} to come, and validation"
+            )
+            self.bar.write(line, file=sys.stderr)
 
     def on_epoch_end(self, epoch, logs=None):
         scores = (
@@ -165,7 +181,8 @@ class Progress(keras.callbacks.Callback):
         if self.bar.disable:
             done = self._done()
             spent = time.time() - self.began
-            left = spent * (self.updates - done) / max(done - self.first, 1)
+            left = self.updates - done + self.later
+            left *= spent / max(done - self.first, 1)
             line = (
                 f"{self.label}: {done}/{self.updates} updates, {_clock(spent)} spent, "
                 f"at most {_clock(left)} left, {scores}"

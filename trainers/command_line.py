@@ -11,6 +11,8 @@ import typing
 
 from trainers import config_file, options
 
+PRESET = "ours"  # of a command without the flag
+
 
 def parse(config_class, presets, name, module_doc, arguments=None):
     """Turn a command line into a Config; a wrong one ends the program.
@@ -92,7 +94,8 @@ def _configured(config_class, presets, name, given):
         config = dataclasses.replace(began, **{**other, "out": out})
         config_file.check_same(config, given, resumed)
         return config
-    preset = given.get("preset", "paper")
+    given = {"preset": PRESET, **given}
+    preset = given["preset"]
     if preset not in presets:
         raise ValueError(
             f"preset: expected {' or '.join(presets)}, received {preset!r}"
@@ -174,7 +177,8 @@ def _help(field, presets):
     reason = field.metadata["reason"].replace("%", "%%")
     if any(field.default is unset for unset in ("", None, False)):
         return reason
-    values = [options.as_text(field.default)] if field.default != () else []
+    default = PRESET if presets and field.name == "preset" else field.default
+    values = [options.as_text(default)] if default != () else []
     for name, settings in presets.items():
         if field.name in settings:
             values.append(f"{name}: {options.as_text(settings[field.name])}")

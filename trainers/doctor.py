@@ -1,10 +1,10 @@
 """Say what this machine has, whether training works, and how long it would take.
 
-    python -m trainers.doctor [--seconds 20] [--strategy auto|one|mirrored]
+    python -m trainers.doctor [--preset ours|paper|quick] [--seconds 20]
 
 Prints versions, devices, memory, MNIST and the optional packages; then trains each of
-the paper's experiments for some seconds and estimates its hours. Exit status 1 if
-something does not work.
+the paper's experiments for some seconds and estimates how long all of it would take.
+Exit status 1 if something does not work.
 """
 
 import argparse
@@ -17,7 +17,7 @@ import sys
 import time
 from importlib import metadata
 
-from trainers import command_line, devices, faults, quiet
+from trainers import command_line, devices, faults, paper, quiet
 
 PACKAGES = ("tensorflow", "keras", "tensorflow-datasets", "numpy", "scikit-learn")
 GIGA = 1e9
@@ -30,6 +30,10 @@ def main(arguments=None):
         "--seconds", type=_seconds, default=20.0, help="of training in all (20)"
     )
     parser.add_argument(
+        "--preset", choices=paper.PRESETS, default=command_line.PRESET,
+        help=f"settings of the trainers ({command_line.PRESET})",
+    )  # fmt: skip
+    parser.add_argument(
         "--strategy", choices=("auto", "one", "mirrored"), default="auto",
         help="devices to train on, as of the trainers (auto)",
     )  # fmt: skip
@@ -38,7 +42,7 @@ def main(arguments=None):
     )
     given = parser.parse_args(arguments)
     try:
-        return _examine(given.seconds, given.strategy)
+        return _examine(given.seconds, given.strategy, given.preset)
     except Exception as error:
         if given.debug:
             raise
@@ -62,7 +66,7 @@ def _seconds(text):
     return seconds
 
 
-def _examine(seconds, strategy):
+def _examine(seconds, strategy, preset):
     from trainers import flying_mnist, flying_shapes, static_shapes
 
     kinds = (
@@ -70,7 +74,11 @@ def _examine(seconds, strategy):
         flying_shapes.FlyingShapes,
         flying_mnist.FlyingMNIST,
     )
-    configs = [kind.Config(strategy=strategy) for kind in kinds]
+    given = {"strategy": strategy, "preset": preset}
+    configs = [
+        kind.Config(**kind.Config.of_preset(kind.presets[preset], given))
+        for kind in kinds
+    ]
     devices.prepare(configs[0])
     with quiet.startup():
         import keras
@@ -96,7 +104,7 @@ def _examine(seconds, strategy):
             f"{_hours(epoch * epochs)}, less if it stops early"
             + ("" if finite else "; THE LOSS IS NOT FINITE"),
         )
-    print("\nAt the paper's settings, K = 3, 3 and 2. --preset quick takes minutes.")
+    print(f"\nAt the settings of --preset {preset}, K = 3, 3 and 2.")
     return 0 if well else faults.FAILED
 
 

@@ -147,6 +147,7 @@ def _callbacks(run, clips, learning_rate, epochs, name, keep):
     """What happens beside the updates; `keep` is last, and sees what is written."""
     config = run.config
     updates = config.updates_per_epoch
+    later = sum(config.per_stage("epochs")[run.at.stage + 1 :])
     schedule = callbacks.LearningRate(
         learning_rate, config.schedule, epochs * updates, run
     )
@@ -165,7 +166,7 @@ def _callbacks(run, clips, learning_rate, epochs, name, keep):
         keeping.Log(run),
         keras.callbacks.TensorBoard(str(board), write_graph=False),
         callbacks.Pictures(board / "validation", clip, run),
-        callbacks.Progress(name, epochs * updates, run),
+        callbacks.Progress(name, epochs * updates, later * updates, run),
         keep,
     ]
 

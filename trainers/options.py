@@ -165,7 +165,10 @@ class Config:
         None, "read clips from this HDF5 file of the original instead of making them"
     )
     preset: str = option(
-        "paper", "settings that flags then change", choices=("paper", "ours", "quick")
+        "paper",
+        "settings that flags then change: the paper's, the best known, or those for a "
+        "first look; the values in brackets are the paper's",
+        choices=("paper", "ours", "quick"),
     )
     out: pathlib.Path | None = option(
         None,

@@ -1,6 +1,6 @@
 """Train on static shapes: three shapes in a binary image (Sec. 4.1).
 
-    python -m trainers.static_shapes [--model rnn-em|n-em] [--preset paper|ours|quick]
+    python -m trainers.static_shapes [--model rnn-em|n-em] [--preset ours|paper|quick]
 
 The paper's AMI: 0.826 +- 0.005 (RNN-EM), 0.475 +- 0.043 (N-EM). Ours: RESULTS.md.
 """
@@ -34,6 +34,14 @@ class Config(options.Config):
     gamma_gradient: str = option(
         "on", "whether gradients flow through gamma", choices=("on", "off")
     )
+
+    @classmethod
+    def of_preset(cls, settings, given):
+        """The networks of the presets are for RNN-EM; N-EM has its own one matrix."""
+        merged = super().of_preset(settings, given)
+        if merged.get("model") == "n-em" and "network" not in given:
+            merged["network"] = "paper"
+        return merged
 
     def __post_init__(self):
         super().__post_init__()
