@@ -80,14 +80,6 @@ class NeuralEM(keras.Model):
     def build(self, input_shape=None):
         """Nothing is left to do: the cell knows its frames' shape."""
 
-    def compile(self, *args, **kwargs):
-        """As `keras.Model.compile`, and the optimizer has its variables at once.
-
-        TensorFlow traces an update twice if variables are made on the way.
-        """
-        super().compile(*args, **kwargs)
-        self.optimizer.build(self.trainable_variables)
-
     def call(self, inputs, training=None):
         self.rnn.unroll = bool(self.unroll and training)
         x, noisy, pi = inputs["clean"], inputs["noisy"], inputs["pi"]
