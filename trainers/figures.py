@@ -119,42 +119,24 @@ def _fifty_steps(archive, folder, part):
 
 def _time_to_score(archive, folder, part):
     """Validation AMI against minutes of training, for each preset that was run."""
-    series, level = {}, {}
+    series, level, machines = {}, {}, set()
     for preset in paper.PRESETS:
         for cell in paper.PARTS[part]:
             seeds = archive.begun(preset, cell.training)
             if cell.test or not seeds:
                 continue
-            logs = [archive.log(preset, cell.training, seed) for seed in seeds]
-            minutes = [np.array(log["seconds"]) / 60 for log in logs]
-            first, last = max(x[0] for x in minutes), min(x[-1] for x in minutes)
-            grid = np.geomspace(first, last, 200)
-            values = [
-                np.interp(grid, x, log["val_ami"])
-                for x, log in zip(minutes, logs, strict=True)
-            ]
-            band = np.min(values, axis=0), np.max(values, axis=0)
-            count = "one seed" if len(logs) == 1 else f"{len(logs)} seeds"
-            if seeds != archive.seeds(preset, cell.training):
-                count += ", not ended" if len(logs) == 1 else ", not all ended"
-            name = f"{preset}: {cell.label.split(', as in')[0]} ({count})"
-            series[name] = (grid, np.mean(values, axis=0), *band)
+            series |= _learning(archive, preset, cell, seeds)
             if cell.paper:
                 level[f"the paper, {cell.label}: {cell.paper[0]:.3f}"] = cell.paper[0]
+            for seed in seeds:
+                config = archive.read_config(preset, cell.training, seed)
+                machines.add(config.get("machine", config["device"]))
     if series:
         path = folder / f"time_to_score-{part}.png"
-        configs = [
-            archive.read_config(preset, cell.training, seed)
-            for preset in paper.PRESETS
-            for cell in paper.PARTS[part]
-            for seed in archive.begun(preset, cell.training)
-        ]
-        machines = {config.get("machine", config["device"]) for config in configs}
         what = part.replace("_", " ")
-        title = f"Time to the paper's score, {what}; {', '.join(sorted(machines))}"
         figure = graphs.curves(
             series,
-            title,
+            f"Time to the paper's score, {what}; {', '.join(sorted(machines))}",
             x_label="minutes of training (logarithmic)",
             y_label="validation AMI, last step (band: all seeds)",
             lines=level,
@@ -162,6 +144,40 @@ def _time_to_score(archive, folder, part):
         )
         figure.savefig(path)
         yield "Validation AMI against minutes of training", path
+
+
+def _learning(archive, preset, cell, seeds):
+    """Minutes and AMI after each epoch, means over seeds, in a curve per stage.
+
+    Each stage is validated on clips of its own digits.
+    """
+    logs = [archive.log(preset, cell.training, seed) for seed in seeds]
+    count = "one seed" if len(logs) == 1 else f"{len(logs)} seeds"
+    if seeds != archive.seeds(preset, cell.training):
+        count += ", not ended" if len(logs) == 1 else ", not all ended"
+    name = f"{preset}: {cell.label.split(', as in')[0]}"
+    pools = cell.training.settings.get("stages", "").split(",")
+    found = {}
+    for stage, pool in enumerate(pools, 1):
+        epochs = [
+            [
+                (seconds / 60, ami)
+                for seconds, ami, of in zip(
+                    log["seconds"], log["val_ami"], log["stage"], strict=True
+                )
+                if of == stage
+            ]
+            for log in logs
+        ]
+        shortest = min(map(len, epochs))
+        if not shortest:
+            continue
+        points = np.array([one[:shortest] for one in epochs])  # (seeds, epochs, 2)
+        minutes, ami = points[..., 0], points[..., 1]
+        which = f", while on {pool} digits" if len(pools) > 1 else ""
+        mean, band = ami.mean(axis=0), (ami.min(axis=0), ami.max(axis=0))
+        found[f"{name}{which} ({count})"] = (minutes.mean(axis=0), mean, *band)
+    return found
 
 
 def _kept(function, archive, path, caption):

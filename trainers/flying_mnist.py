@@ -70,24 +70,25 @@ class Config(options.Config):
         return len(self.stages)
 
 
+_PLACES = {  # RESULTS.md says what each of them does
+    "network": "places",
+    "reads": "pixels",
+    "floor": 0.02,
+    "learning_rates": (0.004, 0.003, 0.003),
+    "schedule": "cosine",
+    "batch_size": 32,
+}
 PRESETS = {
     "paper": {},
     "ours": {
-        "network": "places",
-        "reads": "pixels",
-        "floor": 0.02,
-        "learning_rates": (0.004, 0.003, 0.003),
-        "schedule": "cosine",
-        "batch_size": 32,
+        **_PLACES,
         "epochs": (4, 6, 40),
         "epoch_updates": 100,
         "patience": 40,
         "validation_size": 500,
     },
     "quick": {
-        "network": "small",
-        "learning_rates": (0.002,),
-        "schedule": "cosine",
+        **_PLACES,
         "epochs": (4,),
         "epoch_updates": 50,
         "patience": 20,
