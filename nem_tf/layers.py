@@ -114,6 +114,54 @@ class Dense(Prepared, keras.layers.Layer):
 
 
 @keras.saving.register_keras_serializable("nem_tf")
+class SkipDense(keras.layers.Layer):
+    """A dense layer with layer norm, and beside its output the input (a skip).
+
+        y = [activation(layer_norm(x W + b)), x]
+
+    Args:
+        units: G, the size of the output without the input.
+        activation: anything that `keras.activations.get` takes.
+        keep: how many numbers of the input, the last ones, go along; None: all, F.
+
+    Call arguments:
+        x: shape `(N, F)`.
+
+    Returns:
+        shape `(N, G + keep)`.
+    """
+
+    def __init__(self, units, activation=None, keep=None, **kwargs):
+        super().__init__(**kwargs)
+        self.units = units
+        self.keep = keep
+        self.dense = Dense(units, name="dense")
+        self.norm = LayerNorm(activation, name="norm")
+
+    def build(self, x_shape):
+        self.dense.build(x_shape)
+        self.norm.build((None, self.units))
+        self.built = True
+
+    def call(self, x):
+        kept = x if self.keep is None else x[:, -self.keep :]
+        return ops.concatenate([self.norm(self.dense(x)), kept], -1)
+
+    def compute_output_shape(self, x_shape):
+        kept = x_shape[-1] if self.keep is None else self.keep
+        return x_shape[0], self.units + kept
+
+    def get_config(self):
+        activation = keras.activations.serialize(self.norm.activation)
+        return {
+            **super().get_config(),
+            "units": self.units,
+            "activation": activation,
+            "keep": self.keep,
+        }
+
+
+@keras.saving.register_keras_serializable("nem_tf")
 class Recurrence(Prepared, keras.layers.Layer):
     """The sigmoid recurrence on theta.
 

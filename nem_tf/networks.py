@@ -13,7 +13,13 @@ from keras import layers
 from nem_tf.convolutions import HalvingConv2D, UpsampleConv2D
 from nem_tf.e_step import EStep
 from nem_tf.layer_norm import LayerNorm
-from nem_tf.layers import Dense, GatedRecurrence, InputNormalization, Recurrence
+from nem_tf.layers import (
+    Dense,
+    GatedRecurrence,
+    InputNormalization,
+    Recurrence,
+    SkipDense,
+)
 from nem_tf.places import MatchedFilters, PatchAtPlace, RowsTimesColumns
 
 
@@ -80,7 +86,6 @@ def places(
     filter_size=(8, 12),
     features=512,
     units=96,
-    glimpse=False,
     rank=16,
     patch_size=None,
     size=(28, 28),
@@ -101,29 +106,30 @@ def places(
         features: width of the dense layer with ReLU before the drawing; the one after
             the filters has half of it, with ELU. Both have layer norm.
         units: M, the size of theta, carried on by a gated recurrence.
-        glimpse: whether the filters say what is at a place, not only where; it is
-            needed for things of many kinds, digits for example.
         rank: how many products of a row and a column make an image.
-        patch_size: (h, w), pixels; if given, the image is one patch of this size at one
-            place instead. It learns many different things faster, digits for example,
-            but a component can no longer draw two things that are apart.
+        patch_size: (h, w), pixels, a little more than an object's. If given, the
+            filters hand on, too, what is at the place that they found, and the image is
+            one patch of this size at one place; what is seen passes by the dense layers
+            on its way into theta, and from there to the patch. So things of many kinds
+            are learned, digits for example, but a component can no longer draw two
+            that are apart.
         size: H, or (H, W).
         channels: C.
         e_step: an `EStep`, or the name of its likelihood.
     """
     frame_shape = _frame_shape(size, channels)
-    encoder = [
-        MatchedFilters(filters, filter_size, glimpse=glimpse),
-        Dense(features // 2),
-        LayerNorm("elu"),
-    ]
     e_step = e_step if isinstance(e_step, EStep) else EStep(e_step)
     black = -3.0 if e_step.likelihood.name == "bernoulli" else 0.0  # before the readout
+    find = MatchedFilters(filters, filter_size, glimpse=patch_size is not None)
     if patch_size is None:
+        encoder = [find, Dense(features // 2), LayerNorm("elu")]
         draw = RowsTimesColumns(rank, frame_shape, background=black)
+        decoder = [Dense(features), LayerNorm("relu"), draw]
     else:
+        seen = math.prod(filter_size) * channels
+        encoder = [find, SkipDense(features // 2, "elu", keep=seen)]
         draw = PatchAtPlace(patch_size, frame_shape, background=black)
-    decoder = [Dense(features), LayerNorm("relu"), draw]
+        decoder = [SkipDense(features, "relu"), draw]
     return {
         "encoder": keras.Sequential(encoder, name="encoder"),
         "recurrence": GatedRecurrence(units, name="recurrence"),

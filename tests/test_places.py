@@ -1,11 +1,12 @@
 """The layers that read a place off an image and draw at a place."""
 
+import keras
 import numpy as np
 import pytest
 import tensorflow as tf
 
 from nem_tf import NeuralEM, RNNEMCell, data, networks
-from nem_tf.layers import GatedRecurrence
+from nem_tf.layers import GatedRecurrence, SkipDense
 from nem_tf.places import BLANK, MatchedFilters, PatchAtPlace, RowsTimesColumns
 from nem_tf.prepared import prepared
 
@@ -128,6 +129,18 @@ def test_the_gated_recurrence_is_keras_cell(rng):
     read, carried = layer(x, theta)
     np.testing.assert_array_equal(read, carried)
     np.testing.assert_allclose(read, layer.cell(x, [theta])[0], atol=1e-6)
+
+
+@pytest.mark.parametrize("keep", [None, 2])
+def test_the_input_goes_beside_the_dense_layer(rng, keep):
+    layer = SkipDense.from_config(SkipDense(4, "elu", keep).get_config())
+    layer.build((None, 5))
+    x = rng.standard_normal((3, 5)).astype("float32")
+    found = np.asarray(layer(x))
+    np.testing.assert_array_equal(found[:, 4:], x if keep is None else x[:, -2:])
+    np.testing.assert_allclose(found[:, :4], layer.norm(layer.dense(x)), atol=1e-6)
+    assert layer.compute_output_shape((3, 5)) == found.shape
+    assert found[:, :4].min() < 0 and keras.activations.elu is layer.norm.activation
 
 
 @pytest.mark.parametrize(

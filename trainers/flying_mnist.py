@@ -131,11 +131,10 @@ class FlyingMNIST(experiment.Experiment):
         if self.config.network == "places":
             return networks.places(
                 filter_size=(10, 10),
-                glimpse=True,
                 patch_size=(11, 11),
                 size=self.config.size,
                 e_step=self.likelihood,
-                **self.sizes(),
+                **self.sizes(units=160),
             )
         if self.config.network == "small":
             sizes = self.sizes(features=256, units=100)
