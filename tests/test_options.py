@@ -119,7 +119,7 @@ def test_a_preset_leaves_n_em_its_own_network():
 
 @pytest.mark.parametrize(
     ("stages", "epochs"),
-    [("1,2", (6, 40)), ("50000", (40,)), ("1,2,3,4", (4, 4, 6, 40))],
+    [("1,2", (6, 30)), ("50000", (30,)), ("1,2,3,4", (4, 4, 6, 30))],
 )
 def test_a_preset_fits_any_number_of_stages(stages, epochs):
     def parse(*more):
@@ -130,7 +130,7 @@ def test_a_preset_fits_any_number_of_stages(stages, epochs):
 
     config = parse()
     assert config.epochs == epochs
-    assert len(config.learning_rates) == len(epochs)
+    assert len(config.per_stage("learning_rates")) == len(epochs)
     assert parse("--epochs", "7").epochs == (7,)
 
 

@@ -74,7 +74,7 @@ _PLACES = {  # RESULTS.md says what each of them does
     "network": "places",
     "reads": "pixels",
     "floor": 0.02,
-    "learning_rates": (0.004, 0.003, 0.003),
+    "learning_rates": (0.004,),
     "schedule": "cosine",
     "batch_size": 32,
 }
@@ -82,9 +82,9 @@ PRESETS = {
     "paper": {},
     "ours": {
         **_PLACES,
-        "epochs": (4, 6, 40),
+        "epochs": (4, 6, 30),
         "epoch_updates": 100,
-        "patience": 40,
+        "patience": 30,
         "validation_size": 500,
     },
     "quick": {
@@ -134,7 +134,7 @@ class FlyingMNIST(experiment.Experiment):
                 patch_size=(11, 11),
                 size=self.config.size,
                 e_step=self.likelihood,
-                **self.sizes(units=160),
+                **self.sizes(units=250),
             )
         if self.config.network == "small":
             sizes = self.sizes(features=256, units=100)
