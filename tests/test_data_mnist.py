@@ -166,6 +166,30 @@ def test_static_repeats_a_frame():
     assert np.any(batch["noisy"][:, 0] != batch["noisy"][:, 1])
 
 
+@pytest.mark.parametrize("threshold", [0.5, 0.1])
+@pytest.mark.parametrize("composition", ["maximum", "sum"])
+def test_digits_that_meet(composition, threshold):
+    bright = np.zeros((1, 2, 10, 10), "float32")
+    bright[0, 0, :2, :3], bright[0, 1, :2, :3] = 0.9, 0.3
+    places = np.array([[[4, 4], [4, 5]]])
+    clean, groups, masks = digit_clip(
+        bright,
+        np.full((1, 2, 2), 10),
+        places,
+        np.zeros((1, 2, 2), int),
+        frames=1,
+        composition=composition,
+        threshold=threshold,
+        masks=True,
+    )
+    both = 0.9 if composition == "maximum" else 1.0
+    row = np.array([0, 0.9, both, both, 0.3, 0], "float32")
+    np.testing.assert_allclose(np.asarray(clean)[0, 0, 4, 3:9, 0], row)
+    labels = [0, 1, 1, 1, 0, 0] if threshold == 0.5 else [0, 1, 0, 0, 2, 0]
+    assert np.asarray(groups)[0, 0, 4, 3:9].tolist() == labels
+    assert np.asarray(masks).sum() == (6 if threshold == 0.5 else 12)
+
+
 def test_same_clip_for_any_batch_size():
     def sorted_clips(batch_size):
         dataset = flying_mnist(**{**SMALL, "batch_size": batch_size})
@@ -215,6 +239,8 @@ def test_mnist_out_of_reach_names_the_remedy(offline):
         ({"size": 9}, "size: expected room for digits"),
         ({"speed": 8}, "speed: expected at most 7 for digits"),
         ({"noise": -0.1}, "noise: expected"),
+        ({"threshold": 0}, "threshold: expected a brightness"),
+        ({"composition": "product"}, "composition: expected maximum or sum"),
     ],
     ids=str,
 )

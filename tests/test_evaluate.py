@@ -76,6 +76,8 @@ def test_clips_of_another_experiment_and_their_objects(run):
         clips=4,
         digits="sklearn-digits",
         pool=3,
+        composition="sum",
+        threshold=0.2,
     )
     found = Evaluation(model, digits)
     batch = next(iter(found.clips(4)))
@@ -83,7 +85,14 @@ def test_clips_of_another_experiment_and_their_objects(run):
     assert batch["masks"].shape == (4, 3, 2, 28, 28)
     np.testing.assert_array_equal(batch["clean"][:, 0], batch["clean"][:, 2])
     assert found.differences()[:2] == ["flying_mnist", "static"]
-    assert found.score()["data"] == "sklearn-digits"
+    assert {"compositionsum", "threshold0.2"} <= set(found.differences())
+    groups, clean = batch["groups"].numpy(), batch["clean"].numpy()[..., 0]
+    assert 0.2 <= clean[groups > 0].min() < 0.5
+    result = found.score()
+    assert result["data"] == "sklearn-digits"
+    assert result["settings"]["composition"] == "sum"
+    with pytest.raises(ValueError, match="threshold: expected none with flying_shapes"):
+        Evaluation(model, Config(on="flying_shapes", threshold=0.2))
     moving = Evaluation(model, Config(on="flying_shapes", steps=2, clips=4))
     batch = next(iter(moving.clips(4)))
     assert (batch["clean"][:, 0] != batch["clean"][:, 2]).numpy().any()

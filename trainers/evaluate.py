@@ -30,7 +30,17 @@ from trainers import (
 )
 from trainers.options import option
 
-OF_MADE_CLIPS = ("on", "objects", "static", "digits", "pool")  # not of recorded ones
+OF_CLIPS = (  # settings of the training that may be changed
+    "objects",
+    "components",
+    "steps",
+    "noise",
+    "seed",
+    "composition",
+    "threshold",
+)
+OF_DIGITS = ("digits", "pool", "composition", "threshold")  # flying MNIST alone
+OF_MADE_CLIPS = ("on", "objects", "static", *OF_DIGITS)  # not of recorded ones
 FILES = ("results.json", "overview.png", "clip.gif", "per_step.png", "covered.png")
 
 SCORES = {
@@ -62,6 +72,12 @@ class Config:
     )
     pool: int | None = option(
         None, "digits to draw from; the last stage's if not given", least=1
+    )
+    composition: str | None = option(
+        None, "of pixels where digits meet", choices=("maximum", "sum")
+    )
+    threshold: float | None = option(
+        None, "brightness from which a digit covers a pixel", least=1 / 255, most=1.0
     )
     data: pathlib.Path | None = option(
         None, "score on this HDF5 file of the original instead"
@@ -143,7 +159,7 @@ class Evaluation:
                 f"MODEL: expected one that was compiled with a NEMLoss, received "
                 f"{model.nem.loss!r}; compile and save it again"
             )
-        for setting in ("digits", "pool"):
+        for setting in OF_DIGITS:
             if getattr(config, setting) is not None and name != "flying_mnist":
                 raise ValueError(
                     f"{setting}: expected none with {name}, received "
@@ -171,7 +187,7 @@ class Evaluation:
             changes["data"] = config.data or pathlib.Path(recorded)
         if name == "flying_mnist":
             changes["digits"] = config.digits or self._digits()
-        for one in ("objects", "components", "steps", "noise", "seed", "batch_size"):
+        for one in (*OF_CLIPS, "batch_size"):
             if getattr(config, one) is not None:
                 changes[one] = getattr(config, one)
         if config.clips is not None:
@@ -224,9 +240,9 @@ class Evaluation:
         if self.experiment.name != self.model.name:
             words.append(self.experiment.name)
         words += ["static"] if self.config.static else []
-        for name in ("objects", "components", "steps", "noise", "seed"):
-            value = getattr(self.settings, name)
-            if value != getattr(self.began, name):
+        for name in OF_CLIPS:
+            value = getattr(self.settings, name, None)
+            if value != getattr(self.began, name, None):
                 words.append(f"{name}{value}")
         for name in ("digits", "pool", "data"):
             value = getattr(self.config, name)
@@ -278,6 +294,7 @@ class Evaluation:
         from trainers import scoring
 
         settings, results = self.settings, self.model.results
+        named = {field.name for field in dataclasses.fields(settings)}
         return {
             **{key: results.get(key) for key in ("seconds", "updates", "resumes")},
             "experiment": self.experiment.name,
@@ -286,13 +303,9 @@ class Evaluation:
             "preset": self.model.settings.get("preset"),
             "seed": self.model.settings.get("seed"),
             "settings": {
-                "objects": settings.objects,
-                "components": settings.components,
-                "steps": settings.steps,
-                "noise": settings.noise,
+                **{name: getattr(settings, name) for name in OF_CLIPS if name in named},
                 "static": self.still,
                 "split": self.config.split,
-                "seed": settings.seed,
             },
             "test": scoring.summary(scores),
         }

@@ -33,6 +33,17 @@ class Config(options.Config):
         choices=("auto", "mnist", "sklearn-digits"),
     )
     objects: int = option(2, "digits in a clip", least=1, most=options.MOST_OBJECTS)
+    composition: str = option(
+        "maximum",
+        "of pixels where digits meet: the brighter one, or their sum, at most 1",
+        choices=("maximum", "sum"),
+    )
+    threshold: float = option(
+        0.5,
+        "brightness from which a digit covers a pixel, in the scores",
+        least=1 / 255,
+        most=1.0,
+    )
     components: int = option(2, "K, components that share a clip", least=1)
     noise: float = option(
         0.2, "chance that a pixel is replaced by Uniform(0, 1)", least=0.0, most=1.0
@@ -121,8 +132,14 @@ class FlyingMNIST(experiment.Experiment):
     def generated(self, split, stage, **settings):
         from nem_tf import data
 
-        pool = self.config.stages[stage]
-        settings = {"objects": self.config.objects, "pool": pool, **settings}
+        config = self.config
+        settings = {
+            "objects": config.objects,
+            "pool": config.stages[stage],
+            "composition": config.composition,
+            "threshold": config.threshold,
+            **settings,
+        }
         return data.flying_mnist(split, digits=self.digits, **settings)
 
     def parts(self):

@@ -110,6 +110,11 @@ def _mnist(training, name, scores):
     yield Cell(f"{name}: 2 static digits, 50 steps", training, scores[2], still)
 
 
+READINGS = (  # the paper does not say how it labels and composes digits
+    Cell("staged: labels from brightness 0.1 on", STAGED, None, {"threshold": 0.1}),
+    Cell("staged: sum where digits meet", STAGED, None, {"composition": "sum"}),
+)
+
 FIFTY_STEPS = Cell("direct: 2 digits, 50 steps", DIRECT, None, {"steps": 50})
 
 PARTS = {
@@ -121,6 +126,7 @@ PARTS = {
     "flying_mnist": (
         *_mnist(STAGED, "staged", [(0.917, 0.005), (0.838, 0.008), (0.772, 0.008)]),
         *_mnist(DIRECT, "direct", [(0.819, 0.022), (0.729, 0.019), (0.619, 0.023)]),
+        *READINGS,
     ),
     "figure7": (
         Cell("staged: 3 digits, K = 3", STAGED, None, {"objects": 3, "components": 3}),

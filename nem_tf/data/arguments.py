@@ -64,6 +64,17 @@ def check_noise(noise):
     return float(noise)
 
 
+def check_threshold(threshold):
+    """Return a brightness as a float, or raise ValueError unless it is in (0, 1]."""
+    real = isinstance(threshold, Real) and not isinstance(threshold, bool)
+    if not real or not 0 < threshold <= 1:
+        raise ValueError(
+            f"threshold: expected a brightness in (0, 1], received {threshold!r}; "
+            "0.5 is half of the brightest"
+        )
+    return float(threshold)
+
+
 def check_part(part):
     """Return (i, n) of the i-th of n parts, or raise ValueError if it is not one."""
     pair = isinstance(part, (tuple, list)) and len(part) == 2

@@ -5,6 +5,11 @@ import tensorflow as tf
 from nem_tf.data import arguments, keys, patches, pipeline, scenes
 from nem_tf.data import digits as sources
 
+COMPOSITIONS = {  # layers (B, N, F, H, W) -> (B, F, H, W)
+    "maximum": lambda layers: tf.reduce_max(layers, axis=1),
+    "sum": lambda layers: tf.minimum(tf.reduce_sum(layers, axis=1), 1.0),
+}
+
 
 def flying_mnist(
     split="train",
@@ -20,6 +25,8 @@ def flying_mnist(
     size=(24, 24),
     speed=1,
     static=False,
+    composition="maximum",
+    threshold=0.5,
     masks=False,
     clips=None,
     start=0,
@@ -31,7 +38,7 @@ def flying_mnist(
     Digit size, motion and composition are not in the paper. Our reading: digits are
     cropped and halved as in `patches.prepare`, start and move as the shapes do, each
     in its own box, and compose by maximum. A digit covers the pixels where it is at
-    least half as bright as can be.
+    least half as bright as can be. RESULTS.md has scores under other readings.
 
     Args:
         split: "train", "validation" or "test"; each has its own clips.
@@ -47,6 +54,8 @@ def flying_mnist(
         size: (H, W) in pixels, or one integer.
         speed: velocity is uniform in {-speed, ..., speed} pixels per frame and axis.
         static: True repeats the first frame.
+        composition: of pixels where digits meet: "maximum", or "sum", at most 1.
+        threshold: a digit covers the pixels where it is at least so bright, in (0, 1].
         masks: whether batches also have the mask of each digit, the pixels that others
             cover included.
         clips: clips in the split; None is the paper's 50 000, 10 000, 10 000.
@@ -71,6 +80,8 @@ def flying_mnist(
     clips = arguments.check_clips(clips, split)
     frames = 1 if speed == 0 else arguments.check_steps(steps) + 1
     seed = arguments.check_seed(seed)
+    threshold = arguments.check_threshold(threshold)
+    _check_composition(composition)
     source = digits if isinstance(digits, sources.Digits) else sources.load(digits)
     chosen = patches.pool(source, split, pool)
     with tf.device("CPU"):  # tf.data works there
@@ -90,6 +101,8 @@ def flying_mnist(
             velocity,
             frames=frames,
             size=size,
+            composition=composition,
+            threshold=threshold,
             masks=masks,
         )
 
@@ -110,10 +123,27 @@ def flying_mnist(
     )
 
 
+def _check_composition(composition):
+    if composition not in COMPOSITIONS:
+        raise ValueError(
+            f"composition: expected {' or '.join(COMPOSITIONS)}, received "
+            f"{composition!r}; name one of them"
+        )
+
+
 def digit_clip(
-    pixels, extents, top_left, velocity, *, frames, size=(24, 24), masks=False
+    pixels,
+    extents,
+    top_left,
+    velocity,
+    *,
+    frames,
+    size=(24, 24),
+    composition="maximum",
+    threshold=0.5,
+    masks=False,
 ):
-    """Render digits with the given starts: pixels compose by maximum.
+    """Render digits with the given starts.
 
     Args:
         pixels: float32 (B, N, h, w) in [0, 1], digits in their top-left corners.
@@ -122,19 +152,20 @@ def digit_clip(
         velocity: integers (B, N, 2), pixels per frame.
         frames: F.
         size: (H, W).
+        composition, threshold: see `flying_mnist`.
         masks: whether to return them too.
 
     Returns:
         clean, float32 (B, F, H, W, 1) in [0, 1]; groups, int32 (B, F, H, W), the
-        object in draw order, 1..N, where it alone is at least 0.5, else 0; and, if
-        asked for, masks, float32 (B, F, N, H, W), 1 where digit n is at least 0.5.
+        object in draw order, 1..N, where it alone is at least the threshold, else 0;
+        and, if asked for, masks, float32 (B, F, N, H, W), 1 where digit n is.
     """
     top_left, velocity = tf.cast(top_left, tf.int64), tf.cast(velocity, tf.int64)
     free = tf.constant(size, tf.int64) - tf.cast(extents, tf.int64)
     path = scenes.fly(top_left, velocity, free, frames)  # (B, N, F, 2)
     layers = scenes.place(pixels, path, size)  # (B, N, F, H, W)
-    clean = tf.reduce_max(layers, axis=1)[..., None]  # (B, F, H, W, 1)
-    covers = tf.cast(layers >= 0.5, tf.float32)  # (B, N, F, H, W)
+    clean = COMPOSITIONS[composition](layers)[..., None]  # (B, F, H, W, 1)
+    covers = tf.cast(layers >= threshold, tf.float32)  # (B, N, F, H, W)
     each = tf.unstack(covers, axis=1)
     marks = tf.unstack(scenes.marks(len(each)))
     marked = tf.add_n([mark * mask for mark, mask in zip(marks, each, strict=True)])
