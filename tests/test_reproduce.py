@@ -145,6 +145,27 @@ def test_a_part_without_a_run_says_so(part, tmp_path):
             assert text.count(number) >= len(presets)
 
 
+def test_a_stage_has_a_curve_and_the_last_one_passes_the_score(tmp_path):
+    kept = archive.Archive(tmp_path / "results", tmp_path / "runs")
+    cell = paper.PARTS["flying_mnist"][0]
+    for seed in (0, 1):
+        folder = kept.kept("ours", cell.training, seed)
+        folder.mkdir(parents=True)
+        (folder / "results.json").write_text("{}")
+        (folder / "log.csv").write_text(
+            "stage,seconds,val_ami\n1,60,0.99\n2,120,0.95\n2,180,0.96\n3,240,0.9\n"
+            f"3,{300 + 60 * seed},0.92\n"
+        )
+    curves = figures._learning(kept, "ours", cell, [0, 1])
+    name = "ours: staged: 2 digits, K = 2, while on 50000 digits (2 seeds)"
+    assert len(curves) == 3 and list(curves)[-1] == name
+    minutes, ami, *band = curves[name]
+    assert (minutes == [4, 5.5]).all() and (ami == [0.9, 0.92]).all()
+    assert "2 of 2 seeds, after 5.0 to 6.0 minutes" in tables._passed(
+        kept, cell, "ours"
+    )
+
+
 def test_figure5_has_a_column_per_number_of_objects(tmp_path):
     kept = archive.Archive(tmp_path / "results", tmp_path / "runs")
     cell = paper.PARTS["figure5"][0]

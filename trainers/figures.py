@@ -26,7 +26,11 @@ def draw(archive, parts):
     """
     folder = archive.out / "figures"
     folder.mkdir(parents=True, exist_ok=True)
-    return {part: list(_OF_PART[part](archive, folder, part)) for part in parts}
+    return {
+        part: list(_OF_PART[part](archive, folder, part))
+        for part in parts
+        if part in _OF_PART
+    }
 
 
 def _static_shapes(archive, folder, part):
@@ -156,7 +160,7 @@ def _learning(archive, preset, cell, seeds):
     if seeds != archive.seeds(preset, cell.training):
         count += ", not ended" if len(logs) == 1 else ", not all ended"
     name = f"{preset}: {cell.label.split(', as in')[0]}"
-    pools = cell.training.settings.get("stages", "").split(",")
+    pools = cell.training.pools
     found = {}
     for stage, pool in enumerate(pools, 1):
         epochs = [

@@ -25,6 +25,11 @@ class Training:
     settings: dict = dataclasses.field(default_factory=dict, hash=False)
     presets: tuple[str, ...] = PRESETS
 
+    @property
+    def pools(self):
+        """The digits of each stage, as text; one empty text without stages."""
+        return self.settings.get("stages", "").split(",")
+
 
 @dataclasses.dataclass(frozen=True)
 class Cell:
@@ -126,8 +131,8 @@ PARTS = {
     "flying_mnist": (
         *_mnist(STAGED, "staged", [(0.917, 0.005), (0.838, 0.008), (0.772, 0.008)]),
         *_mnist(DIRECT, "direct", [(0.819, 0.022), (0.729, 0.019), (0.619, 0.023)]),
-        *READINGS,
     ),
+    "readings": READINGS,
     "figure7": (
         Cell("staged: 3 digits, K = 3", STAGED, None, {"objects": 3, "components": 3}),
     ),
@@ -140,5 +145,6 @@ TITLES = {
     "figure5": "Prediction error against the number of objects (Figure 5)",
     "figure6": "Fifty steps (Figure 6)",
     "flying_mnist": "Flying MNIST (Sec. 4.3)",
+    "readings": "Flying MNIST, read otherwise",
     "figure7": "Three digits (Figure 7)",
 }

@@ -155,17 +155,24 @@ def _how(archive, part, preset, others):
 
 
 def _passed(archive, cell, preset):
-    """After how many minutes the validation AMI was first that of the paper."""
+    """After how many minutes the validation AMI was first that of the paper.
+
+    Of several stages the last one counts: the others are validated on few digits.
+    """
     logs = [
         archive.log(preset, cell.training, seed)
         for seed in archive.seeds(preset, cell.training)
     ]
     if cell.test or not cell.paper or not logs:
         return ""
-    minutes = []
+    minutes, last = [], len(cell.training.pools)
     for log in logs:
-        pairs = zip(log["seconds"], log["val_ami"], strict=True)
-        when = (seconds / 60 for seconds, ami in pairs if ami >= cell.paper[0])
+        rows = zip(log["seconds"], log["val_ami"], log["stage"], strict=True)
+        when = (
+            seconds / 60
+            for seconds, ami, stage in rows
+            if stage == last and ami >= cell.paper[0]
+        )
         minutes += [next(when, None)]
     passed = [one for one in minutes if one is not None]
     text = f" {cell.label}: the paper's AMI was passed on validation clips by "
