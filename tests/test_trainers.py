@@ -166,7 +166,7 @@ def test_the_same_seed_trains_the_same_weights(tmp_path):
         (flying_shapes.FlyingShapes, {"network": "small"}, 250),
         (flying_shapes.FlyingShapes, {"network": "paper"}, 100),
         (flying_mnist.FlyingMNIST, {"network": "small"}, 100),
-        (flying_mnist.FlyingMNIST, {"network": "places"}, 96),
+        (flying_mnist.FlyingMNIST, {"network": "places"}, 250),
         (flying_mnist.FlyingMNIST, {"network": "paper"}, 250),
     ],
 )
