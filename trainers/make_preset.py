@@ -123,7 +123,10 @@ def _card(name, source, archive, settings, training, seed, result):
     over_seeds = sample(one["test"]["ami"]["last"] for one in kept.values())
     config = archive.read_config(settings, training, seed)
     kind = experiments.find(training.experiment)
-    chosen = {**kind.presets[settings], **training.settings}
+    given = dict(training.settings)
+    if any(training.pools):
+        given["stages"] = tuple(map(int, training.pools))
+    chosen = kind.Config.of_preset(kind.presets[settings], given)
     flags = " ".join(reproduce.as_flags(chosen))
     lines = [
         f"# {name}",
