@@ -14,6 +14,8 @@ from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter
 from nem_tf import axes
 from nem_tf.plots import DPI, PALETTE, component_colours
 
+_HALF_A_LINE = 55  # letters that fit into a legend's half of the width
+
 
 def per_step(scores, title, *, label="AMI"):
     """A score at every step: its mean, and the quartiles over clips (Figure 6).
@@ -98,8 +100,12 @@ def curves(
     if not crowded:
         plot.legend(loc="best", frameon=False, fontsize=9)
     else:
-        figure.set_figheight(figure.get_figheight() + 0.1 * names)
-        figure.legend(loc="outside lower left", ncols=2, frameon=False, fontsize=8)
+        labels = plot.get_legend_handles_labels()[1]
+        columns = 2 if max(map(len, labels)) <= _HALF_A_LINE else 1
+        figure.set_figheight(figure.get_figheight() + 0.2 * names / columns)
+        figure.legend(
+            loc="outside lower left", ncols=columns, frameon=False, fontsize=8
+        )
     return figure
 
 

@@ -47,5 +47,10 @@ def test_many_names_stand_below_the_curves():
     assert not figure.axes[0].texts
     figure.canvas.draw()
     assert legend.get_window_extent().y1 < figure.axes[0].get_window_extent().y0
+    long = {f"{'a long name ' * 5}{i}": (x, x / i) for i in range(1, 6)}
+    figure = graphs.curves(long, "", x_label="", y_label="")
+    figure.canvas.draw()
+    assert figure.legends[0].get_window_extent().x1 <= figure.bbox.x1
+    figure = graphs.curves(series, "", x_label="", y_label="", lines=levels)
     dashed = figure.axes[0].lines[-2:]
     assert dashed[0].get_linestyle() != dashed[1].get_linestyle()

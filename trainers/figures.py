@@ -140,7 +140,7 @@ def _time_to_score(archive, folder, part):
         what = part.replace("_", " ")
         figure = graphs.curves(
             series,
-            f"Time to the paper's score, {what}; {', '.join(sorted(machines))}",
+            f"Time to the paper's score, {what}; {' and '.join(sorted(machines))}",
             x_label="minutes of training (logarithmic)",
             y_label="validation AMI, last step (band: all seeds)",
             lines=level,
