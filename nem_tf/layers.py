@@ -71,7 +71,7 @@ class Dense(Prepared, keras.layers.Layer):
 
     Args:
         units: G, the size of the output.
-        kernel_initializer: of W.
+        kernel_initializer: of W; a name, or a `keras.initializers.Initializer`.
 
     Call arguments:
         x: shape `(N, F)`.
@@ -83,7 +83,7 @@ class Dense(Prepared, keras.layers.Layer):
     def __init__(self, units, kernel_initializer="glorot_uniform", **kwargs):
         super().__init__(**kwargs)
         self.units = units
-        self.kernel_initializer = keras.initializers.get(kernel_initializer)
+        self.kernel_initializer = kernel_initializer
 
     def build(self, x_shape):
         self.kernel = self.add_weight(
@@ -106,10 +106,13 @@ class Dense(Prepared, keras.layers.Layer):
         return x_shape[0], self.units
 
     def get_config(self):
+        initializer = self.kernel_initializer
+        if not isinstance(initializer, str):
+            initializer = keras.initializers.serialize(initializer)
         return {
             **super().get_config(),
             "units": self.units,
-            "kernel_initializer": keras.initializers.serialize(self.kernel_initializer),
+            "kernel_initializer": initializer,
         }
 
 

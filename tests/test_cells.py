@@ -31,7 +31,7 @@ def test_arrival_order_equals_the_original_order(rng, kind, likelihood):
             np.zeros((K, nem.cell.units)),
             np.zeros((K, H, W, C)),
         )
-        np.testing.assert_allclose(outputs["psi"][clip], psi, atol=2e-4)
+        np.testing.assert_allclose(outputs["psi"][clip], psi, atol=1e-5)
         np.testing.assert_allclose(outputs["gamma"][clip], gamma, atol=1e-4)
 
 
