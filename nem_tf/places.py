@@ -146,8 +146,46 @@ class MatchedFilters(Prepared, keras.layers.Layer):
         }
 
 
+class Drawing(keras.layers.Layer):
+    """What layers that draw an image have in common: its shape and its background.
+
+    Args:
+        frame_shape: (H, W, C).
+        background: the bias before training, what is drawn where nothing is.
+    """
+
+    def __init__(self, frame_shape, background=0.0, **kwargs):
+        super().__init__(**kwargs)
+        self.frame_shape = tuple(frame_shape)
+        self.background = background
+
+    def add_background(self):
+        """The last part of `build`: one bias per channel."""
+        self.bias = self.add_weight(
+            name="bias",
+            shape=self.frame_shape[-1:],
+            initializer=keras.initializers.Constant(self.background),
+        )
+        self.built = True
+
+    def on_background(self, images):
+        """(N, C, H, W) -> (N, H, W, C), with the bias."""
+        images = ops.moveaxis(images, 1, -1)
+        return images + ops.cast(self.bias, images.dtype)
+
+    def compute_output_shape(self, x_shape):
+        return (x_shape[0], *self.frame_shape)
+
+    def get_config(self):
+        return {
+            **super().get_config(),
+            "frame_shape": self.frame_shape,
+            "background": self.background,
+        }
+
+
 @keras.saving.register_keras_serializable("nem_tf")
-class RowsTimesColumns(keras.layers.Layer):
+class RowsTimesColumns(Drawing):
     """Draw an image as a sum of products of a column and a row of pixels.
 
         image[i, j] = sum_r a[i, r] b[r, j] + bias,   a, b = linear in x
@@ -167,21 +205,14 @@ class RowsTimesColumns(keras.layers.Layer):
     """
 
     def __init__(self, rank, frame_shape, background=0.0, **kwargs):
-        super().__init__(**kwargs)
+        super().__init__(frame_shape, background, **kwargs)
         self.rank = rank
-        self.frame_shape = tuple(frame_shape)
-        self.background = background
         height, width, channels = self.frame_shape
         self.factors = Dense((height + width) * rank * channels, name="factors")
 
     def build(self, x_shape):
         self.factors.build(x_shape)
-        self.bias = self.add_weight(
-            name="bias",
-            shape=self.frame_shape[-1:],
-            initializer=keras.initializers.Constant(self.background),
-        )
-        self.built = True
+        self.add_background()
 
     def call(self, x):
         height, width, channels = self.frame_shape
@@ -189,23 +220,17 @@ class RowsTimesColumns(keras.layers.Layer):
         down = height * self.rank * channels
         a = ops.reshape(factors[:, :down], (-1, channels, height, self.rank))
         b = ops.reshape(factors[:, down:], (-1, channels, self.rank, width))
-        images = ops.moveaxis(ops.matmul(a, b), 1, -1)  # (N, H, W, C)
-        return images + ops.cast(self.bias, images.dtype)
-
-    def compute_output_shape(self, x_shape):
-        return (x_shape[0], *self.frame_shape)
+        return self.on_background(ops.matmul(a, b))
 
     def get_config(self):
         return {
             **super().get_config(),
             "rank": self.rank,
-            "frame_shape": self.frame_shape,
-            "background": self.background,
         }
 
 
 @keras.saving.register_keras_serializable("nem_tf")
-class PatchAtPlace(keras.layers.Layer):
+class PatchAtPlace(Drawing):
     """Draw one patch at one place.
 
         image[i, j] = sum_uv p[i - u] q[j - v] patch[u, v] + bias
@@ -234,12 +259,10 @@ class PatchAtPlace(keras.layers.Layer):
     def __init__(
         self, size, frame_shape, margin=2, sharpness=2.0, background=0.0, **kwargs
     ):
-        super().__init__(**kwargs)
+        super().__init__(frame_shape, background, **kwargs)
         self.size = tuple(size)
-        self.frame_shape = tuple(frame_shape)
         self.margin = margin
         self.sharpness = sharpness
-        self.background = background
         self.places = places(frame_shape, size, margin)
         height, width = self.size
         self.where = Dense(sum(self.places), name="where")
@@ -251,21 +274,16 @@ class PatchAtPlace(keras.layers.Layer):
     def build(self, x_shape):
         self.where.build(x_shape)
         self.what.build(x_shape)
-        self.bias = self.add_weight(
-            name="bias",
-            shape=self.frame_shape[-1:],
-            initializer=keras.initializers.Constant(self.background),
-        )
-        self.built = True
+        self.add_background()
 
     def call(self, x):
         logits = self.sharpness * ops.cast(self.where(x), "float32")
         rows, columns = logits[:, : self.places[0]], logits[:, self.places[0] :]
         a, b = self._shifts(rows, 0), self._shifts(columns, 1)
         patch = ops.reshape(self.what(x), (-1, self.frame_shape[-1], *self.size))
-        images = ops.matmul(ops.matmul(a, patch), ops.swapaxes(b, -1, -2))
-        images = ops.moveaxis(images, 1, -1)  # (N, H, W, C)
-        return images + ops.cast(self.bias, images.dtype)
+        return self.on_background(
+            ops.matmul(ops.matmul(a, patch), ops.swapaxes(b, -1, -2))
+        )
 
     def _shifts(self, logits, axis):
         """p[i - u] as a matrix, (N, 1, H, h) for rows and (N, 1, W, w) for columns."""
@@ -274,22 +292,16 @@ class PatchAtPlace(keras.layers.Layer):
             self.frame_shape[axis],
             self.places[axis],
         )
-        place, i, u = np.ogrid[:count, :length, :extent]
-        meets = (place + u - self.margin == i).astype("float32")
+        meets = meeting(count, length, extent, self.margin)
         p = ops.matmul(ops.softmax(logits), meets.reshape(count, length * extent))
         return ops.cast(ops.reshape(p, (-1, 1, length, extent)), self.compute_dtype)
-
-    def compute_output_shape(self, x_shape):
-        return (x_shape[0], *self.frame_shape)
 
     def get_config(self):
         return {
             **super().get_config(),
             "size": self.size,
-            "frame_shape": self.frame_shape,
             "margin": self.margin,
             "sharpness": self.sharpness,
-            "background": self.background,
         }
 
 

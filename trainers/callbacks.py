@@ -165,7 +165,7 @@ class Progress(keras.callbacks.Callback):
             self.compiled = time.time()
         if self.seen == _COMPILED + _TIMED:
             seconds = (time.time() - self.compiled) / _TIMED
-            left = self.updates - self._done() + self.later
+            left = self._left()
             line = (
                 f"{self.label}: {seconds:.2g} s an update on this machine, at most "
                 f"{_clock(seconds * left)} for the {left} to come, and validation"
@@ -181,8 +181,7 @@ class Progress(keras.callbacks.Callback):
         if self.bar.disable:
             done = self._done()
             spent = time.time() - self.began
-            left = self.updates - done + self.later
-            left *= spent / max(done - self.first, 1)
+            left = self._left() * spent / max(done - self.first, 1)
             line = (
                 f"{self.label}: {done}/{self.updates} updates, {_clock(spent)} spent, "
                 f"at most {_clock(left)} left, {scores}"
@@ -191,6 +190,10 @@ class Progress(keras.callbacks.Callback):
 
     def on_train_end(self, logs=None):
         self.bar.close()
+
+    def _left(self):
+        """Updates to come in all stages, at most."""
+        return self.updates - self._done() + self.later
 
     def _done(self):
         at = self.run.at

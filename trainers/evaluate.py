@@ -294,7 +294,6 @@ class Evaluation:
         from trainers import scoring
 
         settings, results = self.settings, self.model.results
-        named = {field.name for field in dataclasses.fields(settings)}
         return {
             **{key: results.get(key) for key in ("seconds", "updates", "resumes")},
             "experiment": self.experiment.name,
@@ -303,7 +302,11 @@ class Evaluation:
             "preset": self.model.settings.get("preset"),
             "seed": self.model.settings.get("seed"),
             "settings": {
-                **{name: getattr(settings, name) for name in OF_CLIPS if name in named},
+                **{
+                    name: getattr(settings, name)
+                    for name in OF_CLIPS
+                    if hasattr(settings, name)
+                },
                 "static": self.still,
                 "split": self.config.split,
             },

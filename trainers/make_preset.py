@@ -123,10 +123,8 @@ def _card(name, source, archive, settings, training, seed, result):
     over_seeds = sample(one["test"]["ami"]["last"] for one in kept.values())
     config = archive.read_config(settings, training, seed)
     kind = experiments.find(training.experiment)
-    given = dict(training.settings)
-    if any(training.pools):
-        given["stages"] = tuple(map(int, training.pools))
-    chosen = kind.Config.of_preset(kind.presets[settings], given)
+    names = {**kind.presets[settings], **training.settings}
+    chosen = {name: config["settings"][name] for name in names}
     flags = " ".join(reproduce.as_flags(chosen))
     lines = [
         f"# {name}",

@@ -342,4 +342,4 @@ def _check_memory(config):
 
 def as_text(value):
     """A setting as it stands on a command line."""
-    return ",".join(map(str, value)) if isinstance(value, tuple) else str(value)
+    return ",".join(map(str, value)) if isinstance(value, tuple | list) else str(value)
