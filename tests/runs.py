@@ -25,14 +25,7 @@ SMALL = {
     "validation-size": 12,
     "test-size": 8,
 }
-MNIST = {
-    **SMALL,
-    "network": "small",
-    "reads": "error",
-    "floor": 0,
-    "digits": "sklearn-digits",
-    "stages": "20,50",
-}
+MNIST = {**SMALL, "digits": "sklearn-digits", "stages": "20,50"}
 __all__ = ["flags", "outcome"]
 
 

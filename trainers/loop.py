@@ -188,10 +188,10 @@ def _take_best(run, nem):
     if run.folder:
         with run.devices.alone():
             best = read_model(run.best)
-            values = state.values(state.variables_of(best))
+            values = state.values(state.learned(best))
         packed = state.pack(state.State(run.at, "", values, []))
     values = state.unpack(run.devices.from_first(packed)).variables
-    state.assign(state.variables_of(nem), values)
+    state.assign(state.learned(nem), values)
 
 
 def read_model(path) -> NeuralEM:

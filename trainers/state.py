@@ -63,6 +63,11 @@ def variables_of(nem):
     return [*nem.variables, *nem.optimizer.variables]
 
 
+def learned(nem):
+    """Those of `variables_of` that a .keras file holds: without seeds of a layer."""
+    return [*nem.weights, *nem.optimizer.variables]
+
+
 def values(variables):
     """Their values, as NumPy arrays; replicas hold the same or are summed."""
     from keras import ops
