@@ -28,17 +28,19 @@ class EMCell(keras.layers.Layer):
         e_step: an `EStep`, or the name of its likelihood.
         components: K of `get_initial_state` when the call does not bring its own; the
             weights fit any K.
-        floor: added to P(x | psi) for the evidence, so that components share a pixel
-            that none of them explains; 0 in the paper. Else, of two components that
-            predict a lost object with 1e-3 and 1e-6, one takes all of it, and the other
-            never gets anything to learn from again: with the paper's rule components
-            die in training, which is how one comes to draw two objects. 0.02 prevents
-            it (RESULTS.md). The gamma of the loss and of the scores has no floor.
+        floor: in training, added to P(x | psi) for the evidence, so that components
+            share a pixel that none of them explains; 0 in the paper. Else, of two
+            components that predict a lost object with 1e-3 and 1e-6, one takes all of
+            it, and the other never gets anything to learn from again: with the paper's
+            rule components die in training, which is how one comes to draw two objects.
+            0.02 prevents it (RESULTS.md). The gamma of the loss has no floor, nor has
+            the trained model, where it would give pixels to components to spare.
 
     Call arguments:
         frames: x[t] and x_noisy[t] packed by `axes.pack_frames`, shape `(B, 2H, W, C)`.
         states: `[theta, psi, pi]`, shapes `(B, K, M)`, `(B, K, H, W, C)` and
             `(B, K, H, W, 1)`.
+        training: whether the `floor` is on.
 
     Returns:
         psi' `(B, K, H, W, C)` and the new states `[theta', psi', pi']`.
@@ -80,27 +82,29 @@ class EMCell(keras.layers.Layer):
             (self.components, height, width, 1),
         ]
 
-    def call(self, frames, states):
+    def call(self, frames, states, training=False):
         height, width, channels = self.frame_shape
         axes.check_shape("frames", frames, (None, 2 * height, width, channels))
         x, noisy = axes.unpack_frames(frames)
-        _, states = self.iterate(x, noisy, states)
+        _, states = self.iterate(x, noisy, states, training)
         return states[1], states
 
-    def iterate(self, x, noisy, states):
+    def iterate(self, x, noisy, states, training=False):
         """The iteration itself, with the gamma that it went through.
 
         Args:
             x: frame, shape `(B, H, W, C)`, pixels in [0, 1].
             noisy: the same with noise, or `x` again.
             states: `[theta, psi, pi]`.
+            training: whether the `floor` is on.
 
         Returns:
             gamma of the frame `(B, K, H, W, 1)` and the new states.
         """
         theta, psi, pi = states
         gamma = self.e_step(x, psi, pi)  # (B, K, H, W, 1)
-        share = self.e_step(x, psi, pi, floor=self.floor) if self.floor else gamma
+        floor = self.floor if training else 0.0
+        share = self.e_step(x, psi, pi, floor=floor) if floor else gamma
         noisy = ops.expand_dims(noisy, axes.COMPONENTS)  # (B, 1, H, W, C)
         seen = self.evidence(ops.cast(share, psi.dtype), noisy, psi)
         theta, psi = self.m_step(seen, theta)

@@ -85,17 +85,19 @@ class NeuralEM(keras.Model):
         x, noisy, pi = inputs["clean"], inputs["noisy"], inputs["pi"]
         self._check(x, noisy, pi)
         with prepared(self.cell):
-            lanes = [self._run(*lane) for lane in self._lanes(x, noisy, pi)]
+            lanes = [self._run(*lane, training) for lane in self._lanes(x, noisy, pi)]
         return {
             "psi": ops.concatenate([psi for psi, _ in lanes]),
             "gamma": ops.concatenate([gamma for _, gamma in lanes]),
         }
 
-    def _run(self, x, noisy, pi):
+    def _run(self, x, noisy, pi, training):
         """psi and gamma of some clips."""
         frames = axes.pack_frames(x[:, :-1], noisy)  # (B, T, 2H, W, C)
         state = self.cell.get_initial_state(pi=pi)
-        psi = self.rnn(frames, initial_state=state)  # (B, T, K, H, W, C)
+        psi = self.rnn(
+            frames, initial_state=state, training=training
+        )  # (B, T, K, H, W, C)
         return psi, self.cell.e_step(x[:, 1:], psi)  # gamma: (B, T, K, H, W, 1)
 
     def _lanes(self, *arrays):

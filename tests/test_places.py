@@ -155,14 +155,20 @@ def test_the_network_begins_with_a_black_frame_and_its_own_pixels(
     cell = RNNEMCell(**parts, components=2, reads="pixels", floor=0.02)
     nem = NeuralEM(cell)
     clean = (rng.random((2, 4, 12, 14, 1)) < 0.2).astype("float32")
-    pi = np.full((2, 2, 12, 14, 1), 0.5, "float32")
-    found = nem({"clean": clean, "noisy": clean[:, :-1], "pi": pi})
+    pi = rng.random((2, 2, 12, 14, 1)).astype("float32")
+    pi /= pi.sum(1, keepdims=True)
+    clips = {"clean": clean, "noisy": clean[:, :-1], "pi": pi}
+    found = nem(clips)
     assert found["psi"].shape == (2, 3, 2, 12, 14, 1)
+    assert np.abs(nem(clips, training=True)["psi"] - found["psi"])[:, 1:].max() > 1e-6
     black = np.asarray(cell.decoder.layers[-1].bias)
     assert black == (-3.0 if likelihood == "bernoulli" else 0.0)
     theta, psi = rng.random((2, 2, cell.units)), rng.random((2, 2, 12, 14, 1))
     theta, psi = theta.astype("float32"), psi.astype("float32")
-    _, (_, by_cell, _) = cell.iterate(clean[:, 0], clean[:, 0], [theta, psi, pi])
-    share = cell.e_step(clean[:, 0], psi, pi, floor=0.02)
-    _, by_hand = cell.m_step(share * clean[:, 0][:, None], theta)
-    np.testing.assert_allclose(by_cell, by_hand, atol=1e-6)
+    for training, floor in ((True, 0.02), (False, 0.0)):
+        _, (_, by_cell, _) = cell.iterate(
+            clean[:, 0], clean[:, 0], [theta, psi, pi], training
+        )
+        share = cell.e_step(clean[:, 0], psi, pi, floor=floor)
+        _, by_hand = cell.m_step(share * clean[:, 0][:, None], theta)
+        np.testing.assert_allclose(by_cell, by_hand, atol=1e-6)

@@ -75,9 +75,9 @@ class Config:
     )
     floor: float = option(
         0.0,
-        "added to each P(x | psi) where components share the pixels that they see; "
-        "with 0.02 a component that lost its object finds it again, with the paper's "
-        "0 it never does",
+        "in training, added to each P(x | psi) where components share the pixels that "
+        "they see; with 0.02 a component that lost its object finds it again, with the "
+        "paper's 0 it never does",
         least=0.0,
     )
     units: int = option(0, "M, the size of theta; 0: the network's own", least=0)
