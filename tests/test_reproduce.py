@@ -72,6 +72,19 @@ def test_a_mean_is_that_of_the_results(place):
     assert kept.best_seed("paper", cell.training) == int(np.argmin(losses))
 
 
+def test_a_kept_run_is_scored_again(place):
+    kept = archive.Archive(place / "results", place / "runs")
+    training = paper.PARTS["static_shapes"][0].training
+    before = kept.read_run("paper", training, 0)
+    (kept.kept("paper", training, 0) / "results.json").write_text('{"seconds": 0}')
+    flags = ("--only", "rnn-em-k3", "--seeds", "1", "--rescore")
+    assert run(place, "static_shapes", *flags) == 0
+    after = kept.read_run("paper", training, 0)
+    assert after["test"]["ami"] == before["test"]["ami"]
+    assert after["seconds"] == before["seconds"]
+    assert f"scored at {after['scored_by']}" in (place / "RESULTS.md").read_text()
+
+
 def test_a_run_that_has_not_ended_has_a_curve_and_no_row(place, tmp_path):
     shutil.copytree(place / "results", tmp_path / "results")
     kept = archive.Archive(tmp_path / "results", tmp_path / "runs")

@@ -301,6 +301,7 @@ class Evaluation:
             "trained_on": self.model.data,
             "preset": self.model.settings.get("preset"),
             "seed": self.model.settings.get("seed"),
+            "scored_by": run_folder.commit(),
             "settings": {
                 **{
                     name: getattr(settings, name)

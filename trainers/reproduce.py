@@ -46,6 +46,11 @@ class Config:
         "are then those of one core",
         least=0,
     )
+    rescore: bool = option(
+        False,
+        "score kept runs again whose models are still in --runs, after a change of the "
+        "code that leaves training as it is",
+    )
     tables_only: bool = option(False, "train nothing; show what is kept")
     out: pathlib.Path = option(OUT, "where results are kept, a few KB a run")
     runs: pathlib.Path = option(RUNS, "where the run folders are, with the models")
@@ -168,6 +173,7 @@ class Reproduction:
             for training in trainings
         ]
         missing = [job for job in jobs if not self.archive.done(preset, *job)]
+        kept = [job for job in jobs if job not in missing]
         print(
             f"{len(jobs)} runs with {preset} settings, {len(jobs) - len(missing)} of "
             f"them done; {self._hours_left(missing)}",
@@ -180,6 +186,8 @@ class Reproduction:
                 self._train(*job)
         else:
             self._train_side_by_side(missing, at_once)
+        for job in kept if self.config.rescore else ():
+            self._rescore(*job)
         for cell in self.cells:
             for seed in range(self.config.seeds):
                 if cell.test:
@@ -254,6 +262,19 @@ class Reproduction:
             finally:
                 self._cores.put(cores)
         self.archive.keep(preset, training, seed)
+
+    def _rescore(self, training, seed):
+        """Score a kept run again; its other tests are made anew after it."""
+        run = self.archive.run(self.config.preset, training, seed)
+        if not (run / "model.keras").is_file():
+            print(f"{run}: no model.keras, so not scored again", file=sys.stderr)
+            return
+        self._child(["trainers.evaluate", str(run)], None)
+        self.archive.keep(self.config.preset, training, seed)
+        for cell in self.cells:
+            if cell.test and cell.training == training:
+                file = self.archive.test_file(self.config.preset, cell, seed)
+                file.unlink(missing_ok=True)
 
     def _test(self, cell, seed):
         """One evaluation of a run under other settings than those of its training."""

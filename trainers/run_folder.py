@@ -163,7 +163,7 @@ class RunFolder:
                 "machine": machine.processor(),
                 "python": platform.python_version(),
                 "versions": {name: _version(name) for name in PACKAGES},
-                "commit": _commit(),
+                "commit": commit(),
             },
         )
 
@@ -220,7 +220,7 @@ def _version(package):
         return None
 
 
-def _commit():
+def commit():
     """The git commit of the code, with "+" if changed since; None outside git."""
     here = pathlib.Path(__file__).parent
     try:

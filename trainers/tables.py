@@ -125,9 +125,13 @@ def _bounds(archive, cells):
 
 def _how(archive, part, preset, others):
     """The command behind the rows of a preset, with seeds and machine."""
-    trainings = dict.fromkeys(cell.training for cell in paper.PARTS[part])
-    seeds = {training: archive.seeds(preset, training) for training in trainings}
-    seeds = {training: found for training, found in seeds.items() if found}
+    seeds, scored = {}, set()
+    for cell in paper.PARTS[part]:
+        found = archive.results(preset, cell)
+        if found:
+            known = {*seeds.get(cell.training, ()), *found}
+            seeds[cell.training] = sorted(known)
+            scored |= {one["scored_by"] for one in found.values() if "scored_by" in one}
     if not seeds:
         return ""
     most = max(max(found) for found in seeds.values()) + 1
@@ -141,6 +145,8 @@ def _how(archive, part, preset, others):
         for seed in found
     }
     tested = " or ".join(map(str, sorted(sizes)))
+    scored = sorted(one or "unknown" for one in scored)
+    again = f", scored at {', '.join(scored)}" if scored else ""
     which = [
         f"{training.name}: {', '.join(map(str, found))}"
         for training, found in seeds.items()
@@ -148,7 +154,7 @@ def _how(archive, part, preset, others):
     return (
         f"`{preset}`: `python -m trainers.reproduce {part} --preset {preset} --seeds "
         f"{most}{others}` on {' and '.join(machines)}; data: {', '.join(sources)}; "
-        f"{tested} test clips; code at {', '.join(commits)}. Seeds of "
+        f"{tested} test clips; code at {', '.join(commits)}{again}. Seeds of "
         f"{'; of '.join(which)}. Mean ± standard deviation over seeds."
         + "".join(_passed(archive, cell, preset) for cell in paper.PARTS[part])
     )
