@@ -14,7 +14,6 @@ import tensorflow as tf
 from nem_tf.data import Digits, MNISTNotFound, flying_mnist, load_digits, patches
 from nem_tf.data import digits as sources
 from nem_tf.data.mnist import digit_clip
-from trainers.flying_mnist import Config, FlyingMNIST
 
 PREPARED = pathlib.Path(os.environ.get("TFDS_DATA_DIR", "none")) / "mnist"
 needs_mnist = pytest.mark.skipif(
@@ -167,26 +166,6 @@ def test_static_repeats_a_frame():
     assert np.any(batch["noisy"][:, 0] != batch["noisy"][:, 1])
 
 
-@pytest.mark.parametrize("still", [0.0, 0.3, 1.0])
-def test_nothing_moves_in_a_share_of_the_clips(still):
-    settings = {**SMALL, "clips": 300, "batch_size": 300}
-    flying = next(iter(flying_mnist(**settings)))["clean"].numpy()
-    clean = next(iter(flying_mnist(still=still, **settings)))["clean"].numpy()
-    stands = (clean == clean[:, :1]).all((1, 2, 3, 4))
-    assert stands.mean() == pytest.approx(still, abs=0.08)
-    np.testing.assert_array_equal(clean[:, 0], flying[:, 0])  # the same digits
-    np.testing.assert_array_equal(clean[~stands], flying[~stands])
-
-
-def test_the_share_that_stands_still_is_of_training_clips_alone():
-    settings = {"digits": SKLEARN, "stages": (20,), "steps": 3, "still": 1.0}
-    experiment = FlyingMNIST(Config(**settings))
-    for split in ("train", "validation", "test"):
-        clean = next(iter(experiment.clips(split, clips=64)))["clean"].numpy()
-        stands = (clean == clean[:, :1]).all((1, 2, 3, 4))
-        assert stands.all() == (split == "train")
-
-
 @pytest.mark.parametrize("threshold", [0.5, 0.1])
 @pytest.mark.parametrize("composition", ["maximum", "sum"])
 def test_digits_that_meet(composition, threshold):
@@ -260,7 +239,6 @@ def test_mnist_out_of_reach_names_the_remedy(offline):
         ({"size": 9}, "size: expected room for digits"),
         ({"speed": 8}, "speed: expected at most 7 for digits"),
         ({"noise": -0.1}, "noise: expected"),
-        ({"still": 1.1}, "still: expected a probability"),
         ({"threshold": 0}, "threshold: expected a brightness"),
         ({"composition": "product"}, "composition: expected maximum or sum"),
     ],

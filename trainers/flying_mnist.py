@@ -44,13 +44,6 @@ class Config(options.Config):
         least=1 / 255,
         most=1.0,
     )
-    still: float = option(
-        0.0,
-        "chance that nothing moves in a training clip: so digits are told apart by "
-        "their looks, too",
-        least=0.0,
-        most=1.0,
-    )
     components: int = option(2, "K, components that share a clip", least=1)
     noise: float = option(
         0.2, "chance that a pixel is replaced by Uniform(0, 1)", least=0.0, most=1.0
@@ -100,10 +93,9 @@ PRESETS = {
     "paper": {},
     "ours": {
         **_PLACES,
-        "still": 0.25,
-        "epochs": (2, 3, 40),
-        "epoch_updates": 200,
-        "patience": 40,
+        "epochs": (4, 6, 30),
+        "epoch_updates": 100,
+        "patience": 30,
         "validation_size": 500,
     },
     "quick": {
@@ -148,8 +140,6 @@ class FlyingMNIST(experiment.Experiment):
             "threshold": config.threshold,
             **settings,
         }
-        if split == "train":
-            settings["still"] = config.still
         return data.flying_mnist(split, digits=self.digits, **settings)
 
     def parts(self):

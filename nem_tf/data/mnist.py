@@ -25,7 +25,6 @@ def flying_mnist(
     size=(24, 24),
     speed=1,
     static=False,
-    still=0.0,
     composition="maximum",
     threshold=0.5,
     masks=False,
@@ -55,7 +54,6 @@ def flying_mnist(
         size: (H, W) in pixels, or one integer.
         speed: velocity is uniform in {-speed, ..., speed} pixels per frame and axis.
         static: True repeats the first frame.
-        still: chance that nothing moves in a clip, in [0, 1].
         composition: of pixels where digits meet: "maximum", or "sum", at most 1.
         threshold: a digit covers the pixels where it is at least so bright, in (0, 1].
         masks: whether batches also have the mask of each digit, the pixels that others
@@ -83,7 +81,6 @@ def flying_mnist(
     frames = 1 if speed == 0 else arguments.check_steps(steps) + 1
     seed = arguments.check_seed(seed)
     threshold = arguments.check_threshold(threshold)
-    still = arguments.check_chance("still", still, remedy="0 lets all fly")
     _check_composition(composition)
     source = digits if isinstance(digits, sources.Digits) else sources.load(digits)
     chosen = patches.pool(source, split, pool)
@@ -97,10 +94,6 @@ def flying_mnist(
         extent = tf.gather(extents, which)  # (B, N, 2)
         free = tf.constant(size, tf.int64) - extent
         top_left, velocity = scenes.start(draws[..., 1:], free, speed)
-        if still and not static:
-            key = keys.clip_keys(seed, split, keys.STILL, index)
-            moves = keys.integers(key, (1, 1)) >= round(still * 2**32)  # (B, 1, 1)
-            velocity *= tf.cast(moves, velocity.dtype)
         return digit_clip(
             tf.gather(pixels, which),
             extent,

@@ -64,7 +64,7 @@ def batches(
     steps = arguments.check_steps(steps)
     batch_size = integer("batch_size", batch_size, least=1, remedy="the paper's is 64")
     seed = arguments.check_seed(seed)
-    rate = arguments.check_chance("noise", noise, remedy="use 0 for clean pixels")
+    rate = arguments.check_noise(noise)
     start = integer("start", start, least=0, remedy="0 begins at the first example")
     if epochs is not None:
         epochs = integer("epochs", epochs, least=1, remedy="None is endless")
