@@ -95,10 +95,9 @@ class NeuralEM(keras.Model):
         """psi and gamma of some clips."""
         frames = axes.pack_frames(x[:, :-1], noisy)  # (B, T, 2H, W, C)
         state = self.cell.get_initial_state(pi=pi)
-        psi = self.rnn(
-            frames, initial_state=state, training=training
-        )  # (B, T, K, H, W, C)
-        return psi, self.cell.e_step(x[:, 1:], psi)  # gamma: (B, T, K, H, W, 1)
+        # psi (B, T, K, H, W, C), gamma (B, T, K, H, W, 1)
+        psi = self.rnn(frames, initial_state=state, training=training)
+        return psi, self.cell.e_step(x[:, 1:], psi)
 
     def _lanes(self, *arrays):
         """Equal shares of a batch's arrays; one share if B does not divide."""
