@@ -2,6 +2,7 @@
 
 import json
 import os
+import pathlib
 import shutil
 import threading
 
@@ -83,6 +84,48 @@ def test_a_kept_run_is_scored_again(place):
     assert after["test"]["ami"] == before["test"]["ami"]
     assert after["seconds"] == before["seconds"]
     assert f"scored at {after['scored_by']}" in (place / "RESULTS.md").read_text()
+
+
+def test_scoring_again_loses_nothing(tmp_path, monkeypatch, capsys):
+    """Each test is replaced when it is there, once, and kept where no model is."""
+    config = reproduce.Config(
+        preset="ours",
+        seeds=2,
+        only="staged",
+        rescore=True,
+        out=tmp_path / "results",
+        runs=tmp_path / "runs",
+    )
+    again = reproduce.Reproduction(config, ("flying_mnist", "figure7"))
+    names = ("results", "objects3-components3", "static-steps50")
+    for seed in (0, 1):
+        folder = again.archive.kept("ours", paper.STAGED, seed)
+        folder.mkdir(parents=True)
+        for name in names:
+            (folder / f"{name}.json").write_text("{}")
+    run = again.archive.run("ours", paper.STAGED, 0)  # seed 1 has no model
+    run.mkdir(parents=True)
+    (run / "model.keras").touch()
+    (run / "results.json").write_text('{"test": {"clips": 7}}')
+    lines = []
+
+    def child(line, *_):
+        lines.append(line)
+        if "--out" in line:
+            out = pathlib.Path(line[line.index("--out") + 1])
+            out.mkdir(parents=True)
+            (out / "results.json").write_text("new")
+
+    monkeypatch.setattr(again, "_child", child)
+    monkeypatch.setattr(again.archive, "keep", lambda *_: None)
+    again._make_all()
+    assert len(lines) == 3 and all("--clips" in line for line in lines)
+    for seed, text in ((0, "new"), (1, "{}")):
+        for name in names[1:]:
+            file = again.archive.kept("ours", paper.STAGED, seed) / f"{name}.json"
+            assert file.read_text() == text
+    said = capsys.readouterr().err
+    assert "no model.keras, so not scored as trained" in said
 
 
 def test_a_run_that_has_not_ended_has_a_curve_and_no_row(place, tmp_path):

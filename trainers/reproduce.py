@@ -175,8 +175,8 @@ class Reproduction:
         missing = [job for job in jobs if not self.archive.done(preset, *job)]
         kept = [job for job in jobs if job not in missing]
         print(
-            f"{len(jobs)} runs with {preset} settings, {len(jobs) - len(missing)} of "
-            f"them done; {self._hours_left(missing)}",
+            f"{len(jobs)} runs with {preset} settings, {len(kept)} of them done; "
+            f"{self._hours_left(missing)}",
             file=sys.stderr,
         )
         at_once = min(self.config.at_once or _fitting(), max(1, len(missing)))
@@ -188,10 +188,10 @@ class Reproduction:
             self._train_side_by_side(missing, at_once)
         for job in kept if self.config.rescore else ():
             self._rescore(*job)
-        for cell in self.cells:
+        tests = {(c.training, test_name(c)): c for c in self.cells if c.test}
+        for cell in tests.values():  # parts share some
             for seed in range(self.config.seeds):
-                if cell.test:
-                    self._test(cell, seed)
+                self._test(cell, seed)
 
     def _train_side_by_side(self, missing, at_once):
         pool = concurrent.futures.ThreadPoolExecutor(at_once)
@@ -264,36 +264,32 @@ class Reproduction:
         self.archive.keep(preset, training, seed)
 
     def _rescore(self, training, seed):
-        """Score a kept run again; its other tests are made anew after it."""
+        """Score a kept run again under the settings of its training."""
         run = self.archive.run(self.config.preset, training, seed)
-        if not (run / "model.keras").is_file():
-            print(f"{run}: no model.keras, so not scored again", file=sys.stderr)
-            return
-        self._child(["trainers.evaluate", str(run)], None)
-        self.archive.keep(self.config.preset, training, seed)
-        for cell in self.cells:
-            if cell.test and cell.training == training:
-                file = self.archive.test_file(self.config.preset, cell, seed)
-                file.unlink(missing_ok=True)
+        if self._evaluate(run, "as trained"):
+            self.archive.keep(self.config.preset, training, seed)
 
     def _test(self, cell, seed):
         """One evaluation of a run under other settings than those of its training."""
         preset = self.config.preset
         target = self.archive.test_file(preset, cell, seed)
         run = self.archive.run(preset, cell.training, seed)
-        if target.is_file():
+        if target.is_file() and not self.config.rescore:
             return
+        name = test_name(cell)
+        out = run / "evaluate" / name
+        if self._evaluate(run, f"with {name}", **cell.test, out=out):
+            shutil.copyfile(out / "results.json", target)
+
+    def _evaluate(self, run, how, **flags):
+        """Score a run on as many clips as at first; False if its model is not there."""
         if not (run / "model.keras").is_file():
-            print(
-                f"{run}: no model.keras, so not scored with {test_name(cell)}",
-                file=sys.stderr,
-            )
-            return
-        out = run / "evaluate" / test_name(cell)
+            print(f"{run}: no model.keras, so not scored {how}", file=sys.stderr)
+            return False
         clips = read(run / "results.json")["test"]["clips"]
-        flags = {**cell.test, "clips": clips, "out": out}
-        self._child(["trainers.evaluate", str(run), *as_flags(flags)], None)
-        shutil.copyfile(out / "results.json", target)
+        line = as_flags({"clips": clips, **flags})
+        self._child(["trainers.evaluate", str(run), *line], None)
+        return True
 
     def _child(self, line, run, cores=None):
         """Run `python -m LINE`, on some of the cores.

@@ -129,9 +129,9 @@ def _how(archive, part, preset, others):
     for cell in paper.PARTS[part]:
         found = archive.results(preset, cell)
         if found:
-            known = {*seeds.get(cell.training, ()), *found}
-            seeds[cell.training] = sorted(known)
-            scored |= {one["scored_by"] for one in found.values() if "scored_by" in one}
+            seeds[cell.training] = sorted({*seeds.get(cell.training, ()), *found})
+            again = [one for one in found.values() if "scored_by" in one]
+            scored |= {one["scored_by"] or "unknown" for one in again}
     if not seeds:
         return ""
     most = max(max(found) for found in seeds.values()) + 1
@@ -145,8 +145,7 @@ def _how(archive, part, preset, others):
         for seed in found
     }
     tested = " or ".join(map(str, sorted(sizes)))
-    scored = sorted(one or "unknown" for one in scored)
-    again = f", scored at {', '.join(scored)}" if scored else ""
+    by = f", scored at {', '.join(sorted(scored))}" if scored else ""
     which = [
         f"{training.name}: {', '.join(map(str, found))}"
         for training, found in seeds.items()
@@ -154,7 +153,7 @@ def _how(archive, part, preset, others):
     return (
         f"`{preset}`: `python -m trainers.reproduce {part} --preset {preset} --seeds "
         f"{most}{others}` on {' and '.join(machines)}; data: {', '.join(sources)}; "
-        f"{tested} test clips; code at {', '.join(commits)}{again}. Seeds of "
+        f"{tested} test clips; code at {', '.join(commits)}{by}. Seeds of "
         f"{'; of '.join(which)}. Mean ± standard deviation over seeds."
         + "".join(_passed(archive, cell, preset) for cell in paper.PARTS[part])
     )

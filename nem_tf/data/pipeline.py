@@ -76,7 +76,7 @@ def batches(
             "number of parts; use another batch_size or clips"
         )
 
-    @tf.autograph.experimental.do_not_convert  # that takes longer than the rest
+    @tf.autograph.experimental.do_not_convert  # half of the time to trace it
     def make_batch(counter):
         index, epoch = keys.visit(counter, clips=clips, seed=seed, split=split)
         made = [_repeat(part, steps + 1) for part in make_clips(index)]
