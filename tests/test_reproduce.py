@@ -4,6 +4,7 @@ import json
 import os
 import pathlib
 import shutil
+import subprocess
 import threading
 
 import matplotlib.figure
@@ -11,7 +12,15 @@ import numpy as np
 import pytest
 
 from nem_tf import graphs, matching
-from trainers import archive, figures, make_preset, paper, reproduce, tables
+from trainers import (
+    archive,
+    figures,
+    make_preset,
+    paper,
+    reproduce,
+    run_folder,
+    tables,
+)
 
 TINY = (
     "--epochs 1 --epoch-updates 2 --steps 2 --batch-size 4 --validation-size 4 "
@@ -87,7 +96,10 @@ def test_a_kept_run_is_scored_again(place):
 
 
 def test_scoring_again_loses_nothing(tmp_path, monkeypatch, capsys):
-    """Each test is replaced when it is there, once, and kept where no model is."""
+    """Each test is replaced when it is there, once, and kept where no model is.
+
+    What the same code has scored stays.
+    """
     config = reproduce.Config(
         preset="ours",
         seeds=2,
@@ -113,19 +125,52 @@ def test_scoring_again_loses_nothing(tmp_path, monkeypatch, capsys):
         lines.append(line)
         if "--out" in line:
             out = pathlib.Path(line[line.index("--out") + 1])
-            out.mkdir(parents=True)
-            (out / "results.json").write_text("new")
+            out.mkdir(parents=True, exist_ok=True)
+            (out / "results.json").write_text('{"scored_by": "this"}')
 
     monkeypatch.setattr(again, "_child", child)
     monkeypatch.setattr(again.archive, "keep", lambda *_: None)
+    monkeypatch.setattr(run_folder, "commit", lambda: "this")
     again._make_all()
     assert len(lines) == 3 and all("--clips" in line for line in lines)
-    for seed, text in ((0, "new"), (1, "{}")):
+    for seed, text in ((0, '{"scored_by": "this"}'), (1, "{}")):
         for name in names[1:]:
             file = again.archive.kept("ours", paper.STAGED, seed) / f"{name}.json"
             assert file.read_text() == text
     said = capsys.readouterr().err
     assert "no model.keras, so not scored as trained" in said
+    again._make_all()
+    assert len(lines) == 4  # only what `keep` would have kept
+    monkeypatch.setattr(run_folder, "commit", lambda: "this+")
+    again._make_all()
+    assert len(lines) == 7
+
+
+def test_the_commit_is_that_of_the_code(tmp_path, monkeypatch):
+    (tmp_path / "trainers").mkdir()
+    code, other = tmp_path / "trainers" / "run_folder.py", tmp_path / "RESULTS.md"
+    code.touch()
+    monkeypatch.setattr(run_folder, "__file__", str(code))
+    assert run_folder.commit() is None
+
+    def git(*words):
+        who = ("-c", "user.name=A", "-c", "user.email=a@b")
+        subprocess.run(["git", *who, *words], cwd=tmp_path, check=True)
+
+    git("init", "-q")
+    git("commit", "-q", "--allow-empty", "-m", "none of this code")
+    assert run_folder.commit() is None
+    git("add", ".")
+    git("commit", "-q", "-m", "code")
+    first = run_folder.commit()
+    assert len(first) == 12
+    other.touch()
+    git("add", ".")
+    assert run_folder.commit() == first
+    git("commit", "-q", "-m", "results")
+    assert run_folder.commit() == first
+    code.write_text("changed")
+    assert run_folder.commit() == first + "+"
 
 
 def test_a_run_that_has_not_ended_has_a_curve_and_no_row(place, tmp_path):

@@ -22,7 +22,7 @@ import signal
 import subprocess
 import sys
 
-from trainers import command_line, options, paper, quiet
+from trainers import command_line, options, paper, quiet, run_folder
 from trainers.archive import Archive, read, test_name
 from trainers.options import option
 
@@ -49,7 +49,7 @@ class Config:
     rescore: bool = option(
         False,
         "score kept runs again whose models are still in --runs, after a change of the "
-        "code that leaves training as it is",
+        "code that leaves training as it is; those that this code scored stay",
     )
     tables_only: bool = option(False, "train nothing; show what is kept")
     out: pathlib.Path = option(OUT, "where results are kept, a few KB a run")
@@ -266,8 +266,10 @@ class Reproduction:
     def _rescore(self, training, seed):
         """Score a kept run again under the settings of its training."""
         run = self.archive.run(self.config.preset, training, seed)
-        if self._evaluate(run, "as trained"):
-            self.archive.keep(self.config.preset, training, seed)
+        kept = self.archive.kept(self.config.preset, training, seed)
+        if not _scored_by_this_code(kept / "results.json"):
+            if self._evaluate(run, "as trained"):
+                self.archive.keep(self.config.preset, training, seed)
 
     def _test(self, cell, seed):
         """One evaluation of a run under other settings than those of its training."""
@@ -275,6 +277,8 @@ class Reproduction:
         target = self.archive.test_file(preset, cell, seed)
         run = self.archive.run(preset, cell.training, seed)
         if target.is_file() and not self.config.rescore:
+            return
+        if target.is_file() and _scored_by_this_code(target):
             return
         name = test_name(cell)
         out = run / "evaluate" / name
@@ -339,6 +343,13 @@ class Reproduction:
             others if self.extra else "",
         )
         print(f"{self.config.document}: {', '.join(self.parts)} written")
+
+
+def _scored_by_this_code(results):
+    """Whether a results.json is an evaluation's by the code as it is now."""
+    now = run_folder.commit()
+    known = now is not None and not now.endswith("+")
+    return known and read(results).get("scored_by") == now
 
 
 def as_flags(settings):

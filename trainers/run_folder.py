@@ -221,11 +221,24 @@ def _version(package):
 
 
 def commit():
-    """The git commit of the code, with "+" if changed since; None outside git."""
+    """The last git commit that changed the code, with "+" if it changed since.
+
+    None outside git, or where git does not keep this code.
+    """
+    code = ("--", "*.py", "../nem_tf/*.py")
+    last = _git("log", "-1", "--format=%h", "--abbrev=12", *code)
+    if not last:
+        return None
+    return last + ("+" if _git("diff", "--name-only", "HEAD", *code) else "")
+
+
+def _git(*arguments):
+    """What git says in the folder of this file; nothing if it cannot."""
     here = pathlib.Path(__file__).parent
     try:
-        describe = ["git", "describe", "--always", "--abbrev=12", "--dirty=+"]
-        done = subprocess.run(describe, cwd=here, capture_output=True, text=True)
+        done = subprocess.run(
+            ["git", *arguments], cwd=here, capture_output=True, text=True
+        )
     except OSError:
-        return None
-    return done.stdout.strip() or None
+        return ""
+    return done.stdout.strip()
