@@ -10,15 +10,17 @@ import pytest
 from tests import runs
 from trainers import devices
 
-ON_JAX = {"KERAS_BACKEND": "jax"}
-SHAPES = {**runs.SMALL, "epochs": 4}
+SOON = "--xla_backend_optimization_level=0"  # most of such a run is compilation
+ON_JAX = {"KERAS_BACKEND": "jax", "XLA_FLAGS": SOON}
+SHAPES = {**runs.SMALL, "epochs": 4, "network": "small"}
+DIGITS = {**runs.MNIST, "stages": 20, "epochs": 4}
 RUNS = {  # trainer, settings, devices, environment
-    "mnist-1": ("flying_mnist", runs.MNIST, 1, {}),
+    "mnist-1": ("flying_mnist", DIGITS, 1, {}),
     "jax-1": ("flying_shapes", SHAPES, 1, ON_JAX),
     "jax-2": ("flying_shapes", SHAPES, 2, ON_JAX),
 }
 PAIRS = [
-    ("one-then-four", "mnist-1"),
+    ("one-then-two", "mnist-1"),
     ("jax-2", "jax-1"),
     ("hosts", "jax-1"),
 ]
@@ -29,7 +31,7 @@ def folders(tmp_path_factory):
     """The folders of all runs, each of 20 updates."""
     out = tmp_path_factory.mktemp("runs")
     # The longest first and not beside the hosts, which are two processes themselves.
-    jobs = {"one-then-four": functools.partial(one_then_four, out)}
+    jobs = {"one-then-two": functools.partial(one_then_two, out)}
     jobs |= {name: functools.partial(train, out, name) for name in RUNS}
     jobs["hosts"] = functools.partial(two_hosts, out)
     runs.together(jobs)
@@ -43,14 +45,14 @@ def train(out, name):
     runs.train(trainer, settings, devices=devices, **environment)
 
 
-def one_then_four(out):
-    """Stop a run on one device after two updates; continue it on four."""
-    folder = out / "one-then-four"
+def one_then_two(out):
+    """Stop a run on one device after two updates; continue it on two."""
+    folder = out / "one-then-two"
     line = ["tests.stop_at", "0,0,1", "15", "flying_mnist"]
-    line += runs.flags({**runs.MNIST, "out": folder})
+    line += runs.flags({**DIGITS, "out": folder})
     runs.finish(runs.start(line), status=143)
     again = {"resume": folder, "strategy": "mirrored"}
-    runs.train("flying_mnist", again, devices=4)
+    runs.train("flying_mnist", again, devices=2)
 
 
 def two_hosts(out):
@@ -61,7 +63,11 @@ def two_hosts(out):
         shared = {**SHAPES, "strategy": "hosts", "hosts": 2, "resume": "auto"}
         shared["coordinator"] = address
         return [
-            runs.begin("flying_shapes", {**shared, "host-index": index, "out": folder})
+            runs.begin(
+                "flying_shapes",
+                {**shared, "host-index": index, "out": folder},
+                XLA_FLAGS=SOON,
+            )
             for index, folder in enumerate((out / "hosts", out / "host-1"))
         ]
 
