@@ -32,7 +32,7 @@ def run(name, action, *arguments, debug=False):
     """
     try:
         action(*arguments)
-    except (ValueError, OSError) as error:
+    except (ValueError, OSError, ImportError) as error:
         if debug:
             raise
         print(f"export.{name}: {error}", file=sys.stderr)

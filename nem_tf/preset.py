@@ -34,9 +34,10 @@ def find(preset):
     Raises:
         ValueError: if it is neither.
     """
-    for folder in (SHIPPED / str(preset), pathlib.Path(preset)):
-        if (folder / MODEL).is_file():
-            return folder
+    name = str(preset)
+    folder = SHIPPED / name if name in names() else pathlib.Path(preset)
+    if (folder / MODEL).is_file():
+        return folder
     raise ValueError(
         f"preset: expected {', '.join(names())} or a folder that save_to_preset wrote, "
         f"received {str(preset)!r}"
@@ -76,6 +77,11 @@ def save(model, folder, card=None, training=None):
             f"{getattr(model, 'loss', None)!r}; call compile first"
         )
     folder = pathlib.Path(folder)
+    if str(folder) in names():
+        raise ValueError(
+            f"save_to_preset: expected a name of its own, received {folder}, which "
+            "ships with nem_tf and would be loaded instead; choose another name"
+        )
     if folder.is_dir() and any(folder.iterdir()) and not (folder / MODEL).is_file():
         raise ValueError(
             f"save_to_preset: {folder} holds something else; choose a new folder"

@@ -143,6 +143,17 @@ def test_an_indivisible_batch_is_refused_with_the_nearest(size, count, nearest):
     devices.check_divides("batch_size", 2 * count, count)
 
 
+@pytest.mark.parametrize(
+    ("backend", "problem"),
+    [("torch", "expected tensorflow or jax, received torch"), ("jax", "not installed")],
+)
+def test_a_backend_that_cannot_be_used(backend, problem, monkeypatch):
+    monkeypatch.setenv("KERAS_BACKEND", backend)
+    monkeypatch.setattr(devices.importlib.util, "find_spec", lambda _: None)
+    with pytest.raises(ValueError, match=problem):
+        devices.check_backend()
+
+
 def test_many_workers_of_tensorflow_are_told_what_works(monkeypatch):
     cluster = '{"cluster": {"worker": ["a:1", "b:1"]}, "task": {"index": 0}}'
     config = types.SimpleNamespace(strategy="auto", deterministic=False)

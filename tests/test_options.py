@@ -1,12 +1,20 @@
 """Bad flags end in one line and exit status 2; most before TensorFlow is imported."""
 
 import dataclasses
+import json
 import subprocess
 import sys
 
+import h5py
 import pytest
 
-from trainers import command_line, flying_mnist, flying_shapes, static_shapes
+from trainers import (
+    command_line,
+    config_file,
+    flying_mnist,
+    flying_shapes,
+    static_shapes,
+)
 
 TRAINERS = (static_shapes, flying_shapes, flying_mnist)
 EXPERIMENTS = (
@@ -31,6 +39,9 @@ BAD = [
     ("flying_shapes", ["--steps", "x"], "--steps: expected a number, received 'x'"),
     ("flying_shapes", ["--preset", "best"], "preset: expected paper or ours or quick"),
     ("flying_shapes", ["--data", "no.h5"], "data: no such file, no.h5"),
+    ("flying_shapes", ["--data", "x.h5", "--static"], "static: expected none with"),
+    ("flying_mnist", ["--data", "x.h5", "--digits", "mnist"], "digits: expected none"),
+    ("flying_mnist", ["--data", "x.h5", "--stages", "20"], "stages: expected none"),
     ("flying_shapes", ["--batch-size", "64", "--train-size", "9"], "batch_size: exp"),
     ("flying_shapes", ["--nois", "0.1"], "unrecognized arguments: --nois"),
     ("static_shapes", ["--model", "em"], "model: expected rnn-em or n-em"),
@@ -132,6 +143,43 @@ def test_a_preset_fits_any_number_of_stages(stages, epochs):
     assert config.epochs == epochs
     assert len(config.per_stage("learning_rates")) == len(epochs)
     assert parse("--epochs", "7").epochs == (7,)
+
+
+def test_recorded_clips_are_trained_on_in_one_stage(tmp_path):
+    file = tmp_path / "clips.h5"
+    with h5py.File(file, "w"):
+        pass
+    config = command_line.parse(
+        flying_mnist.Config,
+        flying_mnist.PRESETS,
+        "flying_mnist",
+        flying_mnist.__doc__,
+        ["--data", str(file)],
+    )
+    assert config.stage_count == 1
+    assert config.epochs == flying_mnist.PRESETS["ours"]["epochs"][-1:]
+
+
+def test_a_resumed_run_goes_on_as_it_began(tmp_path):
+    began = flying_shapes.Config(
+        steps=7, lanes=2, save_minutes=1.0, unroll=True, strategy="mirrored"
+    )
+    content = {"experiment": "flying_shapes", "settings": config_file.as_json(began)}
+    (tmp_path / "config.json").write_text(json.dumps(content))
+
+    def resumed(*flags):
+        return command_line.parse(
+            flying_shapes.Config,
+            flying_shapes.PRESETS,
+            "flying_shapes",
+            flying_shapes.__doc__,
+            ["--resume", str(tmp_path), *flags],
+        )
+
+    again = resumed("--lanes", "4")
+    assert (again.steps, again.save_minutes, again.unroll) == (7, 1.0, True)
+    assert again.lanes == 4 and resumed().lanes == 2
+    assert again.strategy == "auto"  # there may be other devices now
 
 
 def test_help_names_every_flag_with_its_reason(capsys):

@@ -56,12 +56,17 @@ def test_weights_that_float16_cannot_hold_are_refused(value, tmp_path):
     assert not (tmp_path / "mine").exists()
 
 
-def test_mistakes_say_what_there_is(tmp_path):
+def test_mistakes_say_what_there_is(tmp_path, monkeypatch):
     with pytest.raises(ValueError, match="expected .*static_shapes.* or a folder"):
         NeuralEM.from_preset("moving_shapes")
     with pytest.raises(ValueError, match="call compile first"):
         NeuralEM(tiny.cell()).save_to_preset(tmp_path / "mine")
     nem = tiny.model("dense")
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ValueError, match="ships with nem_tf and would be loaded"):
+        nem.save_to_preset("flying_shapes")
+    with pytest.raises(ValueError, match="preset: expected"):
+        NeuralEM.from_preset("./flying_shapes")  # a folder that is not there
     nem.save_to_preset(tmp_path / "mine")
     damages = {
         "model.json": lambda path: path.write_text(path.read_text()[:-20]),

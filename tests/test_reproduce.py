@@ -61,7 +61,7 @@ def test_static_shapes_are_trained_once_and_written_into_the_document(place, cap
     assert figures == {"figure3.png", "time_to_score-static_shapes.png"}
     capfd.readouterr()
     assert run(place, "static_shapes", *flags) == 0
-    assert "2 runs with paper settings, 2 of them done" in capfd.readouterr().err
+    assert "2 runs with paper settings, 2 of them kept in" in capfd.readouterr().err
     assert (place / "RESULTS.md").read_text() == text
 
 
@@ -203,7 +203,7 @@ def test_of_several_stages_the_last_one_says_which_seed_is_best(tmp_path):
     assert kept.best_seed("paper", paper.STAGED) == 1
 
 
-def test_the_best_seed_becomes_a_preset(place, capsys):
+def test_the_best_seed_becomes_a_preset(place, capsys, monkeypatch):
     line = [str(place / "mine"), "paper/static_shapes/rnn-em-k3", "--clips", "8"]
     folders = ["--out", str(place / "results"), "--runs", str(place / "runs")]
     assert make_preset.main([*line, *folders]) == 0
@@ -213,6 +213,14 @@ def test_the_best_seed_becomes_a_preset(place, capsys):
     assert "8 test clips" in card and "0, 1" in card
     assert make_preset.main(["x", "paper/static_shapes/rnn-em-k4", *folders]) == 2
     assert "no run of it" in capsys.readouterr().err
+
+    def without_data(*_):
+        raise RuntimeError("digits: MNIST is not here")
+
+    monkeypatch.setattr(make_preset.evaluate, "Evaluation", without_data)
+    assert make_preset.main([*line, *folders]) == 1
+    assert "MNIST is not here" in capsys.readouterr().err
+    assert (place / "mine" / "README.md").read_text() == card
 
 
 @pytest.mark.slow
@@ -231,6 +239,17 @@ def test_sequences_are_scored_under_other_settings(place, capfd):
     assert run(place, "figure7", *flags, more=more) == 0
     assert "figure7-quick.png" in (place / "RESULTS.md").read_text()
     assert (place / "results" / "figures" / "figure7-quick.gif").stat().st_size > 1000
+
+
+def test_a_folder_of_ones_own_has_everything(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    ours = reproduce.Config()
+    assert str(ours.document) == "RESULTS.md"
+    assert str(ours.runs) == "runs/reproduce"
+    assert reproduce.main(["figure5", "--tables-only", "--out", "mine/all"]) == 0
+    assert not pathlib.Path("RESULTS.md").exists()
+    assert "not run" in pathlib.Path("mine/all/RESULTS.md").read_text()
+    assert reproduce.Config(out=pathlib.Path("mine")).runs == pathlib.Path("mine/runs")
 
 
 @pytest.mark.parametrize("part", paper.PARTS)
@@ -311,6 +330,9 @@ def test_runs_side_by_side_have_cores_of_their_own(monkeypatch):
     assert reproduce.shares_of_cores(2) == [{4, 5}, {6, 7}]
     assert reproduce.shares_of_cores(1) == [{4, 5, 6, 7, 8}]
     assert reproduce.shares_of_cores(9) == [{4, 5, 6, 7, 8}] * 9
+    monkeypatch.delattr(os, "sched_getaffinity")  # as on macOS
+    monkeypatch.setattr(os, "cpu_count", lambda: 3)
+    assert reproduce.shares_of_cores(3) == [{0}, {1}, {2}]
 
 
 @pytest.mark.parametrize(
@@ -321,7 +343,7 @@ def test_runs_side_by_side_have_cores_of_their_own(monkeypatch):
         ("static_shapes --seeds 0", "seeds: expected at least 1, received 0"),
         ("static_shapes -- --epochs 1", "out: results is for the presets alone"),
         (
-            "static_shapes --out x -- --epochs 1",
+            "static_shapes --out x --runs runs/reproduce -- --epochs 1",
             "runs: runs/reproduce is for the",
         ),
     ],

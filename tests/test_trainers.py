@@ -210,7 +210,7 @@ def test_asking_for_mnist_without_it_fails_in_one_line(tmp_path, monkeypatch, ca
     assert not out.exists()
 
 
-def test_reads_the_originals_files(tmp_path):
+def test_reads_the_originals_files(tmp_path, capsys):
     import h5py
 
     rng = np.random.default_rng(0)
@@ -229,14 +229,23 @@ def test_reads_the_originals_files(tmp_path):
     again = json.loads((out / "results.json").read_text())
     assert again["data"] == str(path) and again["test"]["clips"] == 8
     assert not (out / "covered.png").exists()  # such a file has no masks
-    assert evaluate.main([str(out), "--objects", "2"]) == 0
-    made = out / "evaluate" / "objects2" / "results.json"
-    assert json.loads(made.read_text())["data"] == "generated"
+    for objects, name in (("2", "generated-objects2"), ("3", "generated")):
+        assert evaluate.main([str(out), "--objects", objects]) == 0
+        made = out / "evaluate" / name / "results.json"
+        assert json.loads(made.read_text())["data"] == "generated"
+    assert json.loads((out / "results.json").read_text()) == again
 
-    too_many = {**settings, "test_size": 17}
-    line = flags(too_many, tmp_path / "other")
-    assert command.main(flying_shapes.FlyingShapes, "x", line) == 2
-    assert not (tmp_path / "other").exists()
+    wrong = (
+        (flying_shapes.FlyingShapes, {"test_size": 17}, "test_size: expected at most"),
+        (flying_shapes.FlyingShapes, {"objects": 2}, "add --objects 3"),
+        (flying_mnist.FlyingMNIST, {}, "data: expected frames of (24, 24, 1)"),
+    )
+    for kind, more, problem in wrong:
+        line = flags({**settings, **more}, tmp_path / "other")
+        capsys.readouterr()
+        assert command.main(kind, "x", line) == 2
+        assert problem in capsys.readouterr().err
+        assert not (tmp_path / "other").exists()
 
 
 def test_config_is_frozen():

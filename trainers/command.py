@@ -98,7 +98,10 @@ def run(experiment, folder, strategy):
         asked.deferred = False
         if asked.status:
             raise interrupts.Stopped(
-                asked.status, f"trained, not scored; --resume {config.out} does that"
+                asked.status,
+                f"trained, not scored; --resume {folder.path} does that"
+                if folder
+                else "trained; host 0 has the model",
             )
         if folder and folder.complete:  # the other hosts had to be told
             _report_again(type(experiment), folder)
@@ -154,10 +157,31 @@ def _prepare(experiment_class, config):
     experiment.clips(
         "train", stage=0, clips=config.train_size, epochs=None, start=0, part=part
     )
-    experiment.clips("validation", stage=0, clips=config.validation_size, part=part)
+    validation = experiment.clips(
+        "validation", stage=0, clips=config.validation_size, part=part
+    )
     experiment.clips("test", clips=config.test_size)
-    experiment.cell()
+    cell = experiment.cell()
+    if config.data is not None:
+        _check_recording(config, validation, cell)
     return experiment, strategy
+
+
+def _check_recording(config, clips, cell):
+    """Raise ValueError unless recorded clips are such as the model is made for."""
+    batch = next(iter(clips))
+    frame = tuple(batch["clean"].shape[2:])
+    if frame != cell.frame_shape:
+        raise ValueError(
+            f"data: expected frames of {cell.frame_shape}, which the network draws, "
+            f"received {frame} in {config.data}; fit the file's frames to it"
+        )
+    labels = int(batch["groups"].numpy().max())
+    if labels > config.objects:
+        raise ValueError(
+            f"objects: expected {labels}, the labels in {config.data}, received "
+            f"{config.objects}; add --objects {labels}"
+        )
 
 
 def _report_again(experiment_class, folder):

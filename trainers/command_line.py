@@ -82,7 +82,8 @@ def _configured(config_class, presets, name, given):
     """The Config of the given flags, or of the run that they resume."""
     resumed = given.get("resume", "")
     if resumed and resumed != "auto":
-        began = config_file.from_json(config_class, config_file.read(resumed, name))
+        settings = config_file.read(resumed, name)
+        began = config_file.from_json(config_class, settings, resumed=True)
         if given.get("out", pathlib.Path(resumed)) != pathlib.Path(resumed):
             raise ValueError(
                 f"out: expected none or {resumed}, which is resumed, received "

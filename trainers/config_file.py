@@ -43,8 +43,14 @@ def read(folder, experiment):
     return settings
 
 
-def from_json(config_class, settings):
+def from_json(config_class, settings, resumed=False):
     """The Config that `as_json` wrote; what only says how it ran is left out.
+
+    Args:
+        config_class: a subclass of `options.Config`.
+        settings: as `read` returns them.
+        resumed: whether the run goes on, and with it how it ran: all but what has to be
+            said anew, as where it is and on which hosts.
 
     Raises:
         ValueError: if a setting is unknown here or has another type.
@@ -58,7 +64,7 @@ def from_json(config_class, settings):
                 f"{name}: a setting that this version of nem_tf does not have; resume "
                 "with the version that began the run"
             )
-        if not fields[name].metadata["about_run"]:
+        if not fields[name].metadata["anew" if resumed else "about_run"]:
             values[name] = _from_json(name, value, kinds[name])
     return config_class(**values)
 

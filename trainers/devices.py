@@ -9,6 +9,8 @@ import importlib.util
 import json
 import os
 
+from trainers import machine
+
 LEAST_CLIPS = 8  # of a lane: products of fewer rows are slow
 KERAS_ISSUE = "https://github.com/keras-team/keras/issues/20585"
 
@@ -32,14 +34,24 @@ def prepare(config):
         )
     if config.strategy == "hosts":
         os.environ.setdefault("KERAS_BACKEND", "jax")
-        if importlib.util.find_spec("jax") is None:
-            raise ValueError(
-                "strategy: hosts needs JAX; pip install 'nem-tf[jax]', or with CUDA "
-                "pip install 'jax[cuda12]'"
-            )
+    check_backend()
     if config.deterministic:
         flags = os.environ.get("XLA_FLAGS", "")
         os.environ["XLA_FLAGS"] = f"{flags} --xla_gpu_deterministic_ops=true".strip()
+
+
+def check_backend():
+    """Raise ValueError unless nem_tf runs on Keras's backend, and it is installed."""
+    backend = os.environ.get("KERAS_BACKEND") or "tensorflow"
+    if backend not in ("tensorflow", "jax"):
+        raise ValueError(
+            f"KERAS_BACKEND: expected tensorflow or jax, received {backend}; unset it"
+        )
+    if backend == "jax" and importlib.util.find_spec("jax") is None:
+        raise ValueError(
+            "KERAS_BACKEND: jax, which --strategy hosts takes, is not installed; pip "
+            "install 'nem-tf[jax]', or with CUDA pip install 'jax[cuda12]'"
+        )
 
 
 def _workers():
@@ -152,7 +164,7 @@ def lanes_of(batch_size):
 
 def cores():
     """How many cores this process may use."""
-    return len(os.sched_getaffinity(0))
+    return len(machine.cores())
 
 
 def share_cores(lanes):

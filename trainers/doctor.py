@@ -134,9 +134,11 @@ def _hardware(keras):
 def _memory():
     page = os.sysconf("SC_PAGE_SIZE")
     total = page * os.sysconf("SC_PHYS_PAGES") / GIGA
-    free = page * os.sysconf("SC_AVPHYS_PAGES") / GIGA
     disk = shutil.disk_usage(".").free / GIGA
-    return f"{free:.0f} of {total:.0f} GB free; {disk:.0f} GB of disk for runs/"
+    free = ""
+    if "SC_AVPHYS_PAGES" in os.sysconf_names:  # not on macOS
+        free = f"{page * os.sysconf('SC_AVPHYS_PAGES') / GIGA:.0f} GB free of "
+    return f"{free}{total:.0f} GB; {disk:.0f} GB of disk for runs/"
 
 
 def _mnist():
@@ -197,7 +199,7 @@ def _smoke(experiment, chosen, seconds):
     batch_size = experiment.config.batch_size
     with chosen.scope():
         nem = experiment.model()
-        nem.lanes = chosen.lanes
+        nem.lanes = devices.lanes_of(batch_size) if chosen.on_cpu else 1
     clips = experiment.clips("train", stage=-1, epochs=None)
     watch = _watch(seconds)
     nem.fit(clips, steps_per_epoch=10**6, verbose=0, shuffle=False, callbacks=[watch])

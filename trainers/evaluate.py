@@ -111,16 +111,17 @@ def main(arguments=None):
     config = command_line.checked(parser, Config, given)
     try:
         with faults.of_settings(), quiet.startup():
+            devices.check_backend()
             devices.choose(options.Config(strategy="one"))  # before TensorFlow begins
             evaluation = Evaluation(trained.load(model), config)
             out = config.out or evaluation.default_out(model)
             run_folder.make(out)
         result = evaluation.run(out)
     except KeyboardInterrupt:
-        print("trainers.evaluate: stopped; nothing was written", file=sys.stderr)
+        print("trainers.evaluate: stopped; no scores were written", file=sys.stderr)
         return faults.CTRL_C
     except Exception as error:
-        problem = faults.explain(error)
+        problem = faults.explain(error, again="run it again")
         if problem is None or config.debug:
             raise
         print(f"trainers.evaluate: {problem.line}", file=sys.stderr)
@@ -168,7 +169,12 @@ class Evaluation:
         self.began, self.settings = self._settings(name)
         self.experiment = experiments.find(name)(self.settings)
         chosen = devices.choose(
-            dataclasses.replace(self.settings, strategy="one", deterministic=False)
+            dataclasses.replace(
+                self.settings,
+                strategy="one",
+                deterministic=False,
+                precision="float32",  # a model in bfloat16 is so by itself
+            )
         )
         self.lanes = chosen.lanes
         self._check_frames()
@@ -239,6 +245,8 @@ class Evaluation:
         words = []
         if self.experiment.name != self.model.name:
             words.append(self.experiment.name)
+        elif self.model.settings.get("data") and self.settings.data is None:
+            words.append("generated")
         words += ["static"] if self.config.static else []
         for name in OF_CLIPS:
             value = getattr(self.settings, name, None)

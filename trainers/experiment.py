@@ -1,6 +1,7 @@
 """What the three experiments share: settings, clips, model, and training in stages."""
 
 import functools
+import re
 
 from trainers import options
 
@@ -82,8 +83,6 @@ class Experiment:
             stage: index of the training stage.
             settings: keyword arguments of `nem_tf.data` that replace the config's.
         """
-        from nem_tf import data
-
         config = self.config
         batch_size = config.batch_size
         if split != "train" and "clips" in settings:
@@ -99,7 +98,7 @@ class Experiment:
         key = (split, range(config.stage_count)[stage], *sorted(settings.items()))
         if key not in self._datasets:
             if config.data is not None:
-                made = data.recorded(config.data, split, **settings)
+                made = _recorded(config.data, split, settings)
             else:
                 made = self.generated(split, stage, **settings)
             self._datasets[key] = made
@@ -140,6 +139,17 @@ class Experiment:
                 epochs=most,
                 name=self.stage_name(stage),
             )
+
+
+def _recorded(path, split, settings):
+    """The clips in a file; too few are a matter of the split's setting."""
+    from nem_tf import data
+
+    try:
+        return data.recorded(path, split, **settings)
+    except ValueError as error:
+        problem = re.sub("^clips:", f"{split}_size:", str(error))
+        raise ValueError(problem) from None
 
 
 def even_batch(clips, most, shares=1):

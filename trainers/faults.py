@@ -12,11 +12,11 @@ from trainers.interrupts import Stopped
 
 FAILED, WRONG_SETTING, CTRL_C = 1, 2, 130  # exit statuses
 REMEDIES = (  # what an error says, and what to do about it
-    ("No space left", "free space, then continue with --resume"),
-    ("Disk quota exceeded", "free space, then continue with --resume"),
-    ("No such file", "restore the folder, then continue with --resume, or begin anew"),
-    ("Permission denied", "make the folder writable, then continue with --resume"),
-    ("Read-only file system", "make it writable, then continue with --resume"),
+    ("No space left", "free space, then AGAIN"),
+    ("Disk quota exceeded", "free space, then AGAIN"),
+    ("No such file", "restore the folder, then AGAIN, or begin anew"),
+    ("Permission denied", "make the folder writable, then AGAIN"),
+    ("Read-only file system", "make it writable, then AGAIN"),
     ("OOM when allocating", "lower --batch-size, --steps or --components"),
     ("RESOURCE_EXHAUSTED", "lower --batch-size, --steps or --components"),
 )
@@ -52,8 +52,13 @@ def of_settings():
         raise WrongSetting(_sentence(error)) from error
 
 
-def explain(error):
-    """The `Problem` that an error stands for; None if it is a defect of the program."""
+def explain(error, again="continue with --resume"):
+    """The `Problem` that an error stands for; None if it is a defect of the program.
+
+    Args:
+        error: the exception.
+        again: what to do once its cause is mended.
+    """
     if isinstance(error, KeyboardInterrupt):
         return Problem("stopped before training", CTRL_C)
     if isinstance(error, Stopped):
@@ -63,7 +68,7 @@ def explain(error):
     if isinstance(error, Damaged | NotFinite):
         return Problem(str(error), FAILED)
     if isinstance(error, OSError) or _of_backend(error):
-        return Problem(_with_remedy(_sentence(error)), FAILED)
+        return Problem(_with_remedy(_sentence(error), again), FAILED)
     return None
 
 
@@ -86,9 +91,9 @@ def _sentence(error):
     return re.sub(r"\{\{.*?\}\}\s*", "", lines[0])
 
 
-def _with_remedy(line):
+def _with_remedy(line, again):
     for said, remedy in REMEDIES:
         if said in line:
-            return f"{line}; {remedy}"
+            return f"{line}; {remedy.replace('AGAIN', again)}"
     joint = ", then" if "; " in line else "; mend it, then"
-    return f"{line}{joint} continue with --resume"
+    return f"{line}{joint} {again}"

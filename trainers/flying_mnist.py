@@ -26,23 +26,27 @@ class Config(options.Config):
         least=1,
         most=10**6,
         grows=True,
+        of_made_clips=True,
     )
     digits: str = option(
         "auto",
         "auto takes MNIST if it is prepared or can be downloaded",
         choices=("auto", "mnist", "sklearn-digits"),
+        of_made_clips=True,
     )
     objects: int = option(2, "digits in a clip", least=1, most=options.MOST_OBJECTS)
     composition: str = option(
         "maximum",
         "of pixels where digits meet: the brighter one, or their sum, at most 1",
         choices=("maximum", "sum"),
+        of_made_clips=True,
     )
     threshold: float = option(
         0.5,
         "brightness from which a digit covers a pixel, in the scores",
         least=1 / 255,
         most=1.0,
+        of_made_clips=True,
     )
     components: int = option(2, "K, components that share a clip", least=1)
     noise: float = option(
@@ -69,6 +73,8 @@ class Config(options.Config):
     def of_preset(cls, settings, given):
         """A preset's last numbers are for the last stages, its first for any more."""
         merged = super().of_preset(settings, given)
+        if merged.get("data") is not None:  # the same clips in each stage
+            merged["stages"] = cls.stages[-1:]
         stages = len(merged.get("stages", cls.stages))
         for name in ("learning_rates", "epochs"):
             if len(settings.get(name, ())) > 1 and name not in given:
@@ -127,6 +133,8 @@ class FlyingMNIST(experiment.Experiment):
             self.source = self.digits.name
 
     def stage_name(self, stage):
+        if self.config.data is not None:
+            return super().stage_name(stage)
         return f"{self.config.stages[stage]} digits"
 
     def generated(self, split, stage, **settings):

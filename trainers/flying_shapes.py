@@ -28,7 +28,9 @@ class Config(options.Config):
         choices=("paper", "small", "narrow", "places"),
     )
     static: bool = option(
-        False, "shapes that do not move, with fresh noise: the denoising of Figure 5"
+        False,
+        "shapes that do not move, with fresh noise: the denoising of Figure 5",
+        of_made_clips=True,
     )
 
 

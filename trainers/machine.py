@@ -21,5 +21,12 @@ def processor():
             name = next(x.split(":")[1].strip() for x in lines if "model name" in x)
     except (OSError, StopIteration):
         pass  # not Linux
-    cores = len(os.sched_getaffinity(0))
-    return f"{name}, {cores} {'core' if cores == 1 else 'cores'}"
+    count = len(cores())
+    return f"{name}, {count} {'core' if count == 1 else 'cores'}"
+
+
+def cores():
+    """The numbers of those that this process may use; of all where nobody can tell."""
+    if hasattr(os, "sched_getaffinity"):
+        return os.sched_getaffinity(0)
+    return set(range(os.cpu_count() or 1))  # macOS

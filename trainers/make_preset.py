@@ -10,6 +10,7 @@ are those of the weights as they are shipped, in float16.
 import argparse
 import pathlib
 import sys
+import tempfile
 
 from trainers import (
     command_line,
@@ -48,7 +49,7 @@ def main(arguments=None):
         folder = make(
             given.name, given.source, Archive(given.out, given.runs), given.clips
         )
-    except (ValueError, OSError) as error:
+    except (ValueError, OSError, RuntimeError) as error:  # the last: no MNIST
         print(f"trainers.make_preset: {error}", file=sys.stderr)
         return 2 if isinstance(error, ValueError) else 1
     print(f"{folder}: {', '.join(sorted(path.name for path in folder.iterdir()))}")
@@ -86,9 +87,10 @@ def make(name, source, archive, clips):
         "data": run.data,
         "commit": run.commit,
     }
-    run.nem.save_to_preset(folder, training=about)  # for the scores of these weights
-    evaluation = evaluate.Evaluation(trained.load(folder), evaluate.Config(clips=clips))
-    result = evaluation.score()
+    with tempfile.TemporaryDirectory() as rounded:  # the weights as they will be
+        run.nem.save_to_preset(rounded, training=about)
+        rounded_model = trained.load(rounded)
+    result = evaluate.Evaluation(rounded_model, evaluate.Config(clips=clips)).score()
     result |= {key: run.results[key] for key in ("seconds", "updates")}
     about["results"] = result
     card = _card(folder.name, source, archive, settings, training, seed, result)

@@ -22,6 +22,8 @@ def option(
     choices=None,
     grows=False,
     about_run=False,
+    anew=False,
+    of_made_clips=False,
     metavar=None,
 ):
     """A field of a Config: its default, why, and what it may be.
@@ -34,6 +36,9 @@ def option(
         grows: whether a tuple must grow from left to right.
         about_run: whether it says how a run is carried out, not what it computes; it
             may then differ when the run is resumed.
+        anew: whether, of these, a resumed run has to be told again.
+        of_made_clips: whether it says which clips are made on the fly; there is nothing
+            for it to say where they are read from a file.
         metavar: what stands for the value of a string in `--help`.
     """
     metadata = {
@@ -42,7 +47,9 @@ def option(
         "most": most,
         "choices": choices,
         "grows": grows,
-        "about_run": about_run,
+        "about_run": about_run or anew,
+        "anew": anew,
+        "of_made_clips": of_made_clips,
         "metavar": metavar,
     }
     return dataclasses.field(default=default, metadata=metadata)
@@ -173,12 +180,12 @@ class Config:
     out: pathlib.Path | None = option(
         None,
         "new folder of the run; default runs/EXPERIMENT/DATE-TIME-seedN",
-        about_run=True,
+        anew=True,
     )
     resume: str = option(
         "",
         "continue the run in this folder; auto: the one in --out, if it was begun",
-        about_run=True,
+        anew=True,
         metavar="RUN",
     )
     save_minutes: float = option(
@@ -191,21 +198,19 @@ class Config:
         "auto",
         "auto uses every GPU of this machine; hosts: this process is one of --hosts",
         choices=("auto", "one", "mirrored", "hosts"),
-        about_run=True,
+        anew=True,
     )
     coordinator: str = option(
         "",
         "address of host 0, with --strategy hosts",
-        about_run=True,
+        anew=True,
         metavar="HOST:PORT",
     )
-    hosts: int = option(1, "how many, with --strategy hosts", least=1, about_run=True)
+    hosts: int = option(1, "how many, with --strategy hosts", least=1, anew=True)
     host_index: int = option(
-        0, "which of them this is, from 0; host 0 writes", least=0, about_run=True
+        0, "which of them this is, from 0; host 0 writes", least=0, anew=True
     )
-    debug: bool = option(
-        False, "show where in the code an error happened", about_run=True
-    )
+    debug: bool = option(False, "show where in the code an error happened", anew=True)
 
     def __post_init__(self):
         check(self)
@@ -235,7 +240,19 @@ class Config:
 
     @classmethod
     def of_preset(cls, settings, given):
-        """The settings of a preset with those that are given instead."""
+        """The settings of a preset with those that are given instead.
+
+        Raises:
+            ValueError: if clips are read from a file and it is said which to make.
+        """
+        if given.get("data") is not None:
+            for field in dataclasses.fields(cls):
+                if field.metadata["of_made_clips"] and field.name in given:
+                    raise ValueError(
+                        f"{field.name}: expected none with --data, whose clips are "
+                        f"what they are, received {as_text(given[field.name])}; leave "
+                        "it out"
+                    )
         return {**settings, **given}
 
     @property

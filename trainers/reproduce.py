@@ -8,7 +8,8 @@ WHAT is static_shapes (Sec. 4.1, Figure 3), table1, figure4, figure5, figure6,
 flying_mnist, readings (of what the paper leaves open), figure7, or all. Runs that are
 kept in --out are not made again; one that was stopped goes on where it was. Flags after
 "--" go to the trainers, for settings that no preset has; such results need an --out of
-their own.
+their own. In a checkout, --out results has the published runs already; with another
+folder all are trained anew.
 """
 
 import concurrent.futures
@@ -22,7 +23,7 @@ import signal
 import subprocess
 import sys
 
-from trainers import command_line, options, paper, quiet, run_folder
+from trainers import command_line, machine, options, paper, quiet, run_folder
 from trainers.archive import Archive, read, test_name
 from trainers.options import option
 
@@ -53,14 +54,29 @@ class Config:
     )
     tables_only: bool = option(False, "train nothing; show what is kept")
     out: pathlib.Path = option(OUT, "where results are kept, a few KB a run")
-    runs: pathlib.Path = option(RUNS, "where the run folders are, with the models")
-    document: pathlib.Path = option(
-        pathlib.Path("RESULTS.md"), "whose tables are written"
+    runs: pathlib.Path | None = option(
+        None,
+        f"where the run folders are, with the models; default {RUNS}, or runs/ in an "
+        "--out of one's own",
+    )
+    document: pathlib.Path | None = option(
+        None,
+        "whose tables are written; default RESULTS.md, or the one in an --out of one's "
+        "own",
     )
     debug: bool = option(False, "show where in the code an error happened")
 
     def __post_init__(self):
         options.check(self)
+        for name, default in (("runs", RUNS), ("document", pathlib.Path("RESULTS.md"))):
+            if getattr(self, name) is None:
+                value = self.out / default.parts[0] if self.own else default
+                object.__setattr__(self, name, value)
+
+    @property
+    def own(self):
+        """Whether results are kept apart from those of the repository."""
+        return self.out.resolve() != OUT.resolve()
 
 
 def main(arguments=None):
@@ -73,9 +89,9 @@ def main(arguments=None):
     given = command_line.read_flags(parser, Config, own)
     what = given.pop("what")
     config = command_line.checked(parser, Config, given)
-    for name, own_folder in (("out", OUT), ("runs", RUNS)):
+    for name, shared in (("out", OUT), ("runs", RUNS)):
         folder = getattr(config, name)
-        if extra and folder.resolve() == own_folder.resolve():
+        if extra and folder.resolve() == shared.resolve():
             parser.error(
                 f"{name}: {folder} is for the presets alone; name another folder for "
                 f"runs with {' '.join(extra)}"
@@ -175,8 +191,8 @@ class Reproduction:
         missing = [job for job in jobs if not self.archive.done(preset, *job)]
         kept = [job for job in jobs if job not in missing]
         print(
-            f"{len(jobs)} runs with {preset} settings, {len(kept)} of them done; "
-            f"{self._hours_left(missing)}",
+            f"{len(jobs)} runs with {preset} settings, {len(kept)} of them kept in "
+            f"{self.config.out}; {self._hours_left(missing)}",
             file=sys.stderr,
         )
         at_once = min(self.config.at_once or _fitting(), max(1, len(missing)))
@@ -311,7 +327,7 @@ class Reproduction:
             said = open(run.parent / f"{run.name}.txt", "a")
         command = [sys.executable, "-m", *line]
         child = subprocess.Popen(command, env=environment, stdout=said, stderr=said)
-        if cores:
+        if cores and hasattr(os, "sched_setaffinity"):  # not on macOS
             os.sched_setaffinity(child.pid, cores)
         self._children.add(child)
         try:
@@ -334,13 +350,15 @@ class Reproduction:
             from trainers import figures, tables
 
         drawn = figures.draw(self.archive, self.parts)
-        others = f" --out {self.config.out} -- {' '.join(self.extra)}"
+        others = f" --out {self.config.out}" if self.config.own else ""
+        if self.extra:
+            others += f" -- {' '.join(self.extra)}"
         tables.write(
             self.config.document,
             self.archive,
             self.parts,
             drawn,
-            others if self.extra else "",
+            others,
         )
         print(f"{self.config.document}: {', '.join(self.parts)} written")
 
@@ -363,7 +381,7 @@ def as_flags(settings):
 
 def shares_of_cores(runs):
     """Sets of cores for so many runs, with none in two of them where they suffice."""
-    cores = sorted(os.sched_getaffinity(0))
+    cores = sorted(machine.cores())
     each = len(cores) // runs
     if not each:
         return [set(cores)] * runs

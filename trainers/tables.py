@@ -44,6 +44,7 @@ def write(document, archive: Archive, parts, drawn, others=""):
             text = found.sub(lambda _, whole=whole: whole, text)
         else:
             text = f"{text.rstrip()}\n\n{whole}\n"
+    document.parent.mkdir(parents=True, exist_ok=True)
     with replacing(document) as beside:
         beside.write_text(text, encoding="utf-8")
 
