@@ -66,6 +66,7 @@ class MatchedFilters(Prepared, keras.layers.Layer):
     def build(self, images_shape):
         self.images_shape = tuple(images_shape[1:])
         self.places = places(self.images_shape, self.size, self.margin)
+        self.block = self.places[1] if self.glimpse else self._block()
         self.kernel = self.add_weight(
             name="kernel",
             shape=(*self.size, images_shape[-1], self.filters),
@@ -78,41 +79,72 @@ class MatchedFilters(Prepared, keras.layers.Layer):
         )
         self.built = True
 
+    def _block(self):
+        """How many places of a row are computed by one product: a divisor of Y.
+
+        A wide block multiplies with many zeros, narrow ones copy pixels many times.
+        """
+        across, width = self.places[1], self.size[1]
+        copy = 60  # of a pixel, as so many multiplications
+
+        def cost(block):
+            pixels = across // block * (block + width - 1)
+            return pixels * (self.filters * block + copy)
+
+        return min((n for n in range(1, across + 1) if across % n == 0), key=cost)
+
     def prepare(self):
         """The filters as a matrix for h rows at once, with a column for each place.
 
         Rows of few channels are too narrow for a convolution to be fast.
         """
-        _, width, channels = self.images_shape
-        across = self.places[1]
+        channels = self.images_shape[-1]
         kernel = ops.cast(self.kernel, "float32")
-        meets = meeting(across, width, self.size[1], self.margin)
+        width = self._sides[1]
+        meets = meeting(self.block, width, self.size[1], self._sides[0])
         matrix = ops.einsum("hwcf,yxw->hxcyf", kernel, meets)
         rows = self.size[0] * width * channels
-        matrix = ops.reshape(matrix, (rows, across * self.filters))
+        matrix = ops.reshape(matrix, (rows, self.block * self.filters))
         return ops.cast(matrix, self.compute_dtype)
 
+    @property
+    def _sides(self):
+        """Columns that one block's patterns stick out by, and those that it sees."""
+        if self.block == self.places[1]:
+            return self.margin, self.images_shape[1]
+        return 0, self.block + self.size[1] - 1
+
     def call(self, images):
+        down, across = self.places
+        windows = self._windows(images)  # (N X blocks, h W C)
+        found = ops.matmul(windows, self.ready)  # (N X blocks, Y/blocks F)
+        found = ops.reshape(found, (-1, down, across, self.filters))
+        found = ops.cast(found, "float32")  # (N, X, Y, F)
+        where = _located(found, ops.cast(self.scale, "float32"), self.glimpse)
+        if self.glimpse:
+            split = where.shape[-1] - down * across
+            p = ops.reshape(where[:, split:], (-1, down, across))
+            seen = self._at_place(windows, p)
+            seen = ops.reshape(seen, (-1, math.prod(seen.shape[1:])))
+            where = ops.concatenate([where[:, :split], ops.cast(seen, "float32")], -1)
+        return ops.cast(where, self.compute_dtype)
+
+    def _windows(self, images):
+        """The pixels that each block of places sees, h rows at once."""
         height, width, channels = self.images_shape
         down, across = self.places
-        sides = ((0, 0), (self.margin, self.margin), (0, 0))
-        rows = ops.pad(ops.reshape(images, (-1, height, width * channels)), sides)
+        out, seen = self._sides
+        beside = self.margin - out  # 0 if one block sees whole rows
+        rows = ops.reshape(images, (-1, height, width * channels))
+        sides = (self.margin, self.margin), (beside * channels, beside * channels)
+        rows = ops.pad(rows, ((0, 0), *sides))
+        if self.block < across:
+            firsts = range(0, across * channels, self.block * channels)
+            blocks = [rows[..., first : first + seen * channels] for first in firsts]
+            rows = ops.stack(blocks, 2)  # (N, H, blocks, W C)
         windows = [rows[:, first : first + down] for first in range(self.size[0])]
-        windows = ops.concatenate(windows, -1)  # (N, X, h W C)
-        windows = ops.reshape(windows, (-1, windows.shape[-1]))
-        found = ops.matmul(windows, self.ready)  # (N X, Y F)
-        found = ops.reshape(found, (-1, down * across, self.filters))
-        found = ops.cast(found, "float32")  # (N, X Y, F)
-        found = found - ops.mean(found, 1, keepdims=True)
-        variance = ops.mean(ops.square(found), 1, keepdims=True) + BLANK  # (N, 1, F)
-        logits = found * (ops.rsqrt(variance) * ops.cast(self.scale, "float32"))
-        p = ops.softmax(ops.reshape(logits, (-1, down * across * self.filters)))
-        p = self.filters * ops.reshape(p, (-1, down, across, self.filters))
-        parts = [ops.sum(p, 1), ops.sum(p, 2), ops.log(variance)]
-        if self.glimpse:
-            parts.append(self._at_place(windows, ops.mean(p, -1)))
-        parts = [ops.reshape(part, (-1, math.prod(part.shape[1:]))) for part in parts]
-        return ops.cast(ops.concatenate(parts, -1), self.compute_dtype)
+        windows = ops.concatenate(windows, -1)  # (N, X, blocks, h W C)
+        return ops.reshape(windows, (-1, windows.shape[-1]))
 
     def _at_place(self, windows, p):
         """The mean window under p (N, X, Y), of rows that are whole: (N, h, C, w)."""
@@ -144,6 +176,68 @@ class MatchedFilters(Prepared, keras.layers.Layer):
             "sharpness": self.sharpness,
             "glimpse": self.glimpse,
         }
+
+
+def _located(r, s, everywhere):
+    """What filters found, as rows, as columns and in all.
+
+        q = softmax over places and filters of s u,   u = (r - mean(r)) / std(r)
+
+    The gradient is written out: memory is gone through half as often.
+
+    Args:
+        r: what each filter found at each place, float32 (N, X, Y, F).
+        s: sharpness, float32 (F,).
+        everywhere: whether q summed over the filters is wanted, too.
+
+    Returns:
+        (N, Y F + X F + F), F q summed over the rows, over the columns, and log var(r);
+        with `everywhere`, X Y more.
+    """
+    down, across, filters = r.shape[1:]
+    places = down * across
+
+    @ops.custom_gradient
+    def located(r, s):
+        mean, variance = ops.moments(r, (1, 2), keepdims=True)  # (N, 1, 1, F)
+        variance = variance + BLANK
+        scale = ops.rsqrt(variance)
+        slope = s * scale
+        q = ops.reshape(r * slope - mean * slope, (-1, places * filters))
+        q = ops.reshape(ops.softmax(q), (-1, down, across, filters))
+        parts = [filters * ops.sum(q, 1), filters * ops.sum(q, 2), ops.log(variance)]
+        if everywhere:
+            parts.append(ops.sum(q, 3))
+        sizes = [math.prod(part.shape[1:]) for part in parts]
+        parts = [ops.reshape(x, (-1, n)) for x, n in zip(parts, sizes, strict=True)]
+        y = ops.concatenate(parts, -1)
+
+        def backward(dy):
+            # With dz for each part of y: dq = F (dz of its row + of its column).
+            both = sizes[0] + sizes[1]
+            d_log = ops.reshape(dy[:, both : both + filters], (-1, 1, 1, filters))
+            inner = ops.sum(y[:, :both] * dy[:, :both], 1)  # sum(q dq), (N,)
+            d_rows = ops.reshape(dy[:, : sizes[0]], (-1, 1, across, filters))
+            d_columns = ops.reshape(dy[:, sizes[0] : both], (-1, down, 1, filters))
+            if everywhere:
+                d_all = dy[:, both + filters :]
+                inner += ops.sum(y[:, both + filters :] * d_all, 1)
+                d_all = ops.reshape(d_all, (-1, down, across, 1))
+                d_columns = d_columns + d_all / filters  # (N, X, Y, F)
+            inner = ops.reshape(inner, (-1, 1, 1, 1))
+            dx = q * ((filters * d_rows - inner) + filters * d_columns)  # of s u
+            mean_dx = ops.mean(dx, (1, 2), keepdims=True)
+            mean_u_dx = scale * (
+                ops.mean(r * dx, (1, 2), keepdims=True) - mean * mean_dx
+            )
+            tilt = ops.square(scale) * (s * mean_u_dx - 2 / places * d_log)
+            shift = slope * mean_dx - mean * tilt
+            dr = slope * dx - (r * tilt + shift)
+            return dr, places * ops.sum(mean_u_dx, (0, 1, 2))
+
+        return y, backward
+
+    return located(r, s)
 
 
 class Drawing(keras.layers.Layer):

@@ -40,6 +40,7 @@ def test_filters_are_a_correlation(rng, size, margin, channels, glimpse, inside)
     config = MatchedFilters(5, size, margin, glimpse=glimpse).get_config()
     layer = MatchedFilters.from_config(config)
     layer.build((None, *shape))
+    assert (layer.block < layer.places[1]) != glimpse  # several blocks, or one
     layer.set_weights([rng.standard_normal(w.shape) for w in layer.weights])
     images = tf.constant(rng.standard_normal((3, *shape)), "float32")
     weights = [weight.value for weight in layer.weights]
