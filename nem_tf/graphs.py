@@ -78,7 +78,7 @@ def curves(
     crowded = names > 4
     colours = component_colours(len(series))
     for (name, (x, y, *band)), colour in zip(series.items(), colours, strict=True):
-        label = f"{name}: {y[-1]:.3f}" if crowded else name
+        label = f"{name}: {_number(y[-1])}" if crowded else name
         plot.plot(x, y, color=colour, lw=2, marker=_dots(x), ms=4, label=label)
         if band:
             plot.fill_between(x, *band, color=colour, alpha=0.2, lw=0)
@@ -123,9 +123,14 @@ def _dots(x):
     return "o" if len(x) <= 30 else ""
 
 
+def _number(value):
+    """Scores with three decimals; what is larger, nats for example, with one."""
+    return f"{value:.3f}" if abs(value) < 10 else f"{value:.1f}"
+
+
 def _write_last(plot, x, y, colour):
     plot.annotate(
-        f"{y[-1]:.3f}",
+        _number(y[-1]),
         (x[-1], y[-1]),
         xytext=(7, 0),
         textcoords="offset points",

@@ -357,6 +357,11 @@ def test_mistakes_end_in_one_line(capsys, line, message):
     assert status == 2 and message in error and error.count("\n") == 1
 
 
+def test_samples_say_how_many_seeds_they_have():
+    assert str(archive.sample([0.25])) == "0.250 (one seed)"
+    assert f"{archive.sample([1.0, 3.0]):.2f}" == "2.00 ± 1.41"
+
+
 def test_components_are_put_into_the_order_of_the_objects(rng):
     groups = rng.integers(0, 4, (2, 6, 7))
     shuffled = np.array([3, 0, 4, 1, 2])  # component k has object shuffled[k] + 1

@@ -29,9 +29,13 @@ class Sample(NamedTuple):
     seeds: int
 
     def __str__(self):
+        return format(self)
+
+    def __format__(self, spec):
+        spec = spec or ".3f"
         if self.seeds == 1:
-            return f"{self.mean:.3f} (one seed)"
-        return f"{self.mean:.3f} ± {self.deviation:.3f}"
+            return f"{self.mean:{spec}} (one seed)"
+        return f"{self.mean:{spec}} ± {self.deviation:{spec}}"
 
 
 class Archive:

@@ -97,7 +97,7 @@ def _range(values, digits):
 def _bounds(archive, cells):
     """Figure 5: the bound of each number of objects, a row per task, K and preset."""
     counts = sorted({cell.training.settings["objects"] for cell in cells})
-    heads = [f"{count} objects" for count in counts]
+    heads = [f"{count} object{'s' * (count > 1)}" for count in counts]
     yield "Next-step bound at the last step, nats per frame.\n"
     yield f"| task | K | settings | {' | '.join(heads)} |"
     yield f"|---|---|---|{'---|' * len(counts)}"
@@ -116,7 +116,7 @@ def _bounds(archive, cells):
             if not any(row) and preset in OPTIONAL:
                 continue
             values = [
-                str(sample(one["test"]["next_step_bound"] for one in found.values()))
+                f"{sample(x['test']['next_step_bound'] for x in found.values()):.2f}"
                 if found
                 else "not run"
                 for found in row
