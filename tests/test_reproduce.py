@@ -300,7 +300,7 @@ def test_figure5_has_a_column_per_number_of_objects(tmp_path):
         " denoising ",
         " 1 ",
         " `paper` ",
-        " 12.500 (one seed) ",
+        " 12.50 (one seed) ",
     ]
 
 
