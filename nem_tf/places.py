@@ -195,7 +195,7 @@ def _located(r, s, everywhere):
         with `everywhere`, X Y more.
     """
     down, across, filters = r.shape[1:]
-    places = down * across
+    count = down * across
 
     @ops.custom_gradient
     def located(r, s):
@@ -203,7 +203,7 @@ def _located(r, s, everywhere):
         variance = variance + BLANK
         scale = ops.rsqrt(variance)
         slope = s * scale
-        q = ops.reshape(r * slope - mean * slope, (-1, places * filters))
+        q = ops.reshape(r * slope - mean * slope, (-1, count * filters))
         q = ops.reshape(ops.softmax(q), (-1, down, across, filters))
         parts = [filters * ops.sum(q, 1), filters * ops.sum(q, 2), ops.log(variance)]
         if everywhere:
@@ -219,21 +219,22 @@ def _located(r, s, everywhere):
             inner = ops.sum(y[:, :both] * dy[:, :both], 1)  # sum(q dq), (N,)
             d_rows = ops.reshape(dy[:, : sizes[0]], (-1, 1, across, filters))
             d_columns = ops.reshape(dy[:, sizes[0] : both], (-1, down, 1, filters))
+            d_rows, d_columns = filters * d_rows, filters * d_columns
             if everywhere:
                 d_all = dy[:, both + filters :]
                 inner += ops.sum(y[:, both + filters :] * d_all, 1)
                 d_all = ops.reshape(d_all, (-1, down, across, 1))
-                d_columns = d_columns + d_all / filters  # (N, X, Y, F)
+                d_columns = d_columns + d_all  # (N, X, Y, F)
             inner = ops.reshape(inner, (-1, 1, 1, 1))
-            dx = q * ((filters * d_rows - inner) + filters * d_columns)  # of s u
+            dx = q * ((d_rows - inner) + d_columns)  # of s u
             mean_dx = ops.mean(dx, (1, 2), keepdims=True)
             mean_u_dx = scale * (
                 ops.mean(r * dx, (1, 2), keepdims=True) - mean * mean_dx
             )
-            tilt = ops.square(scale) * (s * mean_u_dx - 2 / places * d_log)
+            tilt = ops.square(scale) * (s * mean_u_dx - 2 / count * d_log)
             shift = slope * mean_dx - mean * tilt
             dr = slope * dx - (r * tilt + shift)
-            return dr, places * ops.sum(mean_u_dx, (0, 1, 2))
+            return dr, count * ops.sum(mean_u_dx, (0, 1, 2))
 
         return y, backward
 

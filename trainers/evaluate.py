@@ -40,7 +40,6 @@ OF_CLIPS = (  # settings of the training that may be changed
     "threshold",
 )
 OF_DIGITS = ("digits", "pool", "composition", "threshold")  # flying MNIST alone
-OF_MADE_CLIPS = ("on", "objects", "static", *OF_DIGITS)  # not of recorded ones
 FILES = ("results.json", "overview.png", "clip.gif", "per_step.png", "covered.png")
 
 SCORES = {
@@ -55,29 +54,51 @@ class Config:
     """What a model is scored on; None is as in its training."""
 
     on: str | None = option(
-        None, "clips of another experiment", choices=tuple(experiments.CLASSES)
+        None,
+        "clips of another experiment",
+        choices=tuple(experiments.CLASSES),
+        of_made_clips=True,
     )
     objects: int | None = option(
-        None, "objects in a clip", least=1, most=options.MOST_OBJECTS
+        None,
+        "objects in a clip",
+        least=1,
+        most=options.MOST_OBJECTS,
+        of_made_clips=True,
     )
     components: int | None = option(None, "K", least=1)
     steps: int | None = option(None, "T, EM steps (frames) of a clip", least=1)
-    static: bool = option(False, "objects that do not move: one frame repeated")
+    static: bool = option(
+        False, "objects that do not move: one frame repeated", of_made_clips=True
+    )
     clips: int | None = option(None, "so many", least=1, most=options.MOST_CLIPS)
     noise: float | None = option(None, "chance that a pixel is noisy", least=0, most=1)
     split: str = option("test", "of the clips", choices=("test", "validation"))
     seed: int | None = option(None, "of the clips", least=0, most=2**32 - 1)
     digits: str | None = option(
-        None, "of flying MNIST", choices=("auto", "mnist", "sklearn-digits")
+        None,
+        "of flying MNIST",
+        choices=("auto", "mnist", "sklearn-digits"),
+        of_made_clips=True,
     )
     pool: int | None = option(
-        None, "digits to draw from; the last stage's if not given", least=1
+        None,
+        "digits to draw from; the last stage's if not given",
+        least=1,
+        of_made_clips=True,
     )
     composition: str | None = option(
-        None, "of pixels where digits meet", choices=("maximum", "sum")
+        None,
+        "of pixels where digits meet",
+        choices=("maximum", "sum"),
+        of_made_clips=True,
     )
     threshold: float | None = option(
-        None, "brightness from which a digit covers a pixel", least=1 / 255, most=1.0
+        None,
+        "brightness from which a digit covers a pixel",
+        least=1 / 255,
+        most=1.0,
+        of_made_clips=True,
     )
     data: pathlib.Path | None = option(
         None, "score on this HDF5 file of the original instead"
@@ -94,12 +115,7 @@ class Config:
         options.check(self)
         if self.data is not None:
             options.check_recording(self.data)
-            for name in OF_MADE_CLIPS:
-                if getattr(self, name):
-                    raise ValueError(
-                        f"{name}: expected none with --data, whose clips are what they "
-                        f"are, received {getattr(self, name)}; leave it out"
-                    )
+            options.check_none_made(Config, dataclasses.asdict(self))
 
 
 def main(arguments=None):
@@ -189,7 +205,8 @@ class Evaluation:
         settings.setdefault("components", model.nem.cell.components)
         began = config_file.from_json(kind.Config, settings)
         changes = {"data": config.data}
-        if recorded and not any(getattr(config, one) for one in OF_MADE_CLIPS):
+        made = any(getattr(config, one) for one in options.of_made_clips(Config))
+        if recorded and not made:
             changes["data"] = config.data or pathlib.Path(recorded)
         if name == "flying_mnist":
             changes["digits"] = config.digits or self._digits()

@@ -12,11 +12,11 @@ from trainers.interrupts import Stopped
 
 FAILED, WRONG_SETTING, CTRL_C = 1, 2, 130  # exit statuses
 REMEDIES = (  # what an error says, and what to do about it
-    ("No space left", "free space, then AGAIN"),
-    ("Disk quota exceeded", "free space, then AGAIN"),
-    ("No such file", "restore the folder, then AGAIN, or begin anew"),
-    ("Permission denied", "make the folder writable, then AGAIN"),
-    ("Read-only file system", "make it writable, then AGAIN"),
+    ("No space left", "free space, then {again}"),
+    ("Disk quota exceeded", "free space, then {again}"),
+    ("No such file", "restore the folder, then {again}, or begin anew"),
+    ("Permission denied", "make the folder writable, then {again}"),
+    ("Read-only file system", "make it writable, then {again}"),
     ("OOM when allocating", "lower --batch-size, --steps or --components"),
     ("RESOURCE_EXHAUSTED", "lower --batch-size, --steps or --components"),
 )
@@ -94,6 +94,6 @@ def _sentence(error):
 def _with_remedy(line, again):
     for said, remedy in REMEDIES:
         if said in line:
-            return f"{line}; {remedy.replace('AGAIN', again)}"
+            return f"{line}; {remedy.format(again=again)}"
     joint = ", then" if "; " in line else "; mend it, then"
     return f"{line}{joint} {again}"

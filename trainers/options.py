@@ -246,13 +246,7 @@ class Config:
             ValueError: if clips are read from a file and it is said which to make.
         """
         if given.get("data") is not None:
-            for field in dataclasses.fields(cls):
-                if field.metadata["of_made_clips"] and field.name in given:
-                    raise ValueError(
-                        f"{field.name}: expected none with --data, whose clips are "
-                        f"what they are, received {as_text(given[field.name])}; leave "
-                        "it out"
-                    )
+            check_none_made(cls, given)
         return {**settings, **given}
 
     @property
@@ -341,6 +335,22 @@ def check_recording(path):
         raise ValueError(
             f"data: expected an HDF5 file, received {path}; fetch or export it again"
         )
+
+
+def of_made_clips(config_class):
+    """Names of the settings that say which clips are made on the fly."""
+    fields = dataclasses.fields(config_class)
+    return [field.name for field in fields if field.metadata["of_made_clips"]]
+
+
+def check_none_made(config_class, given):
+    """Raise ValueError if `given`, a dict from settings, says which clips to make."""
+    for name in of_made_clips(config_class):
+        if given.get(name):
+            raise ValueError(
+                f"{name}: expected none with --data, whose clips are what they are, "
+                f"received {as_text(given[name])}; leave it out"
+            )
 
 
 def _check_memory(config):

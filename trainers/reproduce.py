@@ -28,6 +28,7 @@ from trainers.archive import Archive, read, test_name
 from trainers.options import option
 
 OUT, RUNS = pathlib.Path("results"), pathlib.Path("runs", "reproduce")
+DOCUMENT = pathlib.Path("RESULTS.md")
 MEGABYTES_PER_RUN = 6000  # flying shapes with K = 5; BENCHMARKS.md has 2.1 GB for K = 3
 
 
@@ -61,17 +62,19 @@ class Config:
     )
     document: pathlib.Path | None = option(
         None,
-        "whose tables are written; default RESULTS.md, or the one in an --out of one's "
-        "own",
+        f"whose tables are written; default {DOCUMENT}, or the one in an --out of "
+        "one's own",
     )
     debug: bool = option(False, "show where in the code an error happened")
 
     def __post_init__(self):
         options.check(self)
-        for name, default in (("runs", RUNS), ("document", pathlib.Path("RESULTS.md"))):
+        for name, shared, own in (
+            ("runs", RUNS, self.out / "runs"),
+            ("document", DOCUMENT, self.out / DOCUMENT),
+        ):
             if getattr(self, name) is None:
-                value = self.out / default.parts[0] if self.own else default
-                object.__setattr__(self, name, value)
+                object.__setattr__(self, name, own if self.own else shared)
 
     @property
     def own(self):
@@ -283,23 +286,28 @@ class Reproduction:
         """Score a kept run again under the settings of its training."""
         run = self.archive.run(self.config.preset, training, seed)
         kept = self.archive.kept(self.config.preset, training, seed)
-        if not _scored_by_this_code(kept / "results.json"):
-            if self._evaluate(run, "as trained"):
-                self.archive.keep(self.config.preset, training, seed)
+        if self._stays(kept / "results.json"):
+            return
+        if self._evaluate(run, "as trained"):
+            self.archive.keep(self.config.preset, training, seed)
 
     def _test(self, cell, seed):
         """One evaluation of a run under other settings than those of its training."""
         preset = self.config.preset
         target = self.archive.test_file(preset, cell, seed)
         run = self.archive.run(preset, cell.training, seed)
-        if target.is_file() and not self.config.rescore:
-            return
-        if target.is_file() and _scored_by_this_code(target):
+        if self._stays(target):
             return
         name = test_name(cell)
         out = run / "evaluate" / name
         if self._evaluate(run, f"with {name}", **cell.test, out=out):
             shutil.copyfile(out / "results.json", target)
+
+    def _stays(self, results):
+        """Whether there are scores that need not be made again."""
+        if not results.is_file():
+            return False
+        return not self.config.rescore or _scored_by_this_code(results)
 
     def _evaluate(self, run, how, **flags):
         """Score a run on as many clips as at first; False if its model is not there."""
