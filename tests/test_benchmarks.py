@@ -1,17 +1,20 @@
 """Every benchmark still runs, at tiny sizes; nothing here looks at a clock."""
 
+import functools
 import importlib
 import pathlib
 
 import pytest
 
 from benchmarks import all as every
+from benchmarks import training_step, turns
 
 SCRIPTS = sorted(
     path.stem
     for path in (pathlib.Path(every.__file__).parent).glob("*.py")
     if "__main__" in path.read_text() and path.stem not in ("all", "crash")
 )
+STEPS = ("training_step", "static_step", "places_step")  # with a first draft of ours
 
 
 def test_every_script_has_a_goal_on_the_page():
@@ -19,10 +22,48 @@ def test_every_script_has_a_goal_on_the_page():
 
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning:torch")
-@pytest.mark.parametrize("name", SCRIPTS)
+@pytest.mark.parametrize("name", sorted(set(SCRIPTS) - set(STEPS)))
 def test_a_benchmark_runs(name, capsys):
     assert not importlib.import_module(f"benchmarks.{name}").main(["--tiny"])
     assert capsys.readouterr().out
+
+
+FIRST_DRAFTS = {
+    "nem_tf, float32": "straightforward, float32",
+    "flying_shapes, places": "flying_shapes, first draft",
+    "flying_mnist, places": "flying_mnist, first draft",
+}
+
+
+@pytest.mark.parametrize("name", STEPS)
+def test_a_first_draft_computes_what_ours_does(name, capsys, monkeypatch):
+    losses = {}
+
+    def recorded(name, prepare):
+        step = prepare()
+
+        def timed():
+            losses.setdefault(name, []).append(float(step()))
+
+        return timed
+
+    def in_turns(contestants, *others, **settings):
+        watched = {
+            name: functools.partial(recorded, name, prepare)
+            for name, prepare in contestants.items()
+        }
+        return turns.in_turns(watched, *others, **settings)
+
+    script = importlib.import_module(f"benchmarks.{name}")
+    monkeypatch.setattr(
+        training_step if name == "static_step" else script, "in_turns", in_turns
+    )
+    assert not script.main(["--tiny"])
+    assert capsys.readouterr().out
+    drafts = {FIRST_DRAFTS[ours]: losses[ours] for ours in FIRST_DRAFTS.keys() & losses}
+    assert drafts
+    for draft, found in drafts.items():
+        assert found == pytest.approx(losses[draft], rel=1e-4)
 
 
 def test_the_page_keeps_the_sections_that_were_not_run(tmp_path):

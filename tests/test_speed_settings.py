@@ -1,6 +1,5 @@
 """Precision, compilation, unrolling and lanes: what they set, and what is refused."""
 
-import functools
 import types
 
 import keras
@@ -9,7 +8,7 @@ import pytest
 import tensorflow as tf
 
 from tests import runs
-from trainers import devices, experiment, flying_shapes
+from trainers import command, devices, experiment, flying_shapes
 
 TINY = {**runs.SMALL, "network": "small", "batch-size": 16}
 
@@ -85,11 +84,11 @@ def losses(tmp_path_factory):
     }
 
     def train(name):
-        changed = {**settings[name], "out": out / name}
-        runs.train("flying_shapes", {**TINY, **changed})
+        line = runs.flags({**TINY, **settings[name], "out": out / name})
+        assert command.main(flying_shapes.FlyingShapes, "x", line) == 0
         return np.array([row["loss"] for row in runs.log(out / name)])
 
-    return runs.together({name: functools.partial(train, name) for name in settings})
+    return {name: train(name) for name in settings}
 
 
 @pytest.mark.parametrize(
