@@ -56,7 +56,7 @@ def test_static_shapes_are_trained_once_and_written_into_the_document(place, cap
     assert "±" in measured["RNN-EM, K = 3"].split("|")[3]
     assert measured["RNN-EM, K = 3"].endswith("| 0.826 ± 0.005 |")
     assert sum("not run" in row for row in rows) == 4
-    assert "Seeds of rnn-em-k3: 0, 1" in text and "--epochs 1" in text
+    assert "Seeds 0, 1. Mean" in text and "--epochs 1" in text
     figures = {path.name for path in (place / "results" / "figures").iterdir()}
     assert figures == {"figure3.png", "time_to_score-static_shapes.png"}
     capfd.readouterr()
@@ -355,6 +355,18 @@ def test_mistakes_end_in_one_line(capsys, line, message):
         status = stopped.code
     error = capsys.readouterr().err
     assert status == 2 and message in error and error.count("\n") == 1
+
+
+def test_each_row_has_the_command_that_made_its_seeds():
+    trainings = [cell.training for cell in paper.PARTS["table1"] if not cell.test]
+    few, *rest = trainings
+    commands, whose = tables._commands(
+        "table1 --preset ours", {few: [0, 1, 2], **{one: [0] for one in rest}}, " -- -x"
+    )
+    line = "`python -m trainers.reproduce table1 --preset ours --seeds "
+    assert commands == f"{line}1 -- -x` and {line}3 --only {few.name} -- -x`"
+    assert whose == f"Seeds 0, 1, 2 of {few.name}; seed 0 of the others"
+    assert tables._commands("x", {few: [0, 1]}, "")[1] == "Seeds 0, 1"
 
 
 def test_samples_say_how_many_seeds_they_have():

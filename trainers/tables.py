@@ -135,7 +135,6 @@ def _how(archive, part, preset, others):
             scored |= {one["scored_by"] or "unknown" for one in again}
     if not seeds:
         return ""
-    most = max(max(found) for found in seeds.values()) + 1
     configs = [one for training in seeds for one in archive.configs(preset, training)]
     machines = sorted({one.get("machine", one["device"]) for one in configs})
     sources = sorted({one["data"] for one in configs})
@@ -147,17 +146,34 @@ def _how(archive, part, preset, others):
     }
     tested = " or ".join(map(str, sorted(sizes)))
     by = f", scored at {', '.join(sorted(scored))}" if scored else ""
-    which = [
-        f"{training.name}: {', '.join(map(str, found))}"
-        for training, found in seeds.items()
-    ]
+    commands, whose = _commands(f"{part} --preset {preset}", seeds, others)
     return (
-        f"`{preset}`: `python -m trainers.reproduce {part} --preset {preset} --seeds "
-        f"{most}{others}` on {' and '.join(machines)}; data: {', '.join(sources)}; "
-        f"{tested} test clips; code at {', '.join(commits)}{by}. Seeds of "
-        f"{'; of '.join(which)}. Mean ± standard deviation over seeds."
+        f"`{preset}`: {commands} on {' and '.join(machines)}; data: "
+        f"{', '.join(sources)}; {tested} test clips; code at "
+        f"{', '.join(commits)}{by}. {whose}. Mean ± standard deviation over seeds."
         + "".join(_passed(archive, cell, preset) for cell in paper.PARTS[part])
     )
+
+
+def _commands(what, seeds, others):
+    """The commands that made the seeds of each training, and which seeds these are."""
+    groups: dict[tuple[int, ...], list[str]] = {}
+    for training, found in seeds.items():
+        groups.setdefault(tuple(found), []).append(training.name)
+    line = f"`python -m trainers.reproduce {what} --seeds "
+    fewest, *more = sorted(groups, key=len)
+    commands = [f"{line}{max(fewest) + 1}{others}`"]
+    for found in more:
+        only = ",".join(groups[found])
+        commands.append(f"{line}{max(found) + 1} --only {only}{others}`")
+    rest = max(groups, key=lambda found: len(groups[found]))
+    whose = [f"{_seeds(x)} of {', '.join(groups[x])}" for x in groups if x != rest]
+    whose.append(_seeds(rest) + (" of the others" if whose else ""))
+    return " and ".join(commands), "; ".join(whose).capitalize()
+
+
+def _seeds(numbers):
+    return f"seed{'s' * (len(numbers) > 1)} {', '.join(map(str, numbers))}"
 
 
 def _passed(archive, cell, preset):
