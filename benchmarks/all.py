@@ -2,7 +2,7 @@
 
     python -m benchmarks.all [--only training_step,data_speed]
 
-Each one is a process of its own, one after another, half an hour in all on 2 cores;
+Each one is a process of its own, one after another, 20 minutes in all on 2 cores;
 `--only` keeps the other sections as they are. `crash` is left out: it is in RESULTS.md.
 """
 

@@ -10,14 +10,16 @@ import pytest
 from tests import runs
 from trainers import devices
 
-SOON = "--xla_backend_optimization_level=0"  # most of such a run is compilation
-ON_JAX = {"KERAS_BACKEND": "jax", "XLA_FLAGS": SOON}
+ON_JAX = {  # most of such a run is compilation
+    "XLA_FLAGS": "--xla_backend_optimization_level=0",
+    "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
+}
 SHAPES = {**runs.SMALL, "epochs": 4, "network": "small"}
 DIGITS = {**runs.MNIST, "stages": 20, "epochs": 4}
-RUNS = {  # trainer, settings, devices, environment
-    "mnist-1": ("flying_mnist", DIGITS, 1, {}),
-    "jax-1": ("flying_shapes", SHAPES, 1, ON_JAX),
-    "jax-2": ("flying_shapes", SHAPES, 2, ON_JAX),
+RUNS = {  # trainer, settings, devices, backend
+    "mnist-1": ("flying_mnist", DIGITS, 1, "tensorflow"),
+    "jax-1": ("flying_shapes", SHAPES, 1, "jax"),
+    "jax-2": ("flying_shapes", SHAPES, 2, "jax"),
 }
 PAIRS = [
     ("one-then-two", "mnist-1"),
@@ -39,10 +41,17 @@ def folders(tmp_path_factory):
 
 
 def train(out, name):
-    trainer, settings, devices, environment = RUNS[name]
+    trainer, settings, devices, backend = RUNS[name]
     strategy = "one" if devices == 1 else "mirrored"
     settings = {**settings, "out": out / name, "strategy": strategy}
+    environment = on_jax(out) if backend == "jax" else {}
+    environment["KERAS_BACKEND"] = backend
     runs.train(trainer, settings, devices=devices, **environment)
+
+
+def on_jax(out):
+    """The environment of runs on JAX, which share what they compile."""
+    return {**ON_JAX, "JAX_COMPILATION_CACHE_DIR": str(out / "compiled")}
 
 
 def one_then_two(out):
@@ -66,7 +75,7 @@ def two_hosts(out):
             runs.begin(
                 "flying_shapes",
                 {**shared, "host-index": index, "out": folder},
-                XLA_FLAGS=SOON,
+                **on_jax(out),
             )
             for index, folder in enumerate((out / "hosts", out / "host-1"))
         ]

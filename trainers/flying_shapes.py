@@ -1,6 +1,6 @@
 """Train on flying shapes: shapes that move and bounce off the walls (Sec. 4.2).
 
-    python -m trainers.flying_shapes --objects 3 --components 3 [--preset paper]
+    python -m trainers.flying_shapes --objects 3 [--preset ours|paper|quick]
 
 The paper's AMI (Table 1), objects/K: 3/3 0.970, 3/5 0.997, 5/5 0.878, 5/3 0.614. Ours:
 RESULTS.md.

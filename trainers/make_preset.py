@@ -128,12 +128,21 @@ def _card(name, source, archive, settings, training, seed, result):
     names = {**kind.presets[settings], **training.settings}
     chosen = {name: config["settings"][name] for name in names}
     flags = " ".join(reproduce.as_flags(chosen))
+    predicts = "and predicts the next frame"
+    if training.experiment == "static_shapes":
+        predicts = "and predicts them without their noise"
+    chosen_seed = (
+        f"Of the seeds {', '.join(map(str, kept))} the one with the lowest validation "
+        f"loss, {seed}."
+        if len(kept) > 1
+        else f"One seed, {seed}."
+    )
     lines = [
         f"# {name}",
         "",
         f"`NeuralEM.from_preset({name!r})`: groups the pixels of "
-        f"{kind.Config.size[0]} x {kind.Config.size[1]} frames by object and predicts "
-        "the next frame, without having seen labels.",
+        f"{kind.Config.size[0]} x {kind.Config.size[1]} frames by object "
+        f"{predicts}, without having seen labels.",
         "",
         "## Data",
         "",
@@ -147,9 +156,8 @@ def _card(name, source, archive, settings, training, seed, result):
         f"with `{flags}`.",
         f"K = {clips['components']}, T = {clips['steps']}. {result['updates']} updates "
         f"in {result['seconds'] / 60:.1f} minutes on "
-        f"{config.get('machine', config['device'])}. Of the seeds "
-        f"{', '.join(map(str, kept))} the one with the lowest validation loss, {seed}. "
-        "Weights are rounded to float16.",
+        f"{config.get('machine', config['device'])}. {chosen_seed} Weights are rounded "
+        "to float16.",
         "",
         "## Scores",
         "",

@@ -1,7 +1,7 @@
 """Train and score what the paper reports, and write the tables and figures.
 
     python -m trainers.reproduce static_shapes --preset ours --seeds 5
-    python -m trainers.reproduce table1
+    python -m trainers.reproduce table1 --preset ours --seeds 3
     python -m trainers.reproduce all --tables-only
 
 WHAT is static_shapes (Sec. 4.1, Figure 3), table1, figure4, figure5, figure6,
@@ -9,7 +9,8 @@ flying_mnist, readings (of what the paper leaves open), figure7, or all. Runs th
 kept in --out are not made again; one that was stopped goes on where it was. Flags after
 "--" go to the trainers, for settings that no preset has; such results need an --out of
 their own. In a checkout, --out results has the published runs already; with another
-folder all are trained anew.
+folder all are trained anew. Without --preset the settings are the paper's, which take
+weeks on a CPU.
 """
 
 import concurrent.futures
@@ -37,7 +38,7 @@ class Config:
     """How the runs are made and where they are kept."""
 
     preset: str = option(
-        "paper", "the paper's settings, or ours", choices=paper.PRESETS
+        "paper", "the paper's settings, ours, or quick", choices=paper.PRESETS
     )
     seeds: int = option(5, "runs of each training, of seeds 0, 1, ...", least=1)
     only: str = option("", "trainings to run, by their names", metavar="NAME,NAME")
@@ -54,7 +55,7 @@ class Config:
         "code that leaves training as it is; those that this code scored stay",
     )
     tables_only: bool = option(False, "train nothing; show what is kept")
-    out: pathlib.Path = option(OUT, "where results are kept, a few KB a run")
+    out: pathlib.Path = option(OUT, "where results are kept, about 100 KB a run")
     runs: pathlib.Path | None = option(
         None,
         f"where the run folders are, with the models; default {RUNS}, or runs/ in an "
