@@ -134,6 +134,10 @@ def _send(given):
     for path in given.inputs:
         if not path.exists():
             raise ValueError(f"{path}: no such file or folder; check the path")
+    outs = _outs(given.out, len(given.inputs))
+    for out in outs:
+        for path in given.inputs:
+            result.check_out(out, path)
     with quiet.startup():
         from export import servers
 
@@ -157,13 +161,16 @@ def _send(given):
     count = max(given.streams or 0, len(videos))
     played, seconds = _play_all(server, videos, count, given)
     _report(played, [videos[i % len(videos)] for i in range(count)], seconds)
-    if given.out:
-        for number, (taken, stream) in enumerate(zip(videos, played, strict=False), 1):
-            path = given.out
-            if len(videos) > 1:
-                path = path.with_stem(f"{path.stem}-{number}")
-            result.write(path, taken.frames, stream.result, taken.fps)
-            print(f"wrote {path}")
+    for path, taken, stream in zip(outs, videos, played, strict=False):
+        result.write(path, taken.frames, stream.result, taken.fps)
+        print(f"wrote {path}")
+
+
+def _outs(out, videos):
+    """The file of each video's result; none without --out."""
+    if out is None or videos == 1:
+        return [out] * (out is not None)
+    return [out.with_stem(f"{out.stem}-{number + 1}") for number in range(videos)]
 
 
 def _frame_shape(server, name):

@@ -3,7 +3,7 @@
     python -m export.label models/flying_shapes_k3 stable 2
 
 A server with --model_config_file_poll_wait_seconds=60 follows within a minute. Requests
-by label never see a gap, since versions that have a label stay loaded.
+by label never see a gap, since all versions in the model's folder stay loaded.
 """
 
 import pathlib

@@ -5,6 +5,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from trainers.run_folder import replacing
+
 STILL = 20  # how often a still image is shown: objects come apart over some frames
 
 
@@ -21,6 +23,16 @@ def as_clip(frames):
     return frames.repeat(STILL, axis=0) if len(frames) == 1 else frames
 
 
+def check_out(out, source):
+    """Refuse to write a result over the video that it is made from.
+
+    Raises:
+        ValueError: if both are one file.
+    """
+    if out.exists() and out.samefile(source):
+        raise ValueError(f"out: {out} is the input; choose another file")
+
+
 def write(path, frames, result, fps):
     """Write a .gif, which begins with the second frame (the first one was not
     predicted), or a .npz with the arrays of `Result` and the frames.
@@ -33,10 +45,11 @@ def write(path, frames, result, fps):
     """
     path = pathlib.Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    if path.suffix == ".npz":
-        np.savez_compressed(path, frames=frames, **result._asdict())
-        return
-    from nem_tf import plots
+    with replacing(path) as beside:
+        if path.suffix == ".npz":
+            np.savez_compressed(beside, frames=frames, **result._asdict())
+            return
+        from nem_tf import plots
 
-    shown = frames[1:], result.psi[:-1], result.gamma[1:]
-    plots.animation(path, *shown, fps=fps)
+        shown = frames[1:], result.psi[:-1], result.gamma[1:]
+        plots.animation(beside, *shown, fps=fps)

@@ -77,8 +77,15 @@ def main(arguments=None):
 def _export_all(given):
     extras.need("serving" if given.format == "saved_model" else "litert")
     with quiet.startup():
+        import keras
+
         from trainers import trained as runs
 
+        if keras.backend.backend() != "tensorflow":
+            raise ValueError(
+                "KERAS_BACKEND: expected tensorflow, which makes the exports, received "
+                f"{keras.backend.backend()}; unset it, whatever the training was on"
+            )
         trained = runs.load(given.run, compiled=False)
     for components in given.components or (trained.nem.cell.components,):
         name = f"{given.name or trained.name}_k{components}"

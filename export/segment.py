@@ -20,7 +20,7 @@ from export import command, result, video
 from export.versions import versions
 from trainers import quiet
 
-PIECE = 64  # frames that an exported model gets at once
+PIECE = 64  # frames that an exported model gets at once, at most
 
 
 def main(arguments=None):
@@ -42,6 +42,8 @@ def main(arguments=None):
 def _segment(given):
     if not given.input.exists():
         raise ValueError(f"{given.input}: no such file or folder; check the path")
+    out = given.out or pathlib.Path(f"{given.input.stem}-segmented.gif")
+    result.check_out(out, given.input)
     with quiet.startup():
         model = load(given.model, given.components)
     taken = video.read(
@@ -59,7 +61,6 @@ def _segment(given):
         )
     frames = result.as_clip(taken.frames)
     found = model.segment(frames, given.seed)
-    out = given.out or pathlib.Path(f"{given.input.stem}-segmented.gif")
     result.write(out, frames, found, taken.fps)
     lit = frames[1:].max(axis=-1) > 0.5  # (T-1, H, W)
     used = np.unique(found.segments[1:][lit])
@@ -140,6 +141,7 @@ class ExportedModel:
         self.model = tf.saved_model.load(str(path))
         self.frame_shape = tuple(about["frame_shape"])
         self.binary = about["likelihood"] == "bernoulli"
+        self.piece = min(PIECE, about["most_frames"])
 
     def segment(self, frames, seed):
         """The same through `init` and `chunk`, so that length costs no more memory."""
@@ -150,8 +152,8 @@ class ExportedModel:
         state = signatures["init"](seed=tf.constant([seed], tf.int32))
         pieces = []
         bar = tqdm(total=len(frames), unit="frame", disable=not sys.stderr.isatty())
-        for start in range(0, len(frames), PIECE):
-            piece = tf.constant(frames[None, start : start + PIECE])
+        for start in range(0, len(frames), self.piece):
+            piece = tf.constant(frames[None, start : start + self.piece])
             reply = signatures["chunk"](frames=piece, **state)
             state = {name: reply[name] for name in state}
             pieces.append(reply)

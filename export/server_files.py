@@ -18,7 +18,8 @@ from export.versions import versions
 MODELS, BATCHING, MONITORING = "models.config", "batching.config", "monitoring.config"
 BATCHING_TEXT = """\
 # Use with --enable_batching --batching_parameters_file. Requests that meet in a batch
-# need the same T, and one with pixels out of range fails all of its batch.
+# need the same T, and one with pixels out of range fails all of its batch. Batches are
+# filled up to an allowed size, and all of their frames count for the model's limit.
 max_batch_size { value: 64 }
 batch_timeout_micros { value: 1000 }
 max_enqueued_batches { value: 256 }
@@ -58,7 +59,7 @@ def publish(models, name, version, server_path):
         stable = entry.version_labels.get("stable")
         if stable is None or not (models / name / str(stable)).is_dir():
             entry.version_labels["stable"] = version
-        _load_labelled(entry)
+        _load_all(entry)
 
 
 def label(models, name, text, version):
@@ -77,7 +78,7 @@ def label(models, name, text, version):
         if entry is None:
             raise ValueError(f"{models / MODELS}: has no model {name!r}; export it")
         entry.version_labels[text] = version
-        _load_labelled(entry)
+        _load_all(entry)
 
 
 def labels(models, name):
@@ -87,10 +88,13 @@ def labels(models, name):
     return dict(entry.version_labels) if entry else {}
 
 
-def _load_labelled(entry):
-    """A label needs its version loaded; nothing else is."""
-    loaded = entry.model_version_policy.specific.versions
-    loaded[:] = sorted(set(entry.version_labels.values()))
+def _load_all(entry):
+    """Every version in the folder is loaded, whether a label means it or not.
+
+    A server looks at labels first, and refuses the whole file while one of them moves
+    to a version that is not loaded yet; so versions must not wait for their labels.
+    """
+    entry.model_version_policy.all.SetInParent()
 
 
 def _entry(config, name):

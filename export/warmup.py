@@ -13,20 +13,23 @@ FILE = "assets.extra/tf_serving_warmup_requests"
 
 
 def write(folder, served, batch_sizes, steps):
-    """One request per signature and batch size.
+    """One request per signature and batch size, as large as the model answers.
 
     Args:
         folder: of the SavedModel.
         served: its `signatures.ServedModel`.
-        batch_sizes: B of the requests.
-        steps: T of `serving_default`.
+        batch_sizes: B of the requests; fewer where frames are so large that the model
+            would refuse them.
+        steps: T of `serving_default`, at most.
     """
+    sizes = sorted({min(batch, served.most_frames) for batch in batch_sizes})
     path = folder / FILE
     path.parent.mkdir(exist_ok=True)
     with tf.io.TFRecordWriter(str(path)) as file:
         for name, specs in served.specs.items():
-            length = steps if name == "serving_default" else min(steps, 8)
-            for batch in batch_sizes:
+            longest = steps if name == "serving_default" else min(steps, 8)
+            for batch in sizes:
+                length = min(longest, served.most_frames // batch)
                 request = predict_pb2.PredictRequest()
                 request.model_spec.signature_name = name
                 for spec in specs:

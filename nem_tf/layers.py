@@ -138,8 +138,9 @@ class SkipDense(keras.layers.Layer):
         super().__init__(**kwargs)
         self.units = units
         self.keep = keep
-        self.dense = Dense(units, name="dense")
-        self.norm = LayerNorm(activation, name="norm")
+        policy = self.dtype_policy
+        self.dense = Dense(units, name="dense", dtype=policy)
+        self.norm = LayerNorm(activation, name="norm", dtype=policy)
 
     def build(self, x_shape):
         self.dense.build(x_shape)

@@ -23,9 +23,11 @@ class NeuralEM(keras.Model):
         nem.compile("adam", loss=NEMLoss("bernoulli"))
         nem.fit(nem_tf.data.flying_shapes("train"))
 
-    `fit` and `evaluate` report, beside the loss, `intra`, `inter`, `next_step_bound`,
-    `ari`, `distinct_components` and `purity`, each a mean over the steps that the loss
-    is taken at.
+    `fit` and `evaluate` report, beside the loss, `intra`, `inter` and
+    `next_step_bound`, and, if the clips have labels `groups` `(B, T+1, H, W)`, `ari`,
+    `distinct_components` and `purity`, each a mean over the steps that the loss is
+    taken at. Labels serve these three alone. Metrics given to `compile` for the outputs
+    `psi` and `gamma` get the frames `(B, T, 1, H, W, C)` and the labels as their truth.
 
     Args:
         cell: an `RNNEMCell` or `NEMCell`.
@@ -110,6 +112,7 @@ class NeuralEM(keras.Model):
         self, x=None, y=None, y_pred=None, sample_weight=None, training=True
     ):
         """Eq. 5 as the compiled `NEMLoss` computes it, in nats per clip."""
+        self._check_loss()
         lanes = self._outputs_by_lane(*self._looked_at(x, y_pred))
         return sum(self.loss(*lane) for lane in lanes) / len(lanes)
 
@@ -123,12 +126,34 @@ class NeuralEM(keras.Model):
             frames, ops.cast(psi, "float32"), self.loss.likelihood
         )
         self._means["next_step_bound"].update_state(bound)
-        groups = x["groups"][:, 1:]
-        groups = groups[:, -1:] if self.loss.steps == "last" else groups
-        table = metrics.contingency_table(groups, gamma, self.objects)
-        for metric in self._grouping:
-            metric.update_table(table)
-        return self.get_metrics_result()
+        truth = {"psi": ops.expand_dims(frames, axes.COMPONENTS)}
+        if "groups" in x:
+            groups = x["groups"][:, 1:]
+            groups = groups[:, -1:] if self.loss.steps == "last" else groups
+            table = metrics.contingency_table(groups, gamma, self.objects)
+            for metric in self._grouping:
+                metric.update_table(table)
+            truth["gamma"] = groups
+        if self._compile_metrics is not None:  # those that `compile` was given
+            outputs = {"psi": psi, "gamma": gamma}
+            outputs = {name: outputs[name] for name in truth}
+            self._compile_metrics.update_state(truth, outputs, sample_weight)
+        result = self.get_metrics_result()
+        if "groups" not in x:
+            for metric in self._grouping:
+                del result[metric.name]
+        return result
+
+    def _check_loss(self):
+        """The loss has to fit the cell: nothing else would notice."""
+        if not isinstance(self.loss, losses.NEMLoss):
+            raise ValueError(f"loss: expected a NEMLoss, received {self.loss!r}")
+        ours, theirs = self.cell.likelihood, self.loss.likelihood
+        if type(ours) is not type(theirs):
+            raise ValueError(
+                f"loss: expected NEMLoss({ours.name!r}), as the cell's E-step has it, "
+                f"received NEMLoss({theirs.name!r})"
+            )
 
     def _looked_at(self, x, outputs):
         """Frames, psi and gamma of the steps that the loss is taken at."""

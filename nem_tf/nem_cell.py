@@ -54,12 +54,13 @@ class NEMCell(EMCell):
 
     def m_step(self, evidence, theta):
         error = ops.reshape(evidence, (-1, self.kernel.shape[0]))  # (B*K, H*W*C)
+        kernel, eta = (ops.cast(w, error.dtype) for w in (self.kernel, self.eta))
         theta = axes.fold_components(theta)  # (B*K, M)
         squashed = ops.sigmoid(theta)
         slope = squashed * (1.0 - squashed)
-        gradient = slope * ops.matmul(error, self.kernel)  # (B*K, M)
-        theta = theta + self.eta * gradient
-        logits = ops.matmul(ops.sigmoid(theta), ops.transpose(self.kernel))
+        gradient = slope * ops.matmul(error, kernel)  # (B*K, M)
+        theta = theta + eta * gradient
+        logits = ops.matmul(ops.sigmoid(theta), ops.transpose(kernel))
         psi = self.likelihood.readout(logits)  # (B*K, H*W*C)
         psi = ops.reshape(psi, (-1, *self.frame_shape))  # (B*K, H, W, C)
         return (

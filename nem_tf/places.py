@@ -303,7 +303,8 @@ class RowsTimesColumns(Drawing):
         super().__init__(frame_shape, background, **kwargs)
         self.rank = rank
         height, width, channels = self.frame_shape
-        self.factors = Dense((height + width) * rank * channels, name="factors")
+        numbers = (height + width) * rank * channels
+        self.factors = Dense(numbers, name="factors", dtype=self.dtype_policy)
 
     def build(self, x_shape):
         self.factors.build(x_shape)
@@ -360,11 +361,11 @@ class PatchAtPlace(Drawing):
         self.sharpness = sharpness
         self.places = places(frame_shape, size, margin)
         height, width = self.size
-        self.where = Dense(sum(self.places), name="where")
+        policy = self.dtype_policy
+        self.where = Dense(sum(self.places), name="where", dtype=policy)
         faint = keras.initializers.VarianceScaling(0.05, distribution="uniform")
-        self.what = Dense(
-            height * width * self.frame_shape[-1], kernel_initializer=faint, name="what"
-        )
+        pixels = height * width * self.frame_shape[-1]
+        self.what = Dense(pixels, faint, name="what", dtype=policy)
 
     def build(self, x_shape):
         self.where.build(x_shape)

@@ -9,10 +9,23 @@ loop over the steps:
 """
 
 import contextlib
+import threading
 
 from keras import ops
 
-_MADE: dict[int, object] = {}  # id of a layer -> what its `prepare` returned
+
+class _Made(threading.local):
+    """id of a layer -> what its `prepare` returned, for each thread on its own.
+
+    Of two threads that call a model, one may be tracing a graph: its tensors are of no
+    use to the other.
+    """
+
+    def __init__(self):
+        self.parts = {}
+
+
+_MADE = _Made()
 
 
 class Prepared:
@@ -25,7 +38,7 @@ class Prepared:
     @property
     def ready(self):
         """What `prepare` returns: from the surrounding `prepared`, or made now."""
-        made = _MADE.get(id(self))
+        made = _MADE.parts.get(id(self))
         return self.prepare() if made is None else made
 
 
@@ -33,13 +46,14 @@ class Prepared:
 def prepared(layer):
     """Context in which the parts of a built `layer` have their weights prepared."""
     parts = [part for part in layer._flatten_layers() if isinstance(part, Prepared)]
-    parts = [part for part in parts if id(part) not in _MADE]  # of an outer context
-    _MADE.update({id(part): part.prepare() for part in parts})
+    made = _MADE.parts
+    parts = [part for part in parts if id(part) not in made]  # of an outer context
+    made.update({id(part): part.prepare() for part in parts})
     try:
         yield
     finally:
         for part in parts:
-            del _MADE[id(part)]
+            del made[id(part)]
 
 
 def with_input_gradient(y, x, gradient):

@@ -9,6 +9,7 @@ Some ship inside the package, in `nem_tf/presets`.
 
 import json
 import pathlib
+import tempfile
 
 import keras
 import numpy as np
@@ -88,10 +89,16 @@ def save(model, folder, card=None, training=None):
         )
     weights = _weights(model)
     text = _text(model, training)
+    card = card or _bare_card(model, folder.name)
     folder.mkdir(parents=True, exist_ok=True)
-    np.savez_compressed(folder / WEIGHTS, **weights)
-    (folder / MODEL).write_text(text, encoding="utf-8")
-    (folder / CARD).write_text(card or _bare_card(model, folder.name), encoding="utf-8")
+    # All are written before one is replaced: a full disk leaves what was there.
+    with tempfile.TemporaryDirectory(prefix=".part", dir=folder) as beside:
+        beside = pathlib.Path(beside)
+        np.savez_compressed(beside / WEIGHTS, **weights)
+        (beside / MODEL).write_text(text, encoding="utf-8")
+        (beside / CARD).write_text(card, encoding="utf-8")
+        for name in (WEIGHTS, MODEL, CARD):
+            (beside / name).replace(folder / name)
 
 
 def _weights(model):

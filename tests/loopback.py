@@ -28,6 +28,7 @@ from tensorflow_serving.apis import (
 )
 
 from export import server_files
+from export.versions import versions
 
 MOST_BYTES = 2**28  # of an input tensor
 PATH = re.compile(r"/v1/models/([^/:]+)(?:/versions/(\d+)|/labels/([^/:]+))?(.*)")
@@ -52,15 +53,15 @@ class Models:
                 str(self.folder / name / str(version))
             ).signatures
             for name in names
-            for version in sorted(set(server_files.labels(self.folder, name).values()))
+            for version in versions(self.folder / name)
         }
 
     def find(self, name, version=None, label=None):
         """The signatures of a model, and its version."""
-        versions = [number for model, number in self.loaded if model == name]
+        numbers = [number for model, number in self.loaded if model == name]
         if label:
             version = server_files.labels(self.folder, name).get(label, -1)
-        version = version or max(versions, default=-1)
+        version = version or max(numbers, default=-1)
         if (name, version) not in self.loaded:
             text = f"Servable not found for request: {name}, {label or version}"
             raise Refused(grpc.StatusCode.NOT_FOUND, text)

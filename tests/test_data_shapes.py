@@ -24,6 +24,17 @@ def assert_same(a, b):
         np.testing.assert_array_equal(a[key], b[key], err_msg=key)
 
 
+def test_bitmaps_as_lists():
+    dot = {"dot": [[1, 1], [1, 1]]}
+    clips = collect(flying_shapes("test", bitmaps=dot, **SMALL, epochs=1, noise=0.0))
+    assert set(clips["clean"].sum(axis=(2, 3, 4)).ravel()) <= set(range(4, 13))
+
+
+def test_training_batches_of_more_clips_than_there_are():
+    with pytest.raises(ValueError, match="batch_size: expected at most the 50 clips"):
+        flying_shapes("train", clips=50, epochs=1, batch_size=64)
+
+
 def rendered(kinds, top_left, velocity):
     return shape_clip(kinds, top_left, velocity, frames=20)
 

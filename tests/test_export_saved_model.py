@@ -14,7 +14,7 @@ from google.protobuf import text_format
 from tensorflow.core.protobuf import saved_model_pb2
 from tensorflow_serving.config import model_server_config_pb2
 
-from export import documents, label, saved_model, warmup
+from export import documents, label, saved_model, segment, warmup
 from export.signatures import STATE, ServedModel
 from tests import tiny
 from tests.tiny import C, H, K, W
@@ -257,11 +257,12 @@ def test_versions_count_up_and_labels_move(exported, tmp_path, capsys):
     assert dict(config.version_labels) == {"stable": 1, "canary": 2}
     assert label.main([str(models / "tiny"), "stable", "2"]) == 0
     assert dict(_models_config(models).version_labels) == {"stable": 2, "canary": 2}
-    assert _models_config(models).model_version_policy.specific.versions == [2]
     assert label.main([str(models / "tiny"), "stable", "7"]) == 2
     assert "no such version; there are 1, 2" in capsys.readouterr().err
     assert label.main([str(models / "tiny"), "stable", "1"]) == 0  # the rollback
-    assert _models_config(models).model_version_policy.specific.versions == [1, 2]
+    # A server moves a label only to a version that it has loaded: it has all of them.
+    policy = _models_config(models).model_version_policy
+    assert policy.WhichOneof("policy_choice") == "all"
     assert (models / "batching.config").exists()
     assert "prometheus" in (models / "monitoring.config").read_text()
 
@@ -432,3 +433,18 @@ def _python(*arguments, cwd):
 def test_the_server_model_knows_its_sizes():
     served = ServedModel(tiny.model(), 5)
     assert served.specs["step"][1].shape == (None, 5, 7)
+
+
+def test_large_frames_are_warmed_up_with_what_they_take(
+    exported, tmp_path, monkeypatch
+):
+    monkeypatch.setattr("export.signatures.MOST_FRAMES", 12)
+    trained = runs.load(exported.run)
+    path = saved_model.export(trained, tmp_path, "large", 3, batch_sizes=(64,))
+    assert segment.load(path).piece == 12
+
+
+def test_exports_are_made_by_tensorflow(exported, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(keras.backend, "backend", lambda: "jax")
+    assert saved_model.main([str(exported.run), "--out", str(tmp_path / "out")]) == 2
+    assert "KERAS_BACKEND: expected tensorflow" in capsys.readouterr().err

@@ -46,7 +46,7 @@ def test_a_long_video_goes_through_an_export_in_pieces(exported, rng, monkeypatc
     frames = (rng.random((9, H, W, 1)) < 0.3).astype("float32")
     model = segment.load(exported.k4)
     whole = model.segment(frames, 3)
-    monkeypatch.setattr(segment, "PIECE", 4)
+    monkeypatch.setattr(model, "piece", 4)
     for ours, theirs in zip(model.segment(frames, 3), whole, strict=True):
         np.testing.assert_array_equal(ours, theirs)
 
@@ -64,6 +64,13 @@ def test_the_result_is_named_after_the_input(exported, video, tmp_path, monkeypa
     monkeypatch.chdir(tmp_path)
     assert run(exported.run, video[1]) == 0
     assert (tmp_path / "clip-segmented.gif").exists()
+
+
+def test_the_input_is_not_written_over(exported, video, tmp_path, capsys):
+    before = video[1].read_bytes()
+    assert run(exported.run, video[1], "--out", tmp_path / "." / "clip.gif") == 2
+    assert "is the input; choose another file" in capsys.readouterr().err
+    assert video[1].read_bytes() == before
 
 
 def test_a_still_image_is_shown_some_times(exported, video, tmp_path):

@@ -1,3 +1,4 @@
+import concurrent.futures
 import json
 import os
 import pathlib
@@ -7,11 +8,13 @@ import sys
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 
-from nem_tf import NEMCell, NEMLoss, NeuralEM, networks
+from nem_tf import AdjustedRandIndex, NEMCell, NEMLoss, NeuralEM, networks
 from nem_tf.convolutions import HalvingConv2D, UpsampleConv2D
 from nem_tf.layer_norm import LayerNorm
 from nem_tf.layers import Dense, InputNormalization, Recurrence
+from nem_tf.prepared import prepared
 from tests import tiny
 from tests.tiny import B, C, H, K, T, W
 
@@ -110,6 +113,64 @@ def test_mixed_precision_trains_and_stays_near(rng, policy, kind):
         np.asarray(outputs["psi"], "float32"), exact(batch)["psi"], atol=0.06
     )
     assert np.isfinite(nem.train_on_batch(batch)).all()
+
+
+@pytest.mark.parametrize("kind", ["rows", "patches"])
+def test_a_model_of_half_precision_is_read_anywhere(rng, kind, tmp_path):
+    keras.config.set_dtype_policy("mixed_bfloat16")
+    nem = tiny.model(kind)
+    nem.save(tmp_path / "model.keras")
+    frames = tiny.batch(rng)["noisy"][0]
+    found = nem.segment(frames)
+    keras.config.set_dtype_policy("float32")
+    again = keras.saving.load_model(tmp_path / "model.keras", compile=False)
+    np.testing.assert_array_equal(again.segment(frames).psi, found.psi)
+
+
+def test_clips_need_no_labels(rng):
+    nem, batch = tiny.model(), tiny.batch(rng)
+    del batch["groups"]
+    clips = tf.data.Dataset.from_tensors(batch)
+    history = nem.fit(clips, shuffle=False, verbose=0).history
+    assert {"loss", "intra", "inter", "next_step_bound"} == set(history)
+
+
+def test_metrics_of_ones_own(rng):
+    nem, batch = tiny.model(), tiny.batch(rng)
+    own = {
+        "psi": [keras.metrics.MeanSquaredError()],
+        "gamma": [AdjustedRandIndex(3, name="own")],
+    }
+    nem.compile("adam", loss=nem.loss, metrics=own)
+    clips = tf.data.Dataset.from_tensors(batch)
+    history = nem.fit(clips, shuffle=False, verbose=0).history
+    found = nem.evaluate(clips, verbose=0, return_dict=True)
+    assert found.keys() == history.keys()
+    (mse,) = (found[name] for name in found if "mean_squared_error" in name)
+    error = batch["clean"][:, 1:, None] - nem.predict_on_batch(batch)["psi"]
+    assert mse == pytest.approx(np.mean(error**2), rel=1e-4)
+    (again,) = (found[name] for name in found if name.endswith("own"))
+    assert again == pytest.approx(found["ari"], abs=1e-6)
+
+
+def test_the_loss_fits_the_cell(rng):
+    nem = tiny.model()
+    nem.compile("adam", loss=NEMLoss("gaussian"))
+    with pytest.raises(ValueError, match=r"loss: expected NEMLoss\('bernoulli'\)"):
+        nem.train_on_batch(tiny.batch(rng))
+    nem.compile("adam", loss="mse")
+    with pytest.raises(ValueError, match="loss: expected a NEMLoss, received 'mse'"):
+        nem.train_on_batch(tiny.batch(rng))
+
+
+def test_threads_prepare_their_own_weights():
+    cell = tiny.cell()
+    cell.build()
+    dense = next(x for x in cell.encoder.layers if isinstance(x, Dense))
+    with prepared(cell), concurrent.futures.ThreadPoolExecutor(1) as pool:
+        mine = dense.ready
+        assert dense.ready is mine
+        assert pool.submit(lambda: dense.ready).result() is not mine
 
 
 def test_segment_takes_clips_of_every_form(rng):

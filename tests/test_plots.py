@@ -117,6 +117,13 @@ def test_animation_has_one_page_per_step_and_loops(rng, tmp_path):
     assert has_colour(image, (1.0, 1.0, 1.0))
 
 
+def test_a_fast_clip_lasts_as_long_as_it_does(rng, tmp_path):
+    path = tmp_path / "clip.gif"
+    plots.animation(path, *clip(rng), fps=100)  # viewers are slow below 0.02 s
+    with Image.open(path) as gif:
+        assert gif.n_frames == 2 and gif.info["duration"] == 20
+
+
 def test_animation_stacks_clips(rng, tmp_path):
     one, two = tmp_path / "one.gif", tmp_path / "two.gif"
     first, second = clip(rng, channels=3), clip(rng, channels=3)

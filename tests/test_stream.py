@@ -1,5 +1,6 @@
 """Frames one by one give what the whole clip gives."""
 
+import keras
 import numpy as np
 import pytest
 
@@ -22,6 +23,16 @@ def test_a_stream_gives_what_the_clip_gives(rng, kind):
                 np.testing.assert_allclose(parts, getattr(whole, name), atol=2e-6)
     assert found[0].gamma.shape == (2, H, W, 1)
     assert len(frames) == T
+
+
+@pytest.mark.parametrize("kind", ["n-em", "patches"])
+def test_a_stream_in_half_precision(rng, kind):
+    keras.config.set_dtype_policy("mixed_bfloat16")
+    nem = tiny.model(kind)
+    frames = tiny.batch(rng)["noisy"][0]
+    whole, stream = nem.segment(frames), nem.stream()
+    found = np.stack([stream(frame).gamma for frame in frames])
+    np.testing.assert_allclose(found, whole.gamma, atol=0.05)
 
 
 def test_a_frame_without_channel(rng):

@@ -8,11 +8,23 @@ B, T, K, H, W, C = 2, 3, 4, 8, 12, 1
 
 
 def cell(kind="conv", likelihood="bernoulli", channels=C, components=K):
-    """A cell with few weights: "conv", "dense" or "n-em"."""
+    """A cell with few weights: "conv", "dense", "n-em", "rows" or "patches"."""
     e_step = EStep(likelihood)
     if kind == "n-em":
         return NEMCell(7, (H, W, channels), e_step, components)
-    if kind == "dense":
+    if kind in ("rows", "patches"):
+        parts = networks.places(
+            filters=3,
+            filter_size=(3, 5),
+            features=6,
+            units=7,
+            rank=2,
+            patch_size=(4, 5) if kind == "patches" else None,
+            size=(H, W),
+            channels=channels,
+            e_step=e_step,
+        )
+    elif kind == "dense":
         parts = networks.fully_connected(
             7, features=6, size=(H, W), channels=channels, e_step=e_step, normalize=True
         )

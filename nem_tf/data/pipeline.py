@@ -93,6 +93,11 @@ def batches(
         }
         return batch | ({"masks": masks[0]} if masks else {})
 
+    if split == "train" and epochs is not None and epochs * clips < batch_size:
+        raise ValueError(
+            f"batch_size: expected at most the {epochs * clips} clips of all epochs, "
+            f"received {batch_size}; training batches are of one size"
+        )
     stop = _ENDLESS if epochs is None else max(epochs * clips, start)
     examples = tf.data.Dataset.range(start, stop)
     if epochs is None:

@@ -76,7 +76,8 @@ def flying_shapes(
         raise ValueError(
             "bitmaps: expected at least one bitmap, received none; use SHAPES"
         )
-    extents = {name: _check_bitmap(name, bitmap) for name, bitmap in bitmaps.items()}
+    bitmaps = {name: _check_bitmap(name, bitmap) for name, bitmap in bitmaps.items()}
+    extents = {name: bitmap.shape for name, bitmap in bitmaps.items()}
     speed = arguments.check_speed(speed, size, extents)
     clips = arguments.check_clips(clips, split)
     frames = 1 if speed == 0 else arguments.check_steps(steps) + 1
@@ -213,11 +214,11 @@ def _free(bitmaps, size):
 
 
 def _check_bitmap(name, bitmap):
-    """Return (h, w), or raise ValueError unless `bitmap` is a picture of 0 and 1."""
+    """Return `bitmap` as an array, or raise ValueError unless it is made of 0 and 1."""
     bitmap = np.asarray(bitmap)
     if bitmap.ndim != 2 or not np.isin(bitmap, (0, 1)).all() or not bitmap.any():
         raise ValueError(
             f"bitmaps: expected {name!r} to be a 2-D array of 0 and 1 with some 1, "
             f"received {bitmap.dtype} {bitmap.shape}; draw it in zeros and ones"
         )
-    return bitmap.shape
+    return bitmap
