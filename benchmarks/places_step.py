@@ -3,10 +3,10 @@
     python -m benchmarks.places_step [--rounds 7]
 
 Batch 32, T = 20, the settings of `--preset ours`, metrics included: flying shapes with
-K = 3 and flying MNIST with K = 2. The draft has `MatchedFilters` as one would write
-them at first: a convolution, moments, a softmax, and the gradient that TensorFlow
-derives. Beside them the paper's network on the same clips. Every contestant has a
-process of its own, and they run in turns.
+K = 3, and flying MNIST with K = 2, on scikit-learn's digits. The draft has
+`MatchedFilters` as one would write them at first: a convolution, moments, a softmax,
+and the gradient that TensorFlow derives. Beside them the paper's network on the same
+clips. Every contestant has a process of its own, and they run in turns.
 """
 
 import functools
@@ -98,8 +98,8 @@ class DraftedFilters(keras.layers.Layer):
         r = tf.nn.conv2d(images, find.kernel.value, 1, "VALID")  # (N, X, Y, F)
         mean, variance = tf.nn.moments(r, (1, 2), keepdims=True)
         u = (r - mean) / tf.sqrt(variance + 1e-3)
-        places = math.prod(r.shape[1:])
-        p = tf.nn.softmax(tf.reshape(find.scale.value * u, (-1, places)))
+        count = math.prod(r.shape[1:])
+        p = tf.nn.softmax(tf.reshape(find.scale.value * u, (-1, count)))
         p = find.filters * tf.reshape(p, (-1, *r.shape[1:]))
         found = [tf.reduce_sum(p, 1), tf.reduce_sum(p, 2), tf.math.log(variance + 1e-3)]
         if find.glimpse:

@@ -166,11 +166,13 @@ def _send(given):
         print(f"wrote {path}")
 
 
-def _outs(out, videos):
+def _outs(out, count):
     """The file of each video's result; none without --out."""
-    if out is None or videos == 1:
-        return [out] * (out is not None)
-    return [out.with_stem(f"{out.stem}-{number + 1}") for number in range(videos)]
+    if out is None:
+        return []
+    if count == 1:
+        return [out]
+    return [out.with_stem(f"{out.stem}-{number}") for number in range(1, count + 1)]
 
 
 def _frame_shape(server, name):

@@ -20,7 +20,7 @@ from importlib import metadata
 from export import command, extras
 from export.errors import sentence
 from export.versions import versions
-from trainers import quiet
+from trainers import devices, quiet
 
 FORMATS = ("saved_model", "litert")
 
@@ -76,6 +76,7 @@ def main(arguments=None):
 
 def _export_all(given):
     extras.need("serving" if given.format == "saved_model" else "litert")
+    devices.check_backend()
     with quiet.startup():
         import keras
 

@@ -18,8 +18,8 @@ from export.versions import versions
 MODELS, BATCHING, MONITORING = "models.config", "batching.config", "monitoring.config"
 BATCHING_TEXT = """\
 # Use with --enable_batching --batching_parameters_file. Requests that meet in a batch
-# need the same T, and one with pixels out of range fails all of its batch. Batches are
-# filled up to an allowed size, and all of their frames count for the model's limit.
+# need the same T, and one with pixels out of range fails all of its batch. A batch is
+# padded to an allowed size B, and B * T must be within the model's limit (README.md).
 max_batch_size { value: 64 }
 batch_timeout_micros { value: 1000 }
 max_enqueued_batches { value: 256 }
@@ -81,11 +81,16 @@ def label(models, name, text, version):
         _load_all(entry)
 
 
+def entry(models, name):
+    """What models.config says about a model, a `ModelConfig`; None if nothing."""
+    path = models / MODELS
+    return _entry(_parse(path), name) if path.exists() else None
+
+
 def labels(models, name):
     """dict from label to version of a model; empty if the file or the model is not."""
-    path = models / MODELS
-    entry = _entry(_parse(path), name) if path.exists() else None
-    return dict(entry.version_labels) if entry else {}
+    found = entry(models, name)
+    return dict(found.version_labels) if found else {}
 
 
 def _load_all(entry):

@@ -13,7 +13,7 @@ FILE = "assets.extra/tf_serving_warmup_requests"
 
 
 def write(folder, served, batch_sizes, steps):
-    """One request per signature and batch size, as large as the model answers.
+    """One request per signature and batch size, cut to what the model answers.
 
     Args:
         folder: of the SavedModel.

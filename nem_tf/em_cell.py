@@ -105,7 +105,7 @@ class EMCell(keras.layers.Layer):
         gamma = self.e_step(x, psi, pi)  # (B, K, H, W, 1)
         floor = self.floor if training else 0.0
         share = self.e_step(x, psi, pi, floor=floor) if floor else gamma
-        noisy = ops.cast(noisy, psi.dtype)  # not by the layer in `NeuralEM.stream`
+        noisy = ops.cast(noisy, psi.dtype)  # `Stream` calls this without autocast
         noisy = ops.expand_dims(noisy, axes.COMPONENTS)  # (B, 1, H, W, C)
         seen = self.evidence(ops.cast(share, psi.dtype), noisy, psi)
         theta, psi = self.m_step(seen, theta)

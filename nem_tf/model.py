@@ -26,8 +26,9 @@ class NeuralEM(keras.Model):
     `fit` and `evaluate` report, beside the loss, `intra`, `inter` and
     `next_step_bound`, and, if the clips have labels `groups` `(B, T+1, H, W)`, `ari`,
     `distinct_components` and `purity`, each a mean over the steps that the loss is
-    taken at. Labels serve these three alone. Metrics given to `compile` for the outputs
-    `psi` and `gamma` get the frames `(B, T, 1, H, W, C)` and the labels as their truth.
+    taken at. Nothing is learned from the labels. Metrics given to `compile` for `psi`
+    get the frames `(B, T, 1, H, W, C)` as their truth, those for `gamma` the labels
+    `(B, T, H, W)`, at the same steps.
 
     Args:
         cell: an `RNNEMCell` or `NEMCell`.
@@ -112,7 +113,6 @@ class NeuralEM(keras.Model):
         self, x=None, y=None, y_pred=None, sample_weight=None, training=True
     ):
         """Eq. 5 as the compiled `NEMLoss` computes it, in nats per clip."""
-        self._check_loss()
         lanes = self._outputs_by_lane(*self._looked_at(x, y_pred))
         return sum(self.loss(*lane) for lane in lanes) / len(lanes)
 
@@ -126,28 +126,35 @@ class NeuralEM(keras.Model):
             frames, ops.cast(psi, "float32"), self.loss.likelihood
         )
         self._means["next_step_bound"].update_state(bound)
-        truth = {"psi": ops.expand_dims(frames, axes.COMPONENTS)}
-        if "groups" in x:
+        labelled = "groups" in x
+        if labelled:
             groups = x["groups"][:, 1:]
             groups = groups[:, -1:] if self.loss.steps == "last" else groups
             table = metrics.contingency_table(groups, gamma, self.objects)
             for metric in self._grouping:
                 metric.update_table(table)
-            truth["gamma"] = groups
+        else:
+            groups = ops.zeros(ops.shape(frames)[:-1], "int32")
         if self._compile_metrics is not None:  # those that `compile` was given
+            truth = {"psi": ops.expand_dims(frames, axes.COMPONENTS), "gamma": groups}
             outputs = {"psi": psi, "gamma": gamma}
-            outputs = {name: outputs[name] for name in truth}
             self._compile_metrics.update_state(truth, outputs, sample_weight)
         result = self.get_metrics_result()
-        if "groups" not in x:
-            for metric in self._grouping:
-                del result[metric.name]
-        return result
+        if labelled:
+            return result
+        of_labels = {metric.name for metric in self._grouping}
+        return {
+            name: value
+            for name, value in result.items()
+            if name not in of_labels and not name.startswith("gamma_")
+        }
 
     def _check_loss(self):
         """The loss has to fit the cell: nothing else would notice."""
         if not isinstance(self.loss, losses.NEMLoss):
-            raise ValueError(f"loss: expected a NEMLoss, received {self.loss!r}")
+            raise ValueError(
+                f"loss: expected a NEMLoss, received {self.loss!r}; use nem_tf.NEMLoss"
+            )
         ours, theirs = self.cell.likelihood, self.loss.likelihood
         if type(ours) is not type(theirs):
             raise ValueError(
@@ -157,6 +164,7 @@ class NeuralEM(keras.Model):
 
     def _looked_at(self, x, outputs):
         """Frames, psi and gamma of the steps that the loss is taken at."""
+        self._check_loss()
         frames, psi, gamma = x["clean"][:, 1:], outputs["psi"], outputs["gamma"]
         if self.loss.steps == "last":  # so that nothing of the others is computed
             frames, psi = frames[:, -1:], psi[:, -1:]

@@ -204,7 +204,7 @@ def animation(
             clip has a row of its own.
         scale: screen pixels per pixel; by default panels are at least 160 wide.
         fps: steps per second. Viewers of GIFs take a delay below 0.02 s for 0.1 s: of
-            a faster clip every n-th step is shown, so that it lasts as long as it does.
+            a faster clip every n-th step is shown, so that the GIF lasts as long.
         captions: whether to write names above the panels and the step below.
 
     Raises:

@@ -42,6 +42,17 @@ class Refused(Exception):
         self.code = code
 
 
+def _loaded(folder, name):
+    """The versions of a model that models.config asks for."""
+    entry = server_files.entry(folder, name)
+    if entry is None:
+        return []
+    policy = entry.model_version_policy
+    if policy.WhichOneof("policy_choice") == "all":
+        return versions(folder / name)
+    return sorted(policy.specific.versions)
+
+
 class Models:
     """The models of a folder, by name and version or label."""
 
@@ -53,7 +64,7 @@ class Models:
                 str(self.folder / name / str(version))
             ).signatures
             for name in names
-            for version in versions(self.folder / name)
+            for version in _loaded(self.folder, name)
         }
 
     def find(self, name, version=None, label=None):

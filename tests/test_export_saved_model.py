@@ -12,6 +12,7 @@ import pytest
 import tensorflow as tf
 from google.protobuf import text_format
 from tensorflow.core.protobuf import saved_model_pb2
+from tensorflow_serving.apis import prediction_log_pb2
 from tensorflow_serving.config import model_server_config_pb2
 
 from export import documents, label, saved_model, segment, warmup
@@ -440,7 +441,16 @@ def test_large_frames_are_warmed_up_with_what_they_take(
 ):
     monkeypatch.setattr("export.signatures.MOST_FRAMES", 12)
     trained = runs.load(exported.run)
-    path = saved_model.export(trained, tmp_path, "large", 3, batch_sizes=(64,))
+    path = saved_model.export(trained, tmp_path, "large", 3, batch_sizes=(4, 64))
+    shapes = {}
+    for record in tf.data.TFRecordDataset(str(path / warmup.FILE)).as_numpy_iterator():
+        request = prediction_log_pb2.PredictionLog.FromString(record)
+        request = request.predict_log.request
+        name, key = request.model_spec.signature_name, "frames"
+        if key in request.inputs:
+            sizes = [dim.size for dim in request.inputs[key].tensor_shape.dim]
+            shapes.setdefault(name, []).append(tuple(sizes[:2]))
+    assert shapes == {"serving_default": [(4, 3), (12, 1)], "chunk": [(4, 3), (12, 1)]}
     assert segment.load(path).piece == 12
 
 

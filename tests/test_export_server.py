@@ -156,6 +156,17 @@ def test_mistakes_end_in_one_line(server, video, flags, message, tmp_path, capsy
         assert error.count("\n") == 1 and message in error
 
 
+def test_results_are_not_written_over_videos(tmp_path, capsys):
+    for name in ("clip.gif", "found-2.gif"):
+        (tmp_path / name).write_bytes(b"GIF")
+    clip, found, second = (
+        str(tmp_path / name) for name in ("clip.gif", "found.gif", "found-2.gif")
+    )
+    for line in ([clip, "--out", clip], [clip, second, "--out", found]):
+        assert client.main([*line, "--model", "tiny"]) == 2
+        assert f"out: {line[-3]} is the input" in capsys.readouterr().err
+
+
 def test_clients_never_see_each_others_state(exported, server, rng):
     videos = (rng.random((4, 12, H, W, C)) < 0.3).astype("float32")
 

@@ -146,11 +146,17 @@ def test_metrics_of_ones_own(rng):
     history = nem.fit(clips, shuffle=False, verbose=0).history
     found = nem.evaluate(clips, verbose=0, return_dict=True)
     assert found.keys() == history.keys()
-    (mse,) = (found[name] for name in found if "mean_squared_error" in name)
+    mse, again = found["psi_mean_squared_error"], found["gamma_own"]
     error = batch["clean"][:, 1:, None] - nem.predict_on_batch(batch)["psi"]
     assert mse == pytest.approx(np.mean(error**2), rel=1e-4)
-    (again,) = (found[name] for name in found if name.endswith("own"))
     assert again == pytest.approx(found["ari"], abs=1e-6)
+    del batch["groups"]
+    clips = tf.data.Dataset.from_tensors(batch)
+    unlabelled = nem.evaluate(clips, verbose=0, return_dict=True)
+    assert unlabelled["psi_mean_squared_error"] == pytest.approx(mse)
+    assert found.keys() - unlabelled.keys() == {
+        *("ari", "distinct_components", "purity", "gamma_own")
+    }
 
 
 def test_the_loss_fits_the_cell(rng):

@@ -117,11 +117,18 @@ def test_animation_has_one_page_per_step_and_loops(rng, tmp_path):
     assert has_colour(image, (1.0, 1.0, 1.0))
 
 
-def test_a_fast_clip_lasts_as_long_as_it_does(rng, tmp_path):
+@pytest.mark.parametrize(("fps", "pages"), [(100, 2), (60, 2), (120, 1)])
+def test_a_fast_clip_keeps_its_length(rng, tmp_path, fps, pages):
     path = tmp_path / "clip.gif"
-    plots.animation(path, *clip(rng), fps=100)  # viewers are slow below 0.02 s
+    plots.animation(path, *clip(rng), fps=fps)
+    delays = []
     with Image.open(path) as gif:
-        assert gif.n_frames == 2 and gif.info["duration"] == 20
+        for page in range(gif.n_frames):
+            gif.seek(page)
+            delays.append(gif.info["duration"])
+    delays[-1] -= 800  # the rest at the end
+    assert len(delays) == pages and abs(sum(delays) - 1000 * T / fps) <= 5
+    assert min(delays[:-1], default=20) >= 20  # below that, viewers take 100
 
 
 def test_animation_stacks_clips(rng, tmp_path):

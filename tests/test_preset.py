@@ -29,7 +29,7 @@ def test_a_preset_brings_back_model_and_loss(kind, rng, tmp_path):
     assert preset.describe(tmp_path / "mine") == {"experiment": "x"}
 
 
-def test_a_preset_is_replaced_but_nothing_else_is(tmp_path, monkeypatch):
+def test_a_preset_is_replaced_but_nothing_else_is(tmp_path):
     nem = tiny.model("dense")
     nem.save_to_preset(tmp_path / "mine")
     nem.set_weights([weight + 1 for weight in nem.get_weights()])
@@ -38,6 +38,15 @@ def test_a_preset_is_replaced_but_nothing_else_is(tmp_path, monkeypatch):
     np.testing.assert_allclose(
         again.get_weights()[0], nem.get_weights()[0], rtol=1e-3, atol=1e-3
     )
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / "thesis.tex").write_text("x")
+    with pytest.raises(ValueError, match="holds something else"):
+        nem.save_to_preset(tmp_path / "other")
+    assert [path.name for path in (tmp_path / "other").iterdir()] == ["thesis.tex"]
+
+
+def test_a_full_disk_leaves_the_preset_as_it_was(tmp_path, monkeypatch):
+    tiny.model("dense").save_to_preset(tmp_path / "mine")
     files = {path: path.read_bytes() for path in (tmp_path / "mine").iterdir()}
 
     def full(*_, **__):
@@ -48,11 +57,6 @@ def test_a_preset_is_replaced_but_nothing_else_is(tmp_path, monkeypatch):
         tiny.model("dense").save_to_preset(tmp_path / "mine")
     monkeypatch.undo()
     assert files == {x: x.read_bytes() for x in (tmp_path / "mine").iterdir()}
-    (tmp_path / "other").mkdir()
-    (tmp_path / "other" / "thesis.tex").write_text("x")
-    with pytest.raises(ValueError, match="holds something else"):
-        nem.save_to_preset(tmp_path / "other")
-    assert [path.name for path in (tmp_path / "other").iterdir()] == ["thesis.tex"]
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, 1e5])

@@ -357,7 +357,7 @@ def test_mistakes_end_in_one_line(capsys, line, message):
     assert status == 2 and message in error and error.count("\n") == 1
 
 
-def test_each_row_has_the_command_that_made_its_seeds():
+def test_a_table_has_the_commands_that_made_its_seeds():
     trainings = [cell.training for cell in paper.PARTS["table1"] if not cell.test]
     few, *rest = trainings
     commands, whose = tables._commands(

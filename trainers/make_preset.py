@@ -131,7 +131,7 @@ def _card(name, source, archive, settings, training, seed, result):
     predicts = "and predicts the next frame"
     if training.experiment == "static_shapes":
         predicts = "and predicts them without their noise"
-    chosen_seed = (
+    which_seed = (
         f"Of the seeds {', '.join(map(str, kept))} the one with the lowest validation "
         f"loss, {seed}."
         if len(kept) > 1
@@ -156,7 +156,7 @@ def _card(name, source, archive, settings, training, seed, result):
         f"with `{flags}`.",
         f"K = {clips['components']}, T = {clips['steps']}. {result['updates']} updates "
         f"in {result['seconds'] / 60:.1f} minutes on "
-        f"{config.get('machine', config['device'])}. {chosen_seed} Weights are rounded "
+        f"{config.get('machine', config['device'])}. {which_seed} Weights are rounded "
         "to float16.",
         "",
         "## Scores",

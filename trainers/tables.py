@@ -169,7 +169,8 @@ def _commands(what, seeds, others):
     rest = max(groups, key=lambda found: len(groups[found]))
     whose = [f"{_seeds(x)} of {', '.join(groups[x])}" for x in groups if x != rest]
     whose.append(_seeds(rest) + (" of the others" if whose else ""))
-    return " and ".join(commands), "; ".join(whose).capitalize()
+    text = "; ".join(whose)
+    return " and ".join(commands), text[0].upper() + text[1:]
 
 
 def _seeds(numbers):

@@ -68,6 +68,11 @@ def batches(
     start = integer("start", start, least=0, remedy="0 begins at the first example")
     if epochs is not None:
         epochs = integer("epochs", epochs, least=1, remedy="None is endless")
+        if split == "train" and epochs * clips < batch_size:
+            raise ValueError(
+                f"batch_size: expected at most the {epochs * clips} clips of all "
+                f"epochs, received {batch_size}; use a smaller one or more epochs"
+            )
 
     which, parts = arguments.check_part(part)
     if batch_size % parts or (split != "train" and clips % parts):
@@ -93,11 +98,6 @@ def batches(
         }
         return batch | ({"masks": masks[0]} if masks else {})
 
-    if split == "train" and epochs is not None and epochs * clips < batch_size:
-        raise ValueError(
-            f"batch_size: expected at most the {epochs * clips} clips of all epochs, "
-            f"received {batch_size}; training batches are of one size"
-        )
     stop = _ENDLESS if epochs is None else max(epochs * clips, start)
     examples = tf.data.Dataset.range(start, stop)
     if epochs is None:
