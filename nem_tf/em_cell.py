@@ -3,9 +3,11 @@
 import keras
 from keras import ops
 
-from nem_tf import axes
+from nem_tf import axes, draws
 from nem_tf.e_step import EStep
-from nem_tf.random_start import random_start
+from nem_tf.random_start import random_start, sides
+
+STARTS = ("random", "sides")
 
 
 class EMCell(keras.layers.Layer):
@@ -35,22 +37,38 @@ class EMCell(keras.layers.Layer):
             rule components die in training, which is how one comes to draw two objects.
             0.02 prevents it (RESULTS.md). The gamma of the loss has no floor, nor has
             the trained model, where it would give pixels to components to spare.
+        start: what becomes of the random start: `"random"`, the original's, it is pi as
+            it comes, or `"sides"`: each component begins with one side of the frame,
+            see `random_start.sides`.
+        theta_noise: in training, standard deviation of noise on theta on its way to
+            psi; 0 in the paper. What theta can hold is then limited, and one object is
+            cheaper to hold than parts of two. The theta that is carried on has none.
 
     Call arguments:
         frames: x[t] and x_noisy[t] packed by `axes.pack_frames`, shape `(B, 2H, W, C)`.
         states: `[theta, psi, pi]`, shapes `(B, K, M)`, `(B, K, H, W, C)` and
             `(B, K, H, W, 1)`.
-        training: whether the `floor` is on.
+        training: whether `floor` and `theta_noise` are on.
 
     Returns:
         psi' `(B, K, H, W, C)` and the new states `[theta', psi', pi']`.
 
     Raises:
-        ValueError: if `components` or `units` is below 1, `floor` is negative, or a
-            shape does not fit.
+        ValueError: if `components` or `units` is below 1, `floor` or `theta_noise`
+            negative, `start` unknown, or a shape does not fit.
     """
 
-    def __init__(self, frame_shape, units, e_step, components=3, floor=0.0, **kwargs):
+    def __init__(
+        self,
+        frame_shape,
+        units,
+        e_step,
+        components=3,
+        floor=0.0,
+        start="random",
+        theta_noise=0.0,
+        **kwargs,
+    ):
         super().__init__(**kwargs)
         for name, value in (("units", units), ("components", components)):
             if value != int(value) or value < 1:
@@ -61,13 +79,20 @@ class EMCell(keras.layers.Layer):
             raise ValueError(
                 f"frame_shape: expected (H, W, C), received {tuple(frame_shape)}"
             )
-        if not floor >= 0:
-            raise ValueError(f"floor: expected at least 0, received {floor}")
+        for name, value in (("floor", floor), ("theta_noise", theta_noise)):
+            if not value >= 0:
+                raise ValueError(f"{name}: expected at least 0, received {value}")
+        if start not in STARTS:
+            raise ValueError(
+                f"start: expected {' or '.join(STARTS)}, received {start!r}"
+            )
         self.frame_shape = tuple(int(size) for size in frame_shape)
         self.units = int(units)
         self.e_step = e_step if isinstance(e_step, EStep) else EStep(e_step)
         self.components = int(components)
         self.floor = float(floor)
+        self.start = start
+        self.theta_noise = float(theta_noise)
 
     @property
     def likelihood(self):
@@ -96,7 +121,7 @@ class EMCell(keras.layers.Layer):
             x: frame, shape `(B, H, W, C)`, pixels in [0, 1].
             noisy: the same with noise, or `x` again.
             states: `[theta, psi, pi]`.
-            training: whether the `floor` is on.
+            training: whether `floor` and `theta_noise` are on.
 
         Returns:
             gamma of the frame `(B, K, H, W, 1)` and the new states.
@@ -105,10 +130,11 @@ class EMCell(keras.layers.Layer):
         gamma = self.e_step(x, psi, pi)  # (B, K, H, W, 1)
         floor = self.floor if training else 0.0
         share = self.e_step(x, psi, pi, floor=floor) if floor else gamma
+        seed = draws.fingerprint(noisy) if training and self.theta_noise else None
         noisy = ops.cast(noisy, psi.dtype)  # `Stream` calls this without autocast
         noisy = ops.expand_dims(noisy, axes.COMPONENTS)  # (B, 1, H, W, C)
         seen = self.evidence(ops.cast(share, psi.dtype), noisy, psi)
-        theta, psi = self.m_step(seen, theta)
+        theta, psi = self.m_step(seen, theta, seed)
         return gamma, [theta, psi, axes.uniform_pi(pi)]
 
     def evidence(self, gamma, noisy, psi):
@@ -124,17 +150,26 @@ class EMCell(keras.layers.Layer):
         """
         return gamma * (noisy - psi)
 
-    def m_step(self, evidence, theta):
+    def m_step(self, evidence, theta, seed=None):
         """Improve theta, given what each component sees.
 
         Args:
             evidence: shape `(B, K, H, W, C)`.
             theta: shape `(B, K, M)`.
+            seed: of the `theta_noise`, uint32 (B,); None for none.
 
         Returns:
             the new theta `(B, K, M)` and the psi that it predicts `(B, K, H, W, C)`.
         """
         raise NotImplementedError
+
+    def with_noise(self, theta, seed):
+        """theta (B*K, M) with `theta_noise`, as it is if `seed` is None."""
+        if seed is None:
+            return theta
+        components = ops.shape(theta)[0] // ops.shape(seed)[0]
+        noise = draws.normals(draws.spread(seed, components), self.units)
+        return theta + ops.cast(self.theta_noise * noise, theta.dtype)
 
     def check_components(self, components):
         """K, this cell's if None.
@@ -148,9 +183,14 @@ class EMCell(keras.layers.Layer):
         return components
 
     def get_initial_state(self, batch_size=None, pi=None):
-        """theta = 0, psi = 0 and pi; if None, the random starts of seeds 0..B-1."""
+        """theta = 0, psi = 0 and what `start` makes of pi.
+
+        If pi is None, it is that of the random starts of seeds 0..B-1.
+        """
         if pi is None:
             pi = random_start(ops.arange(batch_size), self.components, self.frame_shape)
+        if self.start == "sides":
+            pi = sides(pi)
         batch, components = ops.shape(pi)[:2]
         theta = ops.zeros((batch, components, self.units), self.compute_dtype)
         psi = ops.zeros((batch, components, *self.frame_shape), self.compute_dtype)
@@ -163,6 +203,8 @@ class EMCell(keras.layers.Layer):
             "e_step": keras.saving.serialize_keras_object(self.e_step),
             "components": self.components,
             "floor": self.floor,
+            "start": self.start,
+            "theta_noise": self.theta_noise,
         }
 
     @classmethod

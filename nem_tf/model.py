@@ -214,12 +214,13 @@ class NeuralEM(keras.Model):
                 f"{len(seeds)}"
             )
         pi = random_start(seeds, components, self.cell.frame_shape)
-        start = ops.convert_to_numpy(pi)
         # The last frame stands in for the unknown next one, which only gamma would use.
         clean = np.concatenate([frames, frames[:, -1:]], axis=1)
-        outputs = self.predict_on_batch({"clean": clean, "noisy": frames, "pi": start})
+        outputs = self.predict_on_batch({"clean": clean, "noisy": frames, "pi": pi})
         psi = np.asarray(outputs["psi"], "float32")
-        gamma = np.concatenate([start[:, None], outputs["gamma"][:, :-1]], axis=1)
+        _, _, start = self.cell.get_initial_state(pi=pi)
+        start = ops.convert_to_numpy(ops.cast(start, "float32"))[:, None]
+        gamma = np.concatenate([start, outputs["gamma"][:, :-1]], axis=1)
         segments = gamma[..., 0].argmax(axis=2).astype("int32")
         found = Segmentation(segments, gamma, psi)
         return found if batched else Segmentation(*(part[0] for part in found))

@@ -21,8 +21,8 @@ class NEMCell(EMCell):
 
     Args:
         units: M, the size of theta; 250 in Sec. 4.1.
-        frame_shape, e_step, components, floor: see `EMCell`, as for call arguments,
-            states and errors.
+        frame_shape, e_step, components, floor, start, theta_noise: see `EMCell`, as for
+            call arguments, states and errors.
         learning_rate: eta before training.
     """
 
@@ -52,7 +52,7 @@ class NEMCell(EMCell):
         )
         self.built = True
 
-    def m_step(self, evidence, theta):
+    def m_step(self, evidence, theta, seed=None):
         error = ops.reshape(evidence, (-1, self.kernel.shape[0]))  # (B*K, H*W*C)
         kernel, eta = (ops.cast(w, error.dtype) for w in (self.kernel, self.eta))
         theta = axes.fold_components(theta)  # (B*K, M)
@@ -60,7 +60,8 @@ class NEMCell(EMCell):
         slope = squashed * (1.0 - squashed)
         gradient = slope * ops.matmul(error, kernel)  # (B*K, M)
         theta = theta + eta * gradient
-        logits = ops.matmul(ops.sigmoid(theta), ops.transpose(kernel))
+        read = self.with_noise(theta, seed)
+        logits = ops.matmul(ops.sigmoid(read), ops.transpose(kernel))
         psi = self.likelihood.readout(logits)  # (B*K, H*W*C)
         psi = ops.reshape(psi, (-1, *self.frame_shape))  # (B*K, H, W, C)
         return (

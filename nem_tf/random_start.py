@@ -1,8 +1,7 @@
 """The random start: what tells the components apart before the first frame.
 
 The original draws gamma as normalised |N(0, 1)|. Here the draws are a function of a
-seed, in integer arithmetic: the same numbers in Python, in a served graph, and on any
-backend, and no random operation in the graph, which other runtimes would not load.
+seed, see `nem_tf.draws`.
 """
 
 import math
@@ -11,11 +10,9 @@ import keras
 import numpy as np
 from keras import ops
 
-from nem_tf import axes
+from nem_tf import axes, draws
 
-# "lowbias32" of Wellons: two multiplications that mix 32 bits almost without bias.
-_SHIFTS, _FACTORS = (16, 15, 16), (0x7FEB352D, 0x846CA68B)
-_GOLDEN = 0x9E3779B9  # 2**32 over the golden ratio, spreads the counter
+TINY = 1e-30  # so that nothing is divided by 0
 
 
 def random_start(seed, components, frame_shape):
@@ -36,32 +33,48 @@ def random_start(seed, components, frame_shape):
     if not keras.ops.is_tensor(seed):
         seed = _checked(seed)
     size = components * height * width
-    words = _words(ops.cast(seed, "uint32"), 2 * size)  # (B, 2 * size)
-    uniform = ops.cast(ops.right_shift(words, _word(9)), "float32")  # of 23 bits
-    uniform = (uniform + 0.5) / 2.0**23  # in (0, 1), exactly
-    radius = ops.sqrt(-2.0 * ops.log(uniform[:, :size]))  # Box and Muller
-    draws = ops.abs(radius * ops.cos(2.0 * math.pi * uniform[:, size:]))  # (B, size)
-    draws = ops.reshape(draws, (-1, components, height, width, 1))
-    return draws / ops.sum(draws, axis=axes.COMPONENTS, keepdims=True)
+    drawn = ops.abs(draws.normals(ops.cast(seed, "uint32"), size))  # (B, size)
+    drawn = ops.reshape(drawn, (-1, components, height, width, 1))
+    return drawn / ops.sum(drawn, axis=axes.COMPONENTS, keepdims=True)
 
 
-def _words(seed, count):
-    """32 random bits per clip and counter: uint32 (B,) -> uint32 (B, count)."""
-    start = _mix(ops.bitwise_xor(seed, _word(_GOLDEN)))
-    counter = np.arange(1, count + 1, dtype="uint64") * _GOLDEN % 2**32
-    counter = ops.convert_to_tensor(counter.astype("uint32"))  # (count,)
-    return _mix(ops.expand_dims(start, 1) + counter)
+def sides(pi):
+    """A start in which each component begins with one side of the frame.
+
+        pi'_k = softmax over k of  cos(a_k) x + sin(a_k) y,    a_k = a + 2 pi k / K
+
+    x and y run from -1 to 1 over the frame; the angle a is the one at which component 0
+    of `pi` leans, by chance, and so a random one. With weights that differ from pixel
+    to pixel all components see a share of every object, and need several frames until
+    each has one; from two sides they mostly begin with one each.
+
+    Args:
+        pi: a random start, shape `(B, K, H, W, 1)`.
+
+    Returns:
+        pi', float32, the same shape, summing to 1 over K; uniform where `pi` is.
+    """
+    pi = ops.cast(pi, "float32")
+    height, width = pi.shape[2:4]
+    y, x = _centred(height), _centred(width)
+    first = pi[:, 0, :, :, 0]  # (B, H, W)
+    leans = [ops.sum(first * axis, (1, 2)) for axis in (x[None, :], y[:, None])]
+    length = ops.sqrt(ops.maximum(leans[0] ** 2 + leans[1] ** 2, TINY))
+    cos, sin = (ops.expand_dims(lean / length, 1) for lean in leans)  # of a, (B, 1)
+    components = ops.shape(pi)[1]
+    turns = ops.cast(ops.arange(components), "float32") / ops.cast(
+        components, "float32"
+    )
+    turn_cos, turn_sin = ops.cos(2.0 * math.pi * turns), ops.sin(2.0 * math.pi * turns)
+    across = cos * turn_cos - sin * turn_sin  # cos(a_k), (B, K)
+    down = sin * turn_cos + cos * turn_sin
+    slopes = across[..., None, None] * x[None, :] + down[..., None, None] * y[:, None]
+    return ops.expand_dims(ops.softmax(slopes, axis=1), -1)
 
 
-def _mix(word):
-    for shift, factor in zip(_SHIFTS, (*_FACTORS, None), strict=True):
-        word = ops.bitwise_xor(word, ops.right_shift(word, _word(shift)))
-        word = word if factor is None else word * _word(factor)
-    return word
-
-
-def _word(number):
-    return ops.convert_to_tensor(np.uint32(number))
+def _centred(size):
+    """Where the centres of pixels are, float32 (size,), in (-1, 1)."""
+    return ((np.arange(size) + 0.5) * 2.0 / size - 1.0).astype("float32")
 
 
 def _checked(seed):

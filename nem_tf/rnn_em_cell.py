@@ -23,8 +23,8 @@ class RNNEMCell(EMCell):
             and the theta that is carried on; with an attribute `units`, M.
         decoder: layer `(N, M) -> (N, H, W, C)`, before the readout (sigmoid for
             Bernoulli pixels, identity for Gaussian ones).
-        frame_shape, e_step, components, floor: see `EMCell`, as for call arguments,
-            states and errors.
+        frame_shape, e_step, components, floor, start, theta_noise: see `EMCell`, as for
+            call arguments, states and errors.
         reads: the evidence: `"error"`, the paper's gamma * (x - psi), or `"pixels"`,
             gamma * x: then the encoder has the component's own pixels before it, from
             which a place can be read whatever was predicted.
@@ -71,9 +71,10 @@ class RNNEMCell(EMCell):
             return gamma * noisy
         return super().evidence(gamma, noisy, psi)
 
-    def m_step(self, evidence, theta):
+    def m_step(self, evidence, theta, seed=None):
         features = self.encoder(axes.fold_components(evidence))  # (B*K, F)
         read, theta = self.recurrence(features, axes.fold_components(theta))
+        read = self.with_noise(read, seed)
         psi = self.likelihood.readout(self.decoder(read))  # (B*K, H, W, C)
         return (
             axes.unfold_components(theta, like=evidence),

@@ -8,6 +8,7 @@ import pytest
 ROOT = pathlib.Path(__file__).parents[1]
 ORDER = (
     "axes",
+    "draws",
     "random_start",
     "likelihoods",
     "e_step",

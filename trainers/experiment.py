@@ -61,6 +61,8 @@ class Experiment:
             components=config.components,
             reads=config.reads,
             floor=config.floor,
+            start=config.start,
+            theta_noise=config.theta_noise,
         )
 
     def loss(self):

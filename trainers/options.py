@@ -87,6 +87,19 @@ class Config:
         "paper's 0 it never does",
         least=0.0,
     )
+    start: str = option(
+        "random",
+        "what the components begin with: the original's random share of every pixel, "
+        "or one side of the frame each, at a random angle, which groups earlier and "
+        "more clips",
+        choices=("random", "sides"),
+    )
+    theta_noise: float = option(
+        0.0,
+        "in training, noise on theta on its way to psi; with 0.5 theta holds one digit "
+        "rather than parts of two",
+        least=0.0,
+    )
     units: int = option(0, "M, the size of theta; 0: the network's own", least=0)
     features: int = option(
         0,

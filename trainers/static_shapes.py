@@ -128,6 +128,8 @@ class StaticShapes(experiment.Experiment):
                 e_step=self.e_step(),
                 components=self.config.components,
                 floor=self.config.floor,
+                start=self.config.start,
+                theta_noise=self.config.theta_noise,
                 **own,
             )
         return super().cell()

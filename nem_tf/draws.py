@@ -1,0 +1,66 @@
+"""Random numbers as functions of a seed, in integer arithmetic.
+
+They are the same in Python, in a served graph, and on any backend, and no random
+operation is in the graph, which other runtimes would not load and a loop over frames
+could not carry.
+"""
+
+import math
+
+import numpy as np
+from keras import ops
+
+# "lowbias32" of Wellons: two multiplications that mix 32 bits almost without bias.
+_SHIFTS, _FACTORS = (16, 15, 16), (0x7FEB352D, 0x846CA68B)
+_GOLDEN = 0x9E3779B9  # 2**32 over the golden ratio, spreads the counter
+_LEVELS = 2.0**16  # of a pixel's brightness that a fingerprint tells apart
+
+
+def normals(seed, count):
+    """N(0, 1) draws: uint32 (B,) -> float32 (B, count)."""
+    bits = ops.right_shift(words(seed, 2 * count), _word(9))  # (B, 2 * count)
+    uniform = (ops.cast(bits, "float32") + 0.5) / 2.0**23  # in (0, 1), exactly
+    radius = ops.sqrt(-2.0 * ops.log(uniform[:, :count]))  # Box and Muller
+    return radius * ops.cos(2.0 * math.pi * uniform[:, count:])
+
+
+def words(seed, count):
+    """32 random bits per seed and counter: uint32 (B,) -> uint32 (B, count)."""
+    start = _mix(ops.bitwise_xor(seed, _word(_GOLDEN)))
+    return _mix(ops.expand_dims(start, 1) + _counter(count))
+
+
+def fingerprint(frames):
+    """A seed per frame, another one for another frame: (B, H, W, C) -> uint32 (B,).
+
+    Sums of integers are the same in any order, so that it does not depend on who
+    computes it, as a sum of the pixels would.
+    """
+    flat = ops.reshape(
+        ops.cast(frames, "float32"), (-1, int(np.prod(frames.shape[1:])))
+    )
+    levels = ops.cast(flat * _LEVELS, "uint32")
+    odd = ops.bitwise_or(_mix(_counter(flat.shape[1])), _word(1))
+    return ops.sum(levels * odd, axis=1)
+
+
+def spread(seed, count):
+    """`count` seeds for each: uint32 (B,) -> uint32 (B * count,); a tensor will do."""
+    counter = ops.cast(ops.arange(1, count + 1), "uint32") * _word(_GOLDEN)
+    return ops.reshape(_mix(ops.expand_dims(seed, 1) + counter), (-1,))
+
+
+def _counter(count):
+    counter = np.arange(1, count + 1, dtype="uint64") * _GOLDEN % 2**32
+    return ops.convert_to_tensor(counter.astype("uint32"))  # (count,)
+
+
+def _mix(word):
+    for shift, factor in zip(_SHIFTS, (*_FACTORS, None), strict=True):
+        word = ops.bitwise_xor(word, ops.right_shift(word, _word(shift)))
+        word = word if factor is None else word * _word(factor)
+    return word
+
+
+def _word(number):
+    return ops.convert_to_tensor(np.uint32(number))
