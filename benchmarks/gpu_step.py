@@ -14,16 +14,16 @@ import sys
 
 from benchmarks import arguments, steps
 from benchmarks.turns import alternately
-from trainers.machine import machine
+from trainers import machine
 
 PRECISIONS = ("float32", "tf32", "bfloat16")
 
 
 def main(given=None):
     given = arguments.parse(__doc__, given, rounds=7)
-    name = gpu_name()
-    print(f"{machine()}; GPU: {name or 'none'}")
-    if name is None and not given.tiny:
+    gpus = machine.gpus()
+    print(f"{machine.machine()}; GPU: {gpus[0] if gpus else 'none'}")
+    if not gpus and not given.tiny:
         print("not measured: no GPU is at hand, and nothing is claimed for one")
         return 0
     task = steps.TINY if given.tiny else steps.FLYING
@@ -68,20 +68,6 @@ def on_jax():
     import keras
 
     return keras.backend.backend() == "jax"
-
-
-def gpu_name():
-    """Name of the first GPU, None without one."""
-    if on_jax():
-        import jax
-
-        device = jax.devices()[0]
-        return device.device_kind if device.platform == "gpu" else None
-    import tensorflow as tf
-
-    found = tf.config.list_physical_devices("GPU")
-    details = tf.config.experimental.get_device_details
-    return details(found[0]).get("device_name", "GPU") if found else None
 
 
 if __name__ == "__main__":

@@ -12,7 +12,7 @@ from keras import ops
 
 from nem_tf import axes, draws
 
-TINY = 1e-30  # so that nothing is divided by 0
+LEANS = 1e-3  # a start that leans less than this has no side: rounding alone
 
 
 def random_start(seed, components, frame_shape):
@@ -59,7 +59,7 @@ def sides(pi):
     y, x = _centred(height), _centred(width)
     first = pi[:, 0, :, :, 0]  # (B, H, W)
     leans = [ops.sum(first * axis, (1, 2)) for axis in (x[None, :], y[:, None])]
-    length = ops.sqrt(ops.maximum(leans[0] ** 2 + leans[1] ** 2, TINY))
+    length = ops.sqrt(ops.maximum(leans[0] ** 2 + leans[1] ** 2, LEANS**2))
     cos, sin = (ops.expand_dims(lean / length, 1) for lean in leans)  # of a, (B, 1)
     components = ops.shape(pi)[1]
     turns = ops.cast(ops.arange(components), "float32") / ops.cast(
@@ -69,7 +69,8 @@ def sides(pi):
     across = cos * turn_cos - sin * turn_sin  # cos(a_k), (B, K)
     down = sin * turn_cos + cos * turn_sin
     slopes = across[..., None, None] * x[None, :] + down[..., None, None] * y[:, None]
-    return ops.expand_dims(ops.softmax(slopes, axis=1), -1)
+    weights = ops.exp(ops.expand_dims(slopes, -1))  # (B, K, H, W, 1)
+    return weights / ops.sum(weights, axis=axes.COMPONENTS, keepdims=True)
 
 
 def _centred(size):

@@ -2,9 +2,10 @@ import numpy as np
 import pytest
 from keras import ops
 
-from nem_tf import EStep, NEMCell, RNNEMCell, axes, networks
+from nem_tf import EStep, NEMCell, NeuralEM, RNNEMCell, axes, draws, networks
 from nem_tf.convolutions import UpsampleConv2D
 from nem_tf.layers import InputNormalization, Recurrence
+from nem_tf.random_start import random_start, sides
 from tests import reference, tiny
 from tests.tiny import B, C, H, K, T, W
 
@@ -153,3 +154,54 @@ def test_refuses_what_cannot_be_built():
     parts = {**networks.static_shapes(), "frame_shape": (14, 28, 1)}
     with pytest.raises(ValueError, match="decoder: expected output of shape"):
         RNNEMCell(**parts).build()
+
+
+@pytest.mark.parametrize("kind", ["patches", "n-em"])
+def test_noise_on_theta_in_training_is_a_function_of_the_frame(rng, kind):
+    made = tiny.cell(kind)
+    made.theta_noise = 0.5
+    nem = NeuralEM(made)
+    batch = tiny.batch(rng)
+    clips = {name: batch[name] for name in ("clean", "noisy", "pi")}
+    quiet = nem(clips)["psi"]
+    noisy = np.asarray(nem(clips, training=True)["psi"])
+    np.testing.assert_array_equal(nem(clips, training=True)["psi"], noisy)
+    assert np.abs(noisy - quiet).max() > 1e-3
+    second = {name: value[1:] for name, value in clips.items()}
+    alone = nem(second, training=True)["psi"]  # whatever else is in the batch
+    np.testing.assert_allclose(alone, noisy[1:], atol=1e-5)
+
+
+def test_noise_on_theta_has_its_size_and_differs_between_components():
+    made = tiny.cell("n-em")
+    made.theta_noise = 0.5
+    theta = np.zeros((300 * K, 7), "float32")
+    seed = draws.fingerprint(np.random.default_rng(0).random((300, H, W, C)))
+    noise = np.asarray(made.with_noise(theta, seed)).reshape(300, K, 7)
+    assert abs(noise.std() - 0.5) < 0.02 and abs(noise.mean()) < 0.02
+    likeness = np.corrcoef(noise.transpose(1, 0, 2).reshape(K, -1))
+    assert np.abs(likeness - np.eye(K)).max() < 0.1
+    assert made.with_noise(theta, None) is theta
+
+
+def test_a_cell_that_starts_from_sides(rng):
+    """Clip, stream and `segment` begin with the same sides."""
+    parts = networks.places(
+        filters=2, filter_size=(3, 5), features=4, units=5, rank=2, size=(H, W)
+    )
+    nem = NeuralEM(RNNEMCell(**parts, components=3, start="sides"))
+    frames = tiny.batch(rng)["clean"][0]
+    found = nem.segment(frames, seed=4)
+    expected = sides(random_start([4], 3, (H, W, 1)))[0]
+    np.testing.assert_allclose(found.gamma[0], expected, atol=1e-6)
+    np.testing.assert_allclose(nem.stream(seed=4)(frames[0]).gamma, expected, atol=1e-6)
+    again = RNNEMCell.from_config(nem.cell.get_config())
+    assert (again.start, again.theta_noise) == ("sides", 0.0)
+
+
+def test_refuses_an_unknown_start_and_noise_below_zero():
+    parts = networks.narrow(size=(H, W))
+    with pytest.raises(ValueError, match="start: expected random or sides, received"):
+        RNNEMCell(**parts, start="halves")
+    with pytest.raises(ValueError, match="theta_noise: expected at least 0, received"):
+        RNNEMCell(**parts, theta_noise=-0.1)

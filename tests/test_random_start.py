@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from nem_tf.random_start import random_start
+from nem_tf.random_start import random_start, sides
 from tests.tiny import C, H, K, W
 
 ROOT = pathlib.Path(__file__).parents[1]
@@ -74,3 +74,28 @@ def test_jax_draws_the_same(tmp_path):
     done = subprocess.run(line, cwd=ROOT, env=env, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr[-2000:]
     np.testing.assert_allclose(np.load(path), start([3, 5]), atol=1e-6)
+
+
+def test_each_component_begins_with_one_side():
+    pi = np.asarray(sides(start(range(300))))
+    assert pi.shape == (300, K, H, W, 1) and pi.dtype == np.float32
+    np.testing.assert_allclose(pi.sum(axis=1), 1.0, atol=1e-6)
+    y, x = np.mgrid[:H, :W] - np.array([(H - 1) / 2, (W - 1) / 2])[:, None, None]
+    slopes = np.log(pi[..., 0])
+    slopes -= slopes.mean(axis=1, keepdims=True)  # linear in x and y
+    down, across = (slopes * y).sum((2, 3)), (slopes * x).sum((2, 3))
+    angles = np.arctan2(down / (y**2).sum() * H, across / (x**2).sum() * W)  # (B, K)
+    turns = np.diff(np.unwrap(angles, axis=1), axis=1)
+    np.testing.assert_allclose(turns, 2 * np.pi / K, atol=1e-3)
+    assert np.abs(np.exp(1j * angles[:, 0]).mean()) < 0.15  # every angle alike
+
+
+def test_sides_turn_with_the_frame_and_leave_what_leans_nowhere(rng):
+    pi = rng.random((3, 2, 6, 6, 1)).astype("float32")
+    pi /= pi.sum(axis=1, keepdims=True)
+    turned = np.rot90(np.asarray(sides(pi)), axes=(2, 3))
+    np.testing.assert_allclose(
+        sides(np.rot90(pi, axes=(2, 3)).copy()), turned, atol=1e-4
+    )
+    for even in (np.full((1, 4, 6, 6, 1), 0.25, "float32"), start([5], 1)):
+        np.testing.assert_allclose(sides(even), even, atol=0.01)

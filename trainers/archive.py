@@ -118,6 +118,18 @@ class Archive:
         seeds = self.seeds(preset, training)
         return [self.read_config(preset, training, seed) for seed in seeds]
 
+    def by_machine(self, preset, training, seeds):
+        """The seeds by the kind of machine: minutes are comparable on one of them."""
+        found: dict[str, list[int]] = {}
+        for seed in seeds:
+            name = made_on(self.read_config(preset, training, seed)).split(",")[0]
+            found.setdefault(name, []).append(seed)
+        return found
+
+    def machines(self, preset, training, seeds):
+        """The machines that trained the seeds, a set."""
+        return {made_on(self.read_config(preset, training, seed)) for seed in seeds}
+
     def log(self, preset, training, seed):
         """log.csv as a dict from columns to lists of numbers."""
         with open(self.kept(preset, training, seed) / "log.csv") as file:
@@ -137,6 +149,12 @@ class Archive:
                 loss for stage, loss in rows if stage == log["stage"][-1]
             )
         return min(losses, key=lambda seed: losses[seed], default=None)
+
+
+def made_on(config):
+    """The GPU of a run's config.json, or its processor and cores."""
+    device = config["device"]
+    return config.get("machine", device) if device.startswith("CPU") else device
 
 
 def test_name(cell):

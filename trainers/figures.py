@@ -129,12 +129,13 @@ def _time_to_score(archive, folder, part):
             seeds = archive.begun(preset, cell.training)
             if cell.test or not seeds:
                 continue
-            series |= _learning(archive, preset, cell, seeds)
+            groups = archive.by_machine(preset, cell.training, seeds)
+            for where, some in groups.items():
+                also = f"; {where}" if len(groups) > 1 else ""
+                series |= _learning(archive, preset, cell, some, also)
+            machines |= archive.machines(preset, cell.training, seeds)
             if cell.paper:
                 level[f"the paper, {cell.label}: {cell.paper[0]:.3f}"] = cell.paper[0]
-            for seed in seeds:
-                config = archive.read_config(preset, cell.training, seed)
-                machines.add(config.get("machine", config["device"]))
     if series:
         path = folder / f"time_to_score-{part}.png"
         what = part.replace("_", " ")
@@ -150,14 +151,14 @@ def _time_to_score(archive, folder, part):
         yield "Validation AMI against minutes of training", path
 
 
-def _learning(archive, preset, cell, seeds):
+def _learning(archive, preset, cell, seeds, also=""):
     """Minutes and AMI after each epoch, means over seeds, in a curve per stage.
 
-    Each stage is validated on clips of its own digits.
+    Each stage is validated on clips of its own digits. `also` is said of each curve.
     """
     logs = [archive.log(preset, cell.training, seed) for seed in seeds]
     count = "one seed" if len(logs) == 1 else f"{len(logs)} seeds"
-    if seeds != archive.seeds(preset, cell.training):
+    if not set(seeds) <= set(archive.seeds(preset, cell.training)):
         count += ", not ended" if len(logs) == 1 else ", not all ended"
     name = f"{preset}: {cell.label.split(', as in')[0]}"
     pools = cell.training.pools
@@ -180,7 +181,7 @@ def _learning(archive, preset, cell, seeds):
         minutes, ami = points[..., 0], points[..., 1]
         which = f", while on {pool} digits" if len(pools) > 1 else ""
         mean, band = ami.mean(axis=0), (ami.min(axis=0), ami.max(axis=0))
-        found[f"{name}{which} ({count})"] = (minutes.mean(axis=0), mean, *band)
+        found[f"{name}{which} ({count}{also})"] = (minutes.mean(axis=0), mean, *band)
     return found
 
 

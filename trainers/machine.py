@@ -25,6 +25,22 @@ def processor():
     return f"{name}, {count} {'core' if count == 1 else 'cores'}"
 
 
+def gpus():
+    """The names of this machine's GPUs that Keras's backend sees."""
+    import keras
+
+    if keras.backend.backend() == "jax":
+        import jax
+
+        devices = jax.local_devices()
+        return [device.device_kind for device in devices if device.platform == "gpu"]
+    import tensorflow as tf
+
+    details = tf.config.experimental.get_device_details
+    found = tf.config.list_physical_devices("GPU")
+    return [details(gpu).get("device_name", "GPU") for gpu in found]
+
+
 def cores():
     """The numbers of those that this process may use; of all where nobody can tell."""
     if hasattr(os, "sched_getaffinity"):

@@ -146,11 +146,7 @@ class RunFolder:
     def write_config(self, config, experiment, data_source):
         """Everything needed to know what was run, and to run it again."""
         import keras
-        import tensorflow as tf
 
-        devices = tf.config.list_physical_devices("GPU")
-        details = [tf.config.experimental.get_device_details(gpu) for gpu in devices]
-        names = [detail.get("device_name", "GPU") for detail in details]
         self.write_json(
             "config.json",
             {
@@ -159,7 +155,7 @@ class RunFolder:
                 "settings": config_file.as_json(config),
                 "data": data_source,
                 "backend": keras.backend.backend(),
-                "device": ", ".join(names) or f"CPU ({platform.machine()})",
+                "device": ", ".join(machine.gpus()) or f"CPU ({platform.machine()})",
                 "machine": machine.processor(),
                 "python": platform.python_version(),
                 "versions": {name: _version(name) for name in PACKAGES},

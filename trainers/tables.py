@@ -9,7 +9,7 @@ import pathlib
 import re
 
 from trainers import paper
-from trainers.archive import Archive, sample
+from trainers.archive import Archive, made_on, sample
 from trainers.run_folder import replacing
 
 OPTIONAL = ("quick",)  # not mentioned where it was not run
@@ -77,16 +77,28 @@ def _row(archive, preset, cell, found):
     if not found:
         return " | ".join(["not run"] + [""] * 5)
     tests = [one["test"] for one in found.values()]
-    runs = [archive.read_run(preset, cell.training, seed) for seed in found]
+    runs = {seed: archive.read_run(preset, cell.training, seed) for seed in found}
+    minutes = {seed: run["seconds"] / 60 for seed, run in runs.items()}
     columns = [
         sample(test["ami"]["last"] for test in tests),
         sample(test["ami"]["mean"] for test in tests),
         sample(test["ami_arithmetic"]["last"] for test in tests),
         sample(test["ari"]["last"] for test in tests),
-        _range([run["updates"] for run in runs], 0),
-        _range([run["seconds"] / 60 for run in runs], 1),
+        _range([run["updates"] for run in runs.values()], 0),
+        _minutes(archive, preset, cell.training, minutes),
     ]
     return " | ".join(map(str, columns))
+
+
+def _minutes(archive, preset, training, minutes):
+    """Minutes, a dict from seeds, as text: their range on each kind of machine."""
+    groups = archive.by_machine(preset, training, minutes)
+    texts = {
+        name: _range([minutes[x] for x in some], 1) for name, some in groups.items()
+    }
+    if len(texts) == 1:
+        return texts.popitem()[1]
+    return ", ".join(f"{text} ({name})" for name, text in texts.items())
 
 
 def _range(values, digits):
@@ -136,7 +148,7 @@ def _how(archive, part, preset, others):
     if not seeds:
         return ""
     configs = [one for training in seeds for one in archive.configs(preset, training)]
-    machines = sorted({one.get("machine", one["device"]) for one in configs})
+    machines = sorted({made_on(one) for one in configs})
     sources = sorted({one["data"] for one in configs})
     commits = sorted({one["commit"] or "unknown" for one in configs})
     sizes = {
@@ -182,22 +194,22 @@ def _passed(archive, cell, preset):
 
     Of several stages the last one counts: the others are validated on few digits.
     """
-    logs = [
-        archive.log(preset, cell.training, seed)
+    logs = {
+        seed: archive.log(preset, cell.training, seed)
         for seed in archive.seeds(preset, cell.training)
-    ]
+    }
     if cell.test or not cell.paper or not logs:
         return ""
-    minutes, last = [], len(cell.training.pools)
-    for log in logs:
+    minutes, last = {}, len(cell.training.pools)
+    for seed, log in logs.items():
         rows = zip(log["seconds"], log["val_ami"], log["stage"], strict=True)
-        when = (
-            seconds / 60
-            for seconds, ami, stage in rows
-            if stage == last and ami >= cell.paper[0]
-        )
-        minutes += [next(when, None)]
-    passed = [one for one in minutes if one is not None]
+        for seconds, ami, stage in rows:
+            if stage == last and ami >= cell.paper[0]:
+                minutes[seed] = seconds / 60
+                break
     text = f" {cell.label}: the paper's AMI was passed on validation clips by "
-    text += f"{len(passed)} of {len(logs)} seeds"
-    return f"{text}, after {_range(passed, 1)} minutes." if passed else f"{text}."
+    text += f"{len(minutes)} of {len(logs)} seeds"
+    if not minutes:
+        return f"{text}."
+    after = _minutes(archive, preset, cell.training, minutes)
+    return f"{text}, after {after} minutes."
