@@ -78,7 +78,7 @@ def _readme(about, signatures):
                 lines.append("| " + " | ".join(row) + " |")
     if about["format"] == "saved_model":
         lines += ["", "## From Python", "", _example(about)]
-    lines += ["", "## Errors", "", _ERRORS[about["format"]].format(**about), ""]
+    lines += ["", "## Errors", "", _errors(about), ""]
     lines += ["`sha256sum -c SHA256SUMS` tells whether the files are as written.", ""]
     return "\n".join(lines)
 
@@ -133,10 +133,24 @@ _ERRORS = {
     ),
     "litert": (
         "Nothing is checked here: pixels have to be in [0, 1]. Before the first frame "
-        "theta and psi are 0, and pi is |N(0, 1)| draws divided by their sum over K; "
-        "another draw is another start."
+        "theta and psi are 0, and pi is {first_pi}."
     ),
 }
+_FIRST_PI = {
+    "random": (
+        "|N(0, 1)| draws divided by their sum over K; another draw is another start"
+    ),
+    "sides": (
+        "exp(x cos(a_k) + y sin(a_k)) divided by its sum over K, a_k = a + 2 pi k / K, "
+        "x and y from -1 to 1 over the frame (`nem_tf.random_start.sides`); another "
+        "angle a is another start"
+    ),
+}
+
+
+def _errors(about):
+    first_pi = _FIRST_PI[about["start"]]
+    return _ERRORS[about["format"]].format(first_pi=first_pi, **about)
 
 
 def _card(about):

@@ -222,6 +222,7 @@ def _describe(trained, served, name, version, kind):
         "components": served.components,
         "most_frames": served.most_frames,
         "units": nem.cell.units,
+        "start": nem.cell.start,
         "weights": nem.count_params(),
         "data": pathlib.PurePath(trained.data).name,
         "settings": _settings(trained),

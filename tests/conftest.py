@@ -19,6 +19,12 @@ with quiet.startup():
 tf.config.experimental.enable_tensor_float_32_execution(False)
 
 
+def pytest_collection_modifyitems(items):
+    """Files with slow tests come first: last, they would run on alone."""
+    slow = {item.path for item in items if item.get_closest_marker("slow")}
+    items.sort(key=lambda item: item.path not in slow)
+
+
 @pytest.fixture(autouse=True)
 def _same_start():
     keras.utils.set_random_seed(0)

@@ -20,6 +20,9 @@ def test_a_stream_on_litert_equals_the_saved_model(rng, exported, tmp_path):
     folder = tmp_path / f"tiny_k{K}-litert" / "1"
     assert json.loads((folder / "about.json").read_text())["format"] == "litert"
     assert not (tmp_path / "models.config").exists()  # nothing for a server
+    assert (
+        "pi is |N(0, 1)| draws divided by their" in (folder / "README.md").read_text()
+    )
     runner = interpreter.Interpreter(str(folder / litert.FILE))
     operations = {detail["op_name"] for detail in runner._get_ops_details()}
     assert not [name for name in operations if name.startswith(("Flex", "CUSTOM"))]

@@ -17,6 +17,7 @@ from tensorflow_serving.config import model_server_config_pb2
 
 from export import documents, label, saved_model, segment, warmup
 from export.signatures import STATE, ServedModel
+from nem_tf.random_start import random_start, sides
 from tests import tiny
 from tests.tiny import C, H, K, W
 from trainers import trained as runs
@@ -39,6 +40,14 @@ def clips(rng, batch, steps):
 def whole(signatures, x, seed):
     reply = signatures["serving_default"](frames=tf.constant(x), seed=tf.constant(seed))
     return {name: value.numpy() for name, value in reply.items()}
+
+
+def test_a_stream_begins_as_the_cell_does():
+    nem = tiny.model("patches")
+    nem.cell.start = "sides"
+    state = ServedModel(nem, 3).init(tf.constant([5]))
+    expected = sides(random_start([5], 3, (H, W, C)))
+    np.testing.assert_allclose(state["pi"], expected, atol=1e-6)
 
 
 @pytest.mark.parametrize(("batch", "steps"), SIZES)
