@@ -13,7 +13,7 @@ from keras import ops
 # "lowbias32" of Wellons: two multiplications that mix 32 bits almost without bias.
 _SHIFTS, _FACTORS = (16, 15, 16), (0x7FEB352D, 0x846CA68B)
 _GOLDEN = 0x9E3779B9  # 2**32 over the golden ratio, spreads the counter
-_LEVELS = 2.0**16  # of a pixel's brightness that a fingerprint tells apart
+_LEVELS = 2.0**16 - 1  # of brightness; odd, so that all bits count in binary frames
 
 
 def normals(seed, count):

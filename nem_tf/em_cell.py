@@ -42,7 +42,8 @@ class EMCell(keras.layers.Layer):
             see `random_start.sides`.
         theta_noise: in training, standard deviation of noise on theta on its way to
             psi; 0 in the paper. What theta can hold is then limited, and one object is
-            cheaper to hold than parts of two. The theta that is carried on has none.
+            cheaper to hold than parts of two. The theta that is carried on has none. It
+            is drawn from the noisy frame: the same frame, the same noise.
 
     Call arguments:
         frames: x[t] and x_noisy[t] packed by `axes.pack_frames`, shape `(B, 2H, W, C)`.
@@ -182,6 +183,10 @@ class EMCell(keras.layers.Layer):
             raise ValueError(f"components: expected at least 1, received {components}")
         return components
 
+    def first_pi(self, pi):
+        """What `start` makes of a random start, (B, K, H, W, 1)."""
+        return sides(pi) if self.start == "sides" else pi
+
     def get_initial_state(self, batch_size=None, pi=None):
         """theta = 0, psi = 0 and what `start` makes of pi.
 
@@ -189,8 +194,7 @@ class EMCell(keras.layers.Layer):
         """
         if pi is None:
             pi = random_start(ops.arange(batch_size), self.components, self.frame_shape)
-        if self.start == "sides":
-            pi = sides(pi)
+        pi = self.first_pi(pi)
         batch, components = ops.shape(pi)[:2]
         theta = ops.zeros((batch, components, self.units), self.compute_dtype)
         psi = ops.zeros((batch, components, *self.frame_shape), self.compute_dtype)

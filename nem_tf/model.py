@@ -218,8 +218,7 @@ class NeuralEM(keras.Model):
         clean = np.concatenate([frames, frames[:, -1:]], axis=1)
         outputs = self.predict_on_batch({"clean": clean, "noisy": frames, "pi": pi})
         psi = np.asarray(outputs["psi"], "float32")
-        _, _, start = self.cell.get_initial_state(pi=pi)
-        start = ops.convert_to_numpy(ops.cast(start, "float32"))[:, None]
+        start = ops.convert_to_numpy(self.cell.first_pi(pi))[:, None]
         gamma = np.concatenate([start, outputs["gamma"][:, :-1]], axis=1)
         segments = gamma[..., 0].argmax(axis=2).astype("int32")
         found = Segmentation(segments, gamma, psi)

@@ -37,5 +37,7 @@ def test_a_fingerprint_tells_frames_apart_in_any_batch(rng):
     frames[3], frames[4] = 0.0, 1.0
     found = np.asarray(draws.fingerprint(tf.constant(frames)))
     assert found.shape == (6,) and len(set(found)) == 6
+    binary = rng.random((3000, 8, 12, 1)) < 0.3
+    assert len(set(np.asarray(draws.fingerprint(tf.constant(binary))))) == 3000
     turned = np.asarray(draws.fingerprint(tf.constant(frames[::-1].copy())))
     np.testing.assert_array_equal(turned, found[::-1])

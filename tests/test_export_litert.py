@@ -40,6 +40,15 @@ def test_a_stream_on_litert_equals_the_saved_model(rng, exported, tmp_path):
             np.testing.assert_allclose(found[name], value, atol=1e-5, err_msg=name)
 
 
+def test_the_readme_says_how_a_model_of_sides_begins(exported, tmp_path):
+    trained = runs.load(exported.run)
+    trained.nem.cell.start = "sides"
+    folder = saved_model.export_litert(trained, tmp_path, "x", 2)
+    assert (
+        "and pi is exp(x cos(a_k) + y sin(a_k))" in (folder / "README.md").read_text()
+    )
+
+
 def test_versions_count_up(exported, tmp_path):
     trained = runs.load(exported.run)
     paths = [saved_model.export_litert(trained, tmp_path, "x", 3) for _ in range(2)]

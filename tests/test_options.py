@@ -130,7 +130,7 @@ def test_a_preset_leaves_n_em_its_own_network():
 
 @pytest.mark.parametrize(
     ("stages", "epochs"),
-    [("1,2", (6, 30)), ("50000", (30,)), ("1,2,3,4", (4, 4, 6, 30))],
+    [("1,2", (4, 20)), ("50000", (20,)), ("1,2,3,4", (3, 3, 4, 20))],
 )
 def test_a_preset_fits_any_number_of_stages(stages, epochs):
     def parse(*more):

@@ -276,14 +276,19 @@ def test_a_stage_has_a_curve_and_the_last_one_passes_the_score(tmp_path):
             "stage,seconds,val_ami\n1,60,0.99\n2,120,0.95\n2,180,0.96\n3,240,0.9\n"
             f"3,{300 + 60 * seed},0.92\n"
         )
+        (folder / "config.json").write_text('{"device": "CPU", "machine": "A, 1 core"}')
     curves = figures._learning(kept, "ours", cell, [0, 1])
     name = "ours: staged: 2 digits, K = 2, while on 50000 digits (2 seeds)"
     assert len(curves) == 3 and list(curves)[-1] == name
     minutes, ami, *band = curves[name]
     assert (minutes == [4, 5.5]).all() and (ami == [0.9, 0.92]).all()
-    assert "2 of 2 seeds, after 5.0 to 6.0 minutes" in tables._passed(
-        kept, cell, "ours"
-    )
+    passed = tables._passed(kept, cell, "ours")
+    assert "2 of 2 seeds, after 5.0 to 6.0 minutes" in passed
+    (folder / "config.json").write_text('{"device": "GPU B", "machine": "C, 9 cores"}')
+    passed = tables._passed(kept, cell, "ours")
+    assert "2 of 2 seeds, after 5.0 (A, 1 core), 6.0 (GPU B) minutes" in passed
+    groups = kept.by_machine("ours", cell.training, [0, 1])
+    assert groups == {"A, 1 core": [0], "GPU B": [1]}
 
 
 def test_figure5_has_a_column_per_number_of_objects(tmp_path):

@@ -119,10 +119,10 @@ class Archive:
         return [self.read_config(preset, training, seed) for seed in seeds]
 
     def by_machine(self, preset, training, seeds):
-        """The seeds by the kind of machine: minutes are comparable on one of them."""
+        """The seeds by machine: minutes are comparable on one of them."""
         found: dict[str, list[int]] = {}
         for seed in seeds:
-            name = made_on(self.read_config(preset, training, seed)).split(",")[0]
+            name = made_on(self.read_config(preset, training, seed))
             found.setdefault(name, []).append(seed)
         return found
 

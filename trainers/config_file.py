@@ -99,7 +99,8 @@ def check_same(config, given, folder):
         if given[name] != began:
             raise ValueError(
                 f"{name}: expected {as_text(began)}, with which {folder} was begun, "
-                f"received {as_text(given[name])}; leave it out or begin a new run"
+                f"received {as_text(given[name])}; leave it out, go on with "
+                f"--resume {folder} alone, or begin a new run"
             )
 
 

@@ -17,7 +17,7 @@ import sys
 import time
 from importlib import metadata
 
-from trainers import command_line, devices, faults, paper, quiet
+from trainers import command_line, devices, faults, machine, paper, quiet
 
 PACKAGES = ("tensorflow", "keras", "tensorflow-datasets", "numpy", "scikit-learn")
 GIGA = 1e9
@@ -86,7 +86,7 @@ def _examine(seconds, strategy, preset):
         import nem_tf  # noqa: F401
     chosen = devices.choose(configs[0])
     _line("versions", _versions(keras))
-    _line("devices", f"{_hardware(keras)}; training uses {chosen.count}")
+    _line("devices", f"{_hardware()}; training uses {chosen.count}")
     _line("memory", _memory())
     _line("MNIST", _mnist())
     well = _packages()
@@ -120,15 +120,8 @@ def _versions(keras):
     )
 
 
-def _hardware(keras):
-    gpus = [name for name in keras.distribution.list_devices() if "cpu" not in name]
-    if keras.backend.backend() == "tensorflow":
-        import tensorflow as tf
-
-        details = tf.config.experimental.get_device_details
-        found = tf.config.list_physical_devices("GPU")
-        gpus = [details(gpu).get("device_name", gpu.name) for gpu in found]
-    return f"{os.cpu_count()} CPU cores, {', '.join(gpus) or 'no GPU'}"
+def _hardware():
+    return f"{os.cpu_count()} CPU cores, {', '.join(machine.gpus()) or 'no GPU'}"
 
 
 def _memory():

@@ -8,6 +8,7 @@ are those of the weights as they are shipped, in float16.
 """
 
 import argparse
+import dataclasses
 import pathlib
 import sys
 import tempfile
@@ -23,7 +24,7 @@ from trainers import (
     reproduce,
     trained,
 )
-from trainers.archive import Archive, sample
+from trainers.archive import Archive, made_on, sample
 
 
 def main(arguments=None):
@@ -126,7 +127,8 @@ def _card(name, source, archive, settings, training, seed, result):
     config = archive.read_config(settings, training, seed)
     kind = experiments.find(training.experiment)
     names = {**kind.presets[settings], **training.settings}
-    chosen = {name: config["settings"][name] for name in names}
+    usual = {field.name: field.default for field in dataclasses.fields(kind.Config)}
+    chosen = {name: {**usual, **config["settings"]}[name] for name in names}
     flags = " ".join(reproduce.as_flags(chosen))
     predicts = "and predicts the next frame"
     if training.experiment == "static_shapes":
@@ -156,8 +158,7 @@ def _card(name, source, archive, settings, training, seed, result):
         f"with `{flags}`.",
         f"K = {clips['components']}, T = {clips['steps']}. {result['updates']} updates "
         f"in {result['seconds'] / 60:.1f} minutes on "
-        f"{config.get('machine', config['device'])}. {which_seed} Weights are rounded "
-        "to float16.",
+        f"{made_on(config)}. {which_seed} Weights are rounded to float16.",
         "",
         "## Scores",
         "",
