@@ -126,10 +126,6 @@ class Archive:
             found.setdefault(name, []).append(seed)
         return found
 
-    def machines(self, preset, training, seeds):
-        """The machines that trained the seeds, a set."""
-        return {made_on(self.read_config(preset, training, seed)) for seed in seeds}
-
     def log(self, preset, training, seed):
         """log.csv as a dict from columns to lists of numbers."""
         with open(self.kept(preset, training, seed) / "log.csv") as file:

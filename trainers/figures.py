@@ -123,28 +123,34 @@ def _fifty_steps(archive, folder, part):
 
 def _time_to_score(archive, folder, part):
     """Validation AMI against minutes of training, for each preset that was run."""
-    series, level, machines = {}, {}, set()
-    for preset in paper.PRESETS:
-        for cell in paper.PARTS[part]:
-            seeds = archive.begun(preset, cell.training)
-            if cell.test or not seeds:
-                continue
-            groups = archive.by_machine(preset, cell.training, seeds)
-            for where, some in groups.items():
-                also = f"; {where}" if len(groups) > 1 else ""
-                series |= _learning(archive, preset, cell, some, also)
-            machines |= archive.machines(preset, cell.training, seeds)
-            if cell.paper:
-                level[f"the paper, {cell.label}: {cell.paper[0]:.3f}"] = cell.paper[0]
+    groups = {
+        (preset, cell): archive.by_machine(
+            preset, cell.training, archive.begun(preset, cell.training)
+        )
+        for preset in paper.PRESETS
+        for cell in paper.PARTS[part]
+        if not cell.test
+    }
+    machines = {where for seeds in groups.values() for where in seeds}
+    series, level = {}, {}
+    for (preset, cell), by_machine in groups.items():
+        for where, seeds in by_machine.items():
+            also = f"; {where}" if len(machines) > 1 else ""
+            series |= _learning(archive, preset, cell, seeds, also)
+        if by_machine and cell.paper:
+            level[f"the paper, {cell.label}: {cell.paper[0]:.3f}"] = cell.paper[0]
     if series:
         path = folder / f"time_to_score-{part}.png"
         what = part.replace("_", " ")
+        where = f"; {machines.pop()}" if len(machines) == 1 else ""
+        lowest = min(band.min() for _, _, band, _ in series.values())
         figure = graphs.curves(
             series,
-            f"Time to the paper's score, {what}; {' and '.join(sorted(machines))}",
+            f"Time to the paper's score, {what}{where}",
             x_label="minutes of training (logarithmic)",
             y_label="validation AMI, last step (band: all seeds)",
             lines=level,
+            limits=(np.floor(10 * lowest) / 10, 1.02),
             log_x=True,
         )
         figure.savefig(path)

@@ -191,8 +191,9 @@ _LIMITS = {
     "shapes, at most one pixel per frame fast. Its first three frames are grouped less "
     "well. It is not a model of natural video.",
     "flying_mnist": "Grey video of 24 x 24 pixels with halved MNIST digits on a black "
-    "background, at most one pixel per frame fast. Its first frames are grouped "
-    "poorly. It is not a model of natural video.",
+    "background, at most one pixel per frame fast. Its first frames are grouped less "
+    "well, and so are digits that do not move apart. It is not a model of natural "
+    "video.",
 }
 
 

@@ -160,7 +160,7 @@ def _how(archive, part, preset, others):
     by = f", scored at {', '.join(sorted(scored))}" if scored else ""
     commands, whose = _commands(f"{part} --preset {preset}", seeds, others)
     return (
-        f"`{preset}`: {commands} on {' and '.join(machines)}; data: "
+        f"`{preset}`: {commands} on {'; '.join(machines)}. Data: "
         f"{', '.join(sources)}; {tested} test clips; code at "
         f"{', '.join(commits)}{by}. {whose}. Mean ± standard deviation over seeds."
         + "".join(_passed(archive, cell, preset) for cell in paper.PARTS[part])
