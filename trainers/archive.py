@@ -113,11 +113,6 @@ class Archive:
         """config.json of a kept run."""
         return read(self.kept(preset, training, seed) / "config.json")
 
-    def configs(self, preset, training):
-        """config.json of each kept run."""
-        seeds = self.seeds(preset, training)
-        return [self.read_config(preset, training, seed) for seed in seeds]
-
     def by_machine(self, preset, training, seeds):
         """The seeds by machine: minutes are comparable on one of them."""
         found: dict[str, list[int]] = {}

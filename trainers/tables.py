@@ -147,7 +147,11 @@ def _how(archive, part, preset, others):
             scored |= {one["scored_by"] or "unknown" for one in again}
     if not seeds:
         return ""
-    configs = [one for training in seeds for one in archive.configs(preset, training)]
+    configs = [
+        archive.read_config(preset, training, seed)
+        for training, found in seeds.items()
+        for seed in found
+    ]
     machines = sorted({made_on(one) for one in configs})
     sources = sorted({one["data"] for one in configs})
     commits = sorted({one["commit"] or "unknown" for one in configs})
