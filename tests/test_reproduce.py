@@ -372,6 +372,8 @@ def test_a_table_has_the_commands_that_made_its_seeds():
     assert commands == f"{line}1 -- -x` and {line}3 --only {few.name} -- -x`"
     assert whose == f"Seeds 0, 1, 2 of {few.name}; seed 0 of the others"
     assert tables._commands("x", {few: [0, 1]}, "")[1] == "Seeds 0, 1"
+    (command, _) = tables._commands("x", {few: [0]}, "", some=True)
+    assert command == f"`python -m trainers.reproduce x --seeds 1 --only {few.name}`"
 
 
 def test_samples_say_how_many_seeds_they_have():

@@ -162,7 +162,11 @@ def _how(archive, part, preset, others):
     }
     tested = " or ".join(map(str, sorted(sizes)))
     by = f", scored at {', '.join(sorted(scored))}" if scored else ""
-    commands, whose = _commands(f"{part} --preset {preset}", seeds, others)
+    every = {one.training for one in paper.PARTS[part]}
+    missing = {one for one in every if preset in one.presets} - set(seeds)
+    commands, whose = _commands(
+        f"{part} --preset {preset}", seeds, others, some=bool(missing)
+    )
     return (
         f"`{preset}`: {commands} on {'; '.join(machines)}. Data: "
         f"{', '.join(sources)}; {tested} test clips; code at "
@@ -171,17 +175,20 @@ def _how(archive, part, preset, others):
     )
 
 
-def _commands(what, seeds, others):
-    """The commands that made the seeds of each training, and which seeds these are."""
+def _commands(what, seeds, others, some=False):
+    """The commands that made the seeds of each training, and which seeds these are.
+
+    With `some`, there are trainings without seeds, which no command may name.
+    """
     groups: dict[tuple[int, ...], list[str]] = {}
     for training, found in seeds.items():
         groups.setdefault(tuple(found), []).append(training.name)
     line = f"`python -m trainers.reproduce {what} --seeds "
-    fewest, *more = sorted(groups, key=len)
-    commands = [f"{line}{max(fewest) + 1}{others}`"]
-    for found in more:
-        only = ",".join(groups[found])
-        commands.append(f"{line}{max(found) + 1} --only {only}{others}`")
+    commands = []
+    for found in sorted(groups, key=len):
+        alone = some or commands  # the first one trains all
+        only = f" --only {','.join(groups[found])}" if alone else ""
+        commands.append(f"{line}{max(found) + 1}{only}{others}`")
     rest = max(groups, key=lambda found: len(groups[found]))
     whose = [f"{_seeds(x)} of {', '.join(groups[x])}" for x in groups if x != rest]
     whose.append(_seeds(rest) + (" of the others" if whose else ""))
