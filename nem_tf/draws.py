@@ -36,11 +36,10 @@ def fingerprint(frames):
     Sums of integers are the same in any order, so that it does not depend on who
     computes it, as a sum of the pixels would.
     """
-    flat = ops.reshape(
-        ops.cast(frames, "float32"), (-1, int(np.prod(frames.shape[1:])))
-    )
+    pixels = math.prod(frames.shape[1:])
+    flat = ops.reshape(ops.cast(frames, "float32"), (-1, pixels))
     levels = ops.cast(flat * _LEVELS, "uint32")
-    odd = ops.bitwise_or(_mix(_counter(flat.shape[1])), _word(1))
+    odd = ops.bitwise_or(_mix(_counter(pixels)), _word(1))
     return ops.sum(levels * odd, axis=1)
 
 

@@ -128,7 +128,8 @@ def _card(name, source, archive, settings, training, seed, result):
     kind = experiments.find(training.experiment)
     names = {**kind.presets[settings], **training.settings}
     usual = {field.name: field.default for field in dataclasses.fields(kind.Config)}
-    chosen = {name: {**usual, **config["settings"]}[name] for name in names}
+    used = {**usual, **config["settings"]}  # an older run lacks newer settings
+    chosen = {name: used[name] for name in names}
     flags = " ".join(reproduce.as_flags(chosen))
     predicts = "and predicts the next frame"
     if training.experiment == "static_shapes":
