@@ -89,6 +89,7 @@ class EMCell(keras.layers.Layer):
             )
         self.frame_shape = tuple(int(size) for size in frame_shape)
         self.units = int(units)
+        self.noisy_units = self.units
         self.e_step = e_step if isinstance(e_step, EStep) else EStep(e_step)
         self.components = int(components)
         self.floor = float(floor)
@@ -169,7 +170,8 @@ class EMCell(keras.layers.Layer):
         if seed is None:
             return theta
         components = ops.shape(theta)[0] // ops.shape(seed)[0]
-        noise = draws.normals(draws.spread(seed, components), self.units)
+        noise = draws.normals(draws.spread(seed, components), self.noisy_units)
+        noise = ops.pad(noise, ((0, 0), (0, self.units - self.noisy_units)))
         return theta + ops.cast(self.theta_noise * noise, theta.dtype)
 
     def check_components(self, components):

@@ -20,7 +20,8 @@ from nem_tf.layers import (
     Recurrence,
     SkipDense,
 )
-from nem_tf.places import MatchedFilters, PatchAtPlace, RowsTimesColumns
+from nem_tf.places import MatchedFilters, RowsTimesColumns
+from nem_tf.tracking import PatchAtPlace, TrackingEncoder, TrackingRecurrence
 
 
 def static_shapes(units=250, size=(28, 28), channels=1, differentiable=True):
@@ -87,7 +88,6 @@ def places(
     features=512,
     units=96,
     rank=16,
-    patch_size=None,
     size=(28, 28),
     channels=1,
     e_step="bernoulli",
@@ -107,29 +107,16 @@ def places(
             the filters has half of it, with ELU. Both have layer norm.
         units: M, the size of theta, carried on by a gated recurrence.
         rank: how many products of a row and a column make an image.
-        patch_size: (h, w), pixels, a little more than an object's. If given, the
-            filters hand on, too, what is at the place that they found, and the image is
-            one patch of this size at one place; what is seen passes by the dense layers
-            on its way into theta, and from there to the patch. So things of many kinds
-            are learned, digits for example, but a component can no longer draw two
-            that are apart.
         size: H, or (H, W).
         channels: C.
         e_step: an `EStep`, or the name of its likelihood.
     """
     frame_shape = _frame_shape(size, channels)
     e_step = e_step if isinstance(e_step, EStep) else EStep(e_step)
-    black = -3.0 if e_step.likelihood.name == "bernoulli" else 0.0  # before the readout
-    find = MatchedFilters(filters, filter_size, glimpse=patch_size is not None)
-    if patch_size is None:
-        encoder = [find, Dense(features // 2), LayerNorm("elu")]
-        draw = RowsTimesColumns(rank, frame_shape, background=black)
-        decoder = [Dense(features), LayerNorm("relu"), draw]
-    else:
-        seen = math.prod(filter_size) * channels
-        encoder = [find, SkipDense(features // 2, "elu", keep=seen)]
-        draw = PatchAtPlace(patch_size, frame_shape, background=black)
-        decoder = [SkipDense(features, "relu"), draw]
+    find = MatchedFilters(filters, filter_size)
+    draw = RowsTimesColumns(rank, frame_shape, background=_black(e_step))
+    encoder = [find, Dense(features // 2), LayerNorm("elu")]
+    decoder = [Dense(features), LayerNorm("relu"), draw]
     return {
         "encoder": keras.Sequential(encoder, name="encoder"),
         "recurrence": GatedRecurrence(units, name="recurrence"),
@@ -137,6 +124,60 @@ def places(
         "frame_shape": frame_shape,
         "e_step": e_step,
     }
+
+
+def tracking(
+    filters=16,
+    patch_size=(11, 11),
+    features=512,
+    units=250,
+    reach=2,
+    size=(24, 24),
+    channels=1,
+    e_step="gaussian",
+):
+    """Our network for things of many kinds that move: it follows one thing.
+
+    As `places`, but each component finds, moves and draws one patch at one place. Which
+    place that is stands in theta by itself, so that neither motion nor looks have to be
+    learned for each place; what is at the place found passes by the dense layers on its
+    way into theta, and from there to the patch. A component cannot draw two things that
+    are apart. With `reads="pixels"`, a `floor` of 0.02, `start="sides"` and
+    `theta_noise` (`RNNEMCell`) it passes the paper's scores on flying MNIST
+    (RESULTS.md).
+
+    Args:
+        filters: F, learned patterns, of the size of a patch.
+        patch_size: (h, w) of what is drawn, a little more than an object's, pixels.
+        features: width of the dense layer with ReLU before the drawing; those after
+            the filters, with ELU, and before the motion, with ReLU, have half of it.
+            All have layer norm.
+        units: numbers of theta without the place, carried on by a gated recurrence. M
+            is as much larger as there are rows and columns to begin a patch in.
+        reach: the largest displacement that is learned, pixels per frame and axis.
+        size: H, or (H, W).
+        channels: C.
+        e_step: an `EStep`, or the name of its likelihood.
+    """
+    frame_shape = _frame_shape(size, channels)
+    e_step = e_step if isinstance(e_step, EStep) else EStep(e_step)
+    draw = PatchAtPlace(patch_size, frame_shape, background=_black(e_step))
+    decoder = [SkipDense(features, "relu"), draw]
+    half = features // 2
+    return {
+        "encoder": TrackingEncoder(filters, patch_size, half, name="encoder"),
+        "recurrence": TrackingRecurrence(
+            units, draw.places, half, reach, name="recurrence"
+        ),
+        "decoder": keras.Sequential(decoder, name="decoder"),
+        "frame_shape": frame_shape,
+        "e_step": e_step,
+    }
+
+
+def _black(e_step):
+    """What is drawn before training, ahead of the readout, so that it is black."""
+    return -3.0 if e_step.likelihood.name == "bernoulli" else 0.0
 
 
 def fully_connected(

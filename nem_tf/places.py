@@ -32,7 +32,6 @@ class MatchedFilters(Prepared, keras.layers.Layer):
         margin: how far a pattern may stick out of the image, in pixels.
         sharpness: s before training, one number per filter; r is measured in its
             standard deviations over the image.
-        glimpse: whether to return, too, what is at the place found.
 
     Call arguments:
         images: shape `(N, H, W, C)`.
@@ -40,33 +39,25 @@ class MatchedFilters(Prepared, keras.layers.Layer):
     Returns:
         `(N, F (X + Y + 1))` with X = H + 2 margin - h + 1 and Y likewise: F p summed
         over the rows (Y F), then over the columns (X F), and log var(r), which says
-        whether something is there at all (F). With `glimpse`, h w C more: the mean
-        under p of the windows of the image.
+        whether something is there at all (F).
 
     Raises:
         ValueError: if a pattern is larger than the image with its margin.
     """
 
-    def __init__(
-        self,
-        filters,
-        size=(8, 12),
-        margin=2,
-        sharpness=4.0,
-        glimpse=False,
-        **kwargs,
-    ):
+    whole_rows = False  # whether each window has to be of whole rows
+
+    def __init__(self, filters, size=(8, 12), margin=2, sharpness=4.0, **kwargs):
         super().__init__(**kwargs)
         self.filters = filters
         self.size = tuple(size)
         self.margin = margin
         self.sharpness = sharpness
-        self.glimpse = glimpse
 
     def build(self, images_shape):
         self.images_shape = tuple(images_shape[1:])
         self.places = places(self.images_shape, self.size, self.margin)
-        self.block = self.places[1] if self.glimpse else self._block()
+        self.block = self.places[1] if self.whole_rows else self._block()
         self.kernel = self.add_weight(
             name="kernel",
             shape=(*self.size, images_shape[-1], self.filters),
@@ -115,19 +106,16 @@ class MatchedFilters(Prepared, keras.layers.Layer):
         return 0, self.block + self.size[1] - 1
 
     def call(self, images):
-        down, across = self.places
+        _, found = self.correlated(images)
+        where = located(found, ops.cast(self.scale, "float32"))
+        return ops.cast(where, self.compute_dtype)
+
+    def correlated(self, images):
+        """The windows of the image, and r, float32 (N, X, Y, F)."""
         windows = self._windows(images)  # (N X blocks, h W C)
         found = ops.matmul(windows, self.ready)  # (N X blocks, Y/blocks F)
-        found = ops.reshape(found, (-1, down, across, self.filters))
-        found = ops.cast(found, "float32")  # (N, X, Y, F)
-        where = _located(found, ops.cast(self.scale, "float32"), self.glimpse)
-        if self.glimpse:
-            split = where.shape[-1] - down * across
-            p = ops.reshape(where[:, split:], (-1, down, across))
-            seen = self._at_place(windows, p)
-            seen = ops.reshape(seen, (-1, math.prod(seen.shape[1:])))
-            where = ops.concatenate([where[:, :split], ops.cast(seen, "float32")], -1)
-        return ops.cast(where, self.compute_dtype)
+        found = ops.reshape(found, (-1, *self.places, self.filters))
+        return windows, ops.cast(found, "float32")
 
     def _windows(self, images):
         """The pixels that each block of places sees, h rows at once."""
@@ -146,26 +134,9 @@ class MatchedFilters(Prepared, keras.layers.Layer):
         windows = ops.concatenate(windows, -1)  # (N, X, blocks, h W C)
         return ops.reshape(windows, (-1, windows.shape[-1]))
 
-    def _at_place(self, windows, p):
-        """The mean window under p (N, X, Y), of rows that are whole: (N, h, C, w)."""
-        (height, width), (_, whole, channels) = self.size, self.images_shape
-        down, across = self.places
-        windows = ops.reshape(windows, (-1, down, height * whole * channels))
-        p = ops.cast(ops.swapaxes(p, 1, 2), windows.dtype)  # (N, Y, X)
-        rows = ops.reshape(
-            ops.matmul(p, windows), (-1, across, height, whole, channels)
-        )
-        rows = ops.transpose(rows, (0, 2, 4, 1, 3))  # (N, h, C, Y, W)
-        rows = ops.reshape(rows, (-1, height, channels, across * whole))
-        meets = meeting(across, whole, width, self.margin).reshape(-1, width)
-        return ops.matmul(rows, ops.cast(meets, rows.dtype))
-
     def compute_output_shape(self, images_shape):
         down, across = places(images_shape[1:], self.size, self.margin)
-        found = self.filters * (down + across + 1)
-        if self.glimpse:
-            found += math.prod(self.size) * images_shape[-1]
-        return images_shape[0], found
+        return images_shape[0], self.filters * (down + across + 1)
 
     def get_config(self):
         return {
@@ -174,11 +145,10 @@ class MatchedFilters(Prepared, keras.layers.Layer):
             "size": self.size,
             "margin": self.margin,
             "sharpness": self.sharpness,
-            "glimpse": self.glimpse,
         }
 
 
-def _located(r, s, everywhere):
+def located(r, s, everywhere=False):
     """What filters found, as rows, as columns and in all.
 
         q = softmax over places and filters of s u,   u = (r - mean(r)) / std(r)
@@ -322,82 +292,6 @@ class RowsTimesColumns(Drawing):
         return {
             **super().get_config(),
             "rank": self.rank,
-        }
-
-
-@keras.saving.register_keras_serializable("nem_tf")
-class PatchAtPlace(Drawing):
-    """Draw one patch at one place.
-
-        image[i, j] = sum_uv p[i - u] q[j - v] patch[u, v] + bias
-        p, q = softmax of rows, of columns;   patch = linear in x
-
-    What a thing looks like is learned once for all places, and there is no way to draw
-    two things that are far apart. While p and q are not sure, the patch is blurred.
-
-    Args:
-        size: (h, w) of the patch, in pixels, a little more than an object's.
-        frame_shape: (H, W, C).
-        margin: how far the patch may stick out of the frame, in pixels.
-        sharpness: what the logits of p and q are multiplied with.
-        background: the bias before training, what is drawn where nothing is.
-
-    Call arguments:
-        x: shape `(N, F)`.
-
-    Returns:
-        `(N, H, W, C)`, before the readout.
-
-    Raises:
-        ValueError: if the patch is larger than the frame with its margin.
-    """
-
-    def __init__(
-        self, size, frame_shape, margin=2, sharpness=2.0, background=0.0, **kwargs
-    ):
-        super().__init__(frame_shape, background, **kwargs)
-        self.size = tuple(size)
-        self.margin = margin
-        self.sharpness = sharpness
-        self.places = places(frame_shape, size, margin)
-        height, width = self.size
-        policy = self.dtype_policy
-        self.where = Dense(sum(self.places), name="where", dtype=policy)
-        faint = keras.initializers.VarianceScaling(0.05, distribution="uniform")
-        pixels = height * width * self.frame_shape[-1]
-        self.what = Dense(pixels, faint, name="what", dtype=policy)
-
-    def build(self, x_shape):
-        self.where.build(x_shape)
-        self.what.build(x_shape)
-        self.add_background()
-
-    def call(self, x):
-        logits = self.sharpness * ops.cast(self.where(x), "float32")
-        rows, columns = logits[:, : self.places[0]], logits[:, self.places[0] :]
-        a, b = self._shifts(rows, 0), self._shifts(columns, 1)
-        patch = ops.reshape(self.what(x), (-1, self.frame_shape[-1], *self.size))
-        return self.on_background(
-            ops.matmul(ops.matmul(a, patch), ops.swapaxes(b, -1, -2))
-        )
-
-    def _shifts(self, logits, axis):
-        """p[i - u] as a matrix, (N, 1, H, h) for rows and (N, 1, W, w) for columns."""
-        extent, length, count = (
-            self.size[axis],
-            self.frame_shape[axis],
-            self.places[axis],
-        )
-        meets = meeting(count, length, extent, self.margin)
-        p = ops.matmul(ops.softmax(logits), meets.reshape(count, length * extent))
-        return ops.cast(ops.reshape(p, (-1, 1, length, extent)), self.compute_dtype)
-
-    def get_config(self):
-        return {
-            **super().get_config(),
-            "size": self.size,
-            "margin": self.margin,
-            "sharpness": self.sharpness,
         }
 
 

@@ -18,9 +18,11 @@ class RNNEMCell(EMCell):
         RNNEMCell(**networks.flying_shapes(), components=3)
 
     Args:
-        encoder: layer `(N, H, W, C) -> (N, F)`.
+        encoder: layer `(N, H, W, C) -> (N, F)`; one whose attribute `reads_theta` is
+            true is called with theta, too.
         recurrence: layer `(N, F), (N, M) -> (N, M), (N, M)`: what the decoder reads,
-            and the theta that is carried on; with an attribute `units`, M.
+            and the theta that is carried on; with an attribute `units`, M. If it has
+            an attribute `hidden`, only so many first numbers get `theta_noise`.
         decoder: layer `(N, M) -> (N, H, W, C)`, before the readout (sigmoid for
             Bernoulli pixels, identity for Gaussian ones).
         frame_shape, e_step, components, floor, start, theta_noise: see `EMCell`, as for
@@ -48,6 +50,7 @@ class RNNEMCell(EMCell):
         self.recurrence = recurrence
         self.decoder = decoder
         self.reads = reads
+        self.noisy_units = getattr(recurrence, "hidden", self.units)
 
     def build(self, frames_shape=None):
         pixels_shape, theta_shape = (None, *self.frame_shape), (None, self.units)
@@ -72,8 +75,10 @@ class RNNEMCell(EMCell):
         return super().evidence(gamma, noisy, psi)
 
     def m_step(self, evidence, theta, seed=None):
-        features = self.encoder(axes.fold_components(evidence))  # (B*K, F)
-        read, theta = self.recurrence(features, axes.fold_components(theta))
+        images, theta = axes.fold_components(evidence), axes.fold_components(theta)
+        also = (theta,) if getattr(self.encoder, "reads_theta", False) else ()
+        features = self.encoder(images, *also)  # (B*K, F)
+        read, theta = self.recurrence(features, theta)
         read = self.with_noise(read, seed)
         psi = self.likelihood.readout(self.decoder(read))  # (B*K, H, W, C)
         return (

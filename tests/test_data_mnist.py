@@ -85,6 +85,40 @@ def test_patches_are_cropped_and_halved():
     assert pixels.shape == (1, 10, 10) and pixels[0, :, 4:].max() == 0
 
 
+@pytest.mark.parametrize(
+    "digit_size, columns, last", [(14, 4, 0.5), (13, 4, 0.25), (20, 5, 1), (1, 1, 0.25)]
+)
+def test_a_pixel_of_another_size_is_the_mean_over_its_area(digit_size, columns, last):
+    image = np.zeros((1, 28, 28), np.uint8)
+    image[0, 5:25, 7:12] = 255  # 20 x 5 of ink
+    pixels, extents = patches.prepare(image, 20, digit_size)
+    np.testing.assert_array_equal(extents, [[digit_size, columns]])
+    row = np.zeros(digit_size)
+    row[:columns], row[columns - 1] = 1, last
+    np.testing.assert_allclose(pixels[0], np.tile(row, (digit_size, 1)), atol=1e-6)
+
+
+def test_larger_digits_stay_in_the_frame_and_cover_more():
+    covered = {}
+    for side in (6, 10, 14):
+        batch = next(iter(flying_mnist("test", digit_size=side, **SMALL)))
+        covered[side] = int((batch["groups"] > 0).numpy().sum())
+        assert batch["clean"].shape == (4, 4, 24, 24, 1)
+    assert covered[6] < covered[10] < covered[14]
+
+
+def test_a_box_bounces_with_the_digit_in_its_middle():
+    own = patches.prepare(made_up().train, 20)  # 10 x 5
+    boxed = patches.in_boxes(own, 14)
+    np.testing.assert_array_equal(boxed.extents, np.full((30, 2), 14))
+    np.testing.assert_array_equal(boxed.pixels[:, 2:12, 4:9], own.pixels[:, :, :5])
+    assert boxed.pixels.sum() == own.pixels.sum()
+    batch = next(iter(flying_mnist("test", digits=made_up(), box=14, noise=0)))
+    ink = batch["clean"].numpy()[..., 0].max((0, 1))
+    rows, columns = np.nonzero(ink.max(1))[0], np.nonzero(ink.max(0))[0]
+    assert (rows[0], rows[-1], columns[0], columns[-1]) == (2, 21, 4, 18)
+
+
 @pytest.mark.parametrize("side", [8, 20, 45])
 def test_other_sources_are_scaled_to_the_same_size(side):
     image = np.full((2, side, side), 255, np.uint8)
@@ -238,6 +272,12 @@ def test_mnist_out_of_reach_names_the_remedy(offline):
         ({"objects": 0}, "objects: expected"),
         ({"size": 9}, "size: expected room for digits"),
         ({"speed": 8}, "speed: expected at most 7 for digits"),
+        ({"speed": 3, "digit_size": 20}, "speed: expected at most 2 for digits"),
+        ({"box": 9}, "box: expected room for digits of 10 pixels, received 9"),
+        ({"box": 14, "speed": 6}, "speed: expected at most 5 for digits"),
+        ({"box": 25}, "size: expected room for digits"),
+        ({"digit_size": 21}, "digit_size: expected at most 20"),
+        ({"digit_size": 0}, "digit_size: expected an integer >= 1"),
         ({"noise": -0.1}, "noise: expected"),
         ({"threshold": 0}, "threshold: expected a brightness"),
         ({"composition": "product"}, "composition: expected maximum or sum"),

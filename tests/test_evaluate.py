@@ -78,6 +78,7 @@ def test_clips_of_another_experiment_and_their_objects(run):
         pool=3,
         composition="sum",
         threshold=0.2,
+        digit_size=6,
     )
     found = Evaluation(model, digits)
     batch = next(iter(found.clips(4)))
@@ -85,7 +86,8 @@ def test_clips_of_another_experiment_and_their_objects(run):
     assert batch["masks"].shape == (4, 3, 2, 28, 28)
     np.testing.assert_array_equal(batch["clean"][:, 0], batch["clean"][:, 2])
     assert found.differences()[:2] == ["flying_mnist", "static"]
-    assert {"compositionsum", "threshold0.2"} <= set(found.differences())
+    changed = {"compositionsum", "threshold0.2", "digit_size6"}
+    assert changed <= set(found.differences())
     groups, clean = batch["groups"].numpy(), batch["clean"].numpy()[..., 0]
     assert 0.2 <= clean[groups > 0].min() < 0.5
     result = found.score()
@@ -175,6 +177,8 @@ def test_summary_has_quartiles_and_errors(rng):
         ("RUN --clips many", "--clips: expected a number, received 'many'"),
         ("RUN --data nowhere.h5", "data: no such file, nowhere.h5"),
         ("RUN --pool 5", "pool: expected none with static_shapes, received 5"),
+        ("RUN --speed 2", "speed: expected none with static_shapes, received 2"),
+        ("RUN --static --speed 2", "speed: expected none with --static, received 2"),
         ("RUN --out FILE", "out: cannot write into"),
         ("FILE", "on: the model does not say what it was trained on"),
     ],

@@ -25,6 +25,7 @@ EXPERIMENTS = (
 
 BAD = [
     ("flying_mnist", ["--digits", "emnist"], "digits: expected auto or mnist"),
+    ("flying_mnist", ["--digit-size", "21"], "digit_size: expected at most 20"),
     ("flying_mnist", ["--stages", "500,20"], "put the smallest stage first"),
     ("flying_mnist", ["--stages", "20,20"], "put the smallest stage first"),
     ("flying_mnist", ["--stages", ","], "--stages: expected numbers between commas"),

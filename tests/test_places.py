@@ -7,11 +7,11 @@ import tensorflow as tf
 
 from nem_tf import NeuralEM, RNNEMCell, data, networks
 from nem_tf.layers import GatedRecurrence, SkipDense
-from nem_tf.places import BLANK, MatchedFilters, PatchAtPlace, RowsTimesColumns
+from nem_tf.places import BLANK, MatchedFilters, RowsTimesColumns
 from nem_tf.prepared import prepared
 
 
-def plain_filters(images, kernel, scale, margin, glimpse):
+def plain_filters(images, kernel, scale, margin):
     """The equations of `MatchedFilters` with TensorFlow's correlation."""
     sides = [[0, 0], [margin, margin], [margin, margin], [0, 0]]
     r = tf.nn.conv2d(tf.pad(images, sides), kernel, 1, "VALID")
@@ -20,27 +20,18 @@ def plain_filters(images, kernel, scale, margin, glimpse):
     flat = tf.reshape(logits, (len(images), -1))
     p = r.shape[-1] * tf.reshape(tf.nn.softmax(flat), r.shape)
     parts = [tf.reduce_sum(p, 1), tf.reduce_sum(p, 2), tf.math.log(variance + BLANK)]
-    if glimpse:
-        height, width = kernel.shape[:2]
-        images, p = tf.pad(images, sides), tf.reduce_mean(p, -1)[..., None, None, None]
-        seen = 0.0
-        for x, y in np.ndindex(*p.shape[1:3]):
-            seen += p[:, x, y] * images[:, x : x + height, y : y + width]
-        parts.append(tf.transpose(seen, (0, 1, 3, 2)))  # (N, h, C, w)
     return tf.concat([tf.reshape(part, (len(images), -1)) for part in parts], 1)
 
 
 @pytest.mark.parametrize("inside", [False, True], ids=["outside", "prepared"])
 @pytest.mark.parametrize(
-    ("size", "margin", "channels", "glimpse"),
-    [((3, 4), 2, 1, False), ((4, 2), 0, 3, True), ((1, 1), 1, 2, True)],
+    ("size", "margin", "channels"), [((3, 4), 2, 1), ((4, 2), 0, 3), ((1, 1), 1, 2)]
 )
-def test_filters_are_a_correlation(rng, size, margin, channels, glimpse, inside):
+def test_filters_are_a_correlation(rng, size, margin, channels, inside):
     shape = (7, 9, channels)
-    config = MatchedFilters(5, size, margin, glimpse=glimpse).get_config()
+    config = MatchedFilters(5, size, margin).get_config()
     layer = MatchedFilters.from_config(config)
     layer.build((None, *shape))
-    assert (layer.block < layer.places[1]) != glimpse  # several blocks, or one
     layer.set_weights([rng.standard_normal(w.shape) for w in layer.weights])
     images = tf.constant(rng.standard_normal((3, *shape)), "float32")
     weights = [weight.value for weight in layer.weights]
@@ -50,7 +41,7 @@ def test_filters_are_a_correlation(rng, size, margin, channels, glimpse, inside)
                 ours = layer(images)
         else:
             ours = layer(images)
-        plain = plain_filters(images, *weights, margin, glimpse)
+        plain = plain_filters(images, *weights, margin)
         ours_at, plain_at = (tf.reduce_sum(y * tf.cos(y)) for y in (ours, plain))
     assert ours.shape == layer.compute_output_shape(images.shape)
     np.testing.assert_allclose(ours, plain, atol=1e-4)
@@ -98,29 +89,6 @@ def test_an_image_is_a_sum_of_products(rng, channels):
     expected = np.einsum("ncir,ncrj->nijc", a, b) + np.asarray(layer.bias)
     np.testing.assert_allclose(layer(x), expected, atol=1e-5)
     assert layer.compute_output_shape((3, 6)) == expected.shape
-
-
-@pytest.mark.parametrize(("margin", "channels"), [(0, 1), (2, 3)])
-def test_a_patch_is_drawn_at_its_places(rng, margin, channels):
-    layer = PatchAtPlace((2, 3), (4, 6, channels), margin, 1.5, background=-3.0)
-    layer = PatchAtPlace.from_config(layer.get_config())
-    layer.build((None, 7))
-    assert (np.asarray(layer.bias) == -3.0).all()
-    layer.set_weights([rng.standard_normal(w.shape) for w in layer.weights])
-    x = rng.standard_normal((5, 7)).astype("float32")
-    down, across = 3 + 2 * margin, 4 + 2 * margin
-    logits = 1.5 * np.asarray(layer.where(x))
-    p, q = (np.asarray(tf.nn.softmax(part)) for part in np.split(logits, [down], 1))
-    patches = np.asarray(layer.what(x)).reshape(5, channels, 2, 3)
-    wide = np.zeros((5, 4 + 2 * margin, 6 + 2 * margin, channels))
-    for row, column in np.ndindex(down, across):
-        share = (p[:, row] * q[:, column])[:, None, None, None]
-        drawn = share * np.moveaxis(patches, 1, -1)
-        wide[:, row : row + 2, column : column + 3] += drawn
-    expected = wide[:, margin : margin + 4, margin : margin + 6]
-    expected += np.asarray(layer.bias)
-    np.testing.assert_allclose(layer(x), expected, atol=1e-5)
-    assert layer.compute_output_shape((5, 7)) == expected.shape
 
 
 def test_the_gated_recurrence_is_keras_cell(rng):

@@ -183,6 +183,14 @@ def test_the_sizes_of_a_network_can_be_set(kind, settings, own):
         assert wider.decoder.count_params() != asked.decoder.count_params()
 
 
+def test_a_patch_has_room_for_the_largest_digit():
+    settings = {"network": "places", "digits": "sklearn-digits", "digit_size": 14}
+    kind = flying_mnist.FlyingMNIST
+    cell = kind(kind.Config(**settings)).cell()
+    assert cell.encoder.layers[0].size == (14, 14)
+    assert cell.decoder.layers[-1].size == (15, 15)
+
+
 @pytest.mark.skipif(
     not os.environ.get("TFDS_DATA_DIR"), reason="TFDS_DATA_DIR names no prepared MNIST"
 )

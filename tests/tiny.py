@@ -13,17 +13,12 @@ def cell(kind="conv", likelihood="bernoulli", channels=C, components=K):
     if kind == "n-em":
         return NEMCell(7, (H, W, channels), e_step, components)
     if kind in ("rows", "patches"):
-        parts = networks.places(
-            filters=3,
-            filter_size=(3, 5),
-            features=6,
-            units=7,
-            rank=2,
-            patch_size=(4, 5) if kind == "patches" else None,
-            size=(H, W),
-            channels=channels,
-            e_step=e_step,
-        )
+        sizes = {"filters": 3, "features": 6, "units": 7, "size": (H, W)}
+        sizes |= {"channels": channels, "e_step": e_step}
+        if kind == "rows":
+            parts = networks.places(filter_size=(3, 5), rank=2, **sizes)
+        else:
+            parts = networks.tracking(patch_size=(3, 5), reach=1, **sizes)
     elif kind == "dense":
         parts = networks.fully_connected(
             7, features=6, size=(H, W), channels=channels, e_step=e_step, normalize=True

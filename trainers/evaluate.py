@@ -38,8 +38,14 @@ OF_CLIPS = (  # settings of the training that may be changed
     "seed",
     "composition",
     "threshold",
+    "digit_size",
+    "box",
+    "speed",
 )
-OF_DIGITS = ("digits", "pool", "composition", "threshold")  # flying MNIST alone
+OF_DIGITS = (  # flying MNIST alone
+    *("digits", "pool", "composition", "threshold"),
+    *("digit_size", "box", "speed"),
+)
 FILES = ("results.json", "overview.png", "clip.gif", "per_step.png", "covered.png")
 
 SCORES = {
@@ -100,6 +106,26 @@ class Config:
         most=1.0,
         of_made_clips=True,
     )
+    digit_size: int | None = option(
+        None,
+        "side of the largest digit, pixels",
+        least=1,
+        most=20,
+        of_made_clips=True,
+    )
+    box: int | None = option(
+        None,
+        "side of the square, pixels, that bounces with a digit in its middle; 14 is "
+        "MNIST's image, halved; 0: each digit's own",
+        least=0,
+        of_made_clips=True,
+    )
+    speed: int | None = option(
+        None,
+        "pixels per frame that a digit moves along an axis at most",
+        least=1,
+        of_made_clips=True,
+    )
     data: pathlib.Path | None = option(
         None, "score on this HDF5 file of the original instead"
     )
@@ -116,6 +142,11 @@ class Config:
         if self.data is not None:
             options.check_recording(self.data)
             options.check_none_made(Config, dataclasses.asdict(self))
+        if self.static and self.speed:
+            raise ValueError(
+                f"speed: expected none with --static, received {self.speed}; leave one "
+                "of them out"
+            )
 
 
 def main(arguments=None):
@@ -237,7 +268,8 @@ class Evaluation:
     @property
     def still(self):
         """Whether the objects do not move."""
-        trained_still = getattr(self.settings, "static", False)
+        settings = self.settings
+        trained_still = getattr(settings, "static", not getattr(settings, "speed", 1))
         name = self.experiment.name
         return self.config.static or trained_still or name == "static_shapes"
 

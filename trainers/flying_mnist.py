@@ -48,6 +48,27 @@ class Config(options.Config):
         most=1.0,
         of_made_clips=True,
     )
+    digit_size: int = option(
+        10,
+        "side of the largest digit, pixels; the paper says no more than that they were "
+        "down-sampled, and MNIST's have 20",
+        least=1,
+        most=20,
+        of_made_clips=True,
+    )
+    box: int = option(
+        0,
+        "side of the square, pixels, with the digit in its middle, that moves and "
+        "bounces; 14 is MNIST's image, halved; 0: the box around its ink",
+        least=0,
+        of_made_clips=True,
+    )
+    speed: int = option(
+        1,
+        "pixels per frame that a digit moves along an axis at most; 0: none moves",
+        least=0,
+        of_made_clips=True,
+    )
     components: int = option(2, "K, components that share a clip", least=1)
     noise: float = option(
         0.2, "chance that a pixel is replaced by Uniform(0, 1)", least=0.0, most=1.0
@@ -87,8 +108,8 @@ class Config(options.Config):
         return len(self.stages)
 
 
-_PLACES = {  # RESULTS.md says what each of them does
-    "network": "places",
+_TRACKING = {  # RESULTS.md says what each of them does
+    "network": "tracking",
     "reads": "pixels",
     "floor": 0.02,
     "start": "sides",
@@ -99,7 +120,7 @@ _PLACES = {  # RESULTS.md says what each of them does
 PRESETS = {
     "paper": {},
     "ours": {
-        **_PLACES,
+        **_TRACKING,
         "theta_noise": 0.5,  # slower at first, better in the end: not in `quick`
         "epochs": (3, 4, 20),
         "epoch_updates": 200,
@@ -107,7 +128,7 @@ PRESETS = {
         "validation_size": 500,
     },
     "quick": {
-        **_PLACES,
+        **_TRACKING,
         "epochs": (4,),
         "epoch_updates": 50,
         "patience": 20,
@@ -148,6 +169,9 @@ class FlyingMNIST(experiment.Experiment):
             "pool": config.stages[stage],
             "composition": config.composition,
             "threshold": config.threshold,
+            "digit_size": config.digit_size,
+            "box": config.box,
+            "speed": config.speed,
             **settings,
         }
         return data.flying_mnist(split, digits=self.digits, **settings)
@@ -155,14 +179,13 @@ class FlyingMNIST(experiment.Experiment):
     def parts(self):
         from nem_tf import networks
 
+        side = self.config.digit_size
+        if self.config.network == "tracking":
+            own = {"patch_size": (side + 1, side + 1), "size": self.config.size}
+            return networks.tracking(**own, **self.sizes())
         if self.config.network == "places":
-            return networks.places(
-                filter_size=(10, 10),
-                patch_size=(11, 11),
-                size=self.config.size,
-                e_step=self.likelihood,
-                **self.sizes(units=250),
-            )
+            own = {"filter_size": (side, side), "size": self.config.size}
+            return networks.places(**own, e_step=self.likelihood, **self.sizes())
         if self.config.network == "small":
             sizes = self.sizes(features=256, units=100)
             return networks.flying_mnist(filters=(16, 32), **sizes)

@@ -71,8 +71,9 @@ class Config:
     network: str = option(
         "paper",
         "the paper's network; a small one that learns in minutes on a CPU; ours for "
-        "things that move, which reads places and draws at places",
-        choices=("paper", "small", "places"),
+        "things that move, which reads places and draws at places; ours for things of "
+        "many kinds, each component of which follows one patch",
+        choices=("paper", "small", "places", "tracking"),
     )
     reads: str = option(
         "error",

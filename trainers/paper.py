@@ -115,9 +115,13 @@ def _mnist(training, name, scores):
     yield Cell(f"{name}: 2 static digits, 50 steps", training, scores[2], still)
 
 
-READINGS = (  # the paper does not say how it labels and composes digits
+LARGE = Training("flying_mnist", "digits14", {"stages": "50000", "digit_size": 14})
+READINGS = (  # of how digits are labelled, composed, moved and made smaller
     Cell("staged: labels from brightness 0.1 on", STAGED, None, {"threshold": 0.1}),
     Cell("staged: sum where digits meet", STAGED, None, {"composition": "sum"}),
+    Cell("staged: squares of 14 pixels bounce", STAGED, None, {"box": 14}),
+    Cell("staged: up to 2 pixels a frame", STAGED, None, {"speed": 2}),
+    Cell("direct: digits of 14 pixels", LARGE),
 )
 
 FIFTY_STEPS = Cell("direct: 2 digits, 50 steps", DIRECT, None, {"steps": 50})

@@ -75,6 +75,29 @@ def check_threshold(threshold):
     return float(threshold)
 
 
+def check_digit_size(digit_size, most):
+    """Return a side in pixels as an int, or raise ValueError if it is above `most`."""
+    remedy = "10 is half of MNIST's"
+    digit_size = check_integer("digit_size", digit_size, least=1, remedy=remedy)
+    if digit_size > most:
+        raise ValueError(
+            f"digit_size: expected at most {most}, the size of MNIST's digits, "
+            f"received {digit_size}; {remedy}"
+        )
+    return digit_size
+
+
+def check_box(box, digit_size):
+    """Return a side in pixels, 0 for none, or raise ValueError if digits are larger."""
+    box = check_integer("box", box, least=0, remedy="0 is each digit's own")
+    if 0 < box < digit_size:
+        raise ValueError(
+            f"box: expected room for digits of {digit_size} pixels, received {box}; "
+            "14 is MNIST's image, halved"
+        )
+    return box
+
+
 def check_part(part):
     """Return (i, n) of the i-th of n parts, or raise ValueError if it is not one."""
     pair = isinstance(part, (tuple, list)) and len(part) == 2

@@ -27,6 +27,8 @@ def flying_mnist(
     static=False,
     composition="maximum",
     threshold=0.5,
+    digit_size=patches.DIGIT_SIZE,
+    box=0,
     masks=False,
     clips=None,
     start=0,
@@ -56,6 +58,10 @@ def flying_mnist(
         static: True repeats the first frame.
         composition: of pixels where digits meet: "maximum", or "sum", at most 1.
         threshold: a digit covers the pixels where it is at least so bright, in (0, 1].
+        digit_size: side of the largest digit, 1 to 20 pixels; the others are made
+            smaller in the same proportion.
+        box: side of a square with the digit in its middle, which moves and bounces in
+            its place, pixels; 14 is MNIST's image, halved. 0: each digit's own box.
         masks: whether batches also have the mask of each digit, the pixels that others
             cover included.
         clips: clips in the split; None is the paper's 50 000, 10 000, 10 000.
@@ -75,15 +81,19 @@ def flying_mnist(
     objects = arguments.check_objects(objects)
     if pool is not None:
         pool = arguments.check_integer("pool", pool, least=1, remedy="None is all")
-    largest = (patches.LARGEST, patches.LARGEST)
-    speed = arguments.check_speed(0 if static else speed, size, {"digits": largest})
+    digit_size = arguments.check_digit_size(digit_size, patches.INK)
+    box = arguments.check_box(box, digit_size)
+    largest = {"digits": (box or digit_size,) * 2}
+    speed = arguments.check_speed(0 if static else speed, size, largest)
     clips = arguments.check_clips(clips, split)
     frames = 1 if speed == 0 else arguments.check_steps(steps) + 1
     seed = arguments.check_seed(seed)
     threshold = arguments.check_threshold(threshold)
     _check_composition(composition)
     source = digits if isinstance(digits, sources.Digits) else sources.load(digits)
-    chosen = patches.pool(source, split, pool)
+    chosen = patches.pool(source, split, pool, digit_size)
+    if box:
+        chosen = patches.in_boxes(chosen, box)
     with tf.device("CPU"):  # tf.data works there
         pixels, extents = tf.constant(chosen.pixels), tf.constant(chosen.extents)
 

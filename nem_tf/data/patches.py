@@ -6,17 +6,20 @@ from typing import NamedTuple
 import numpy as np
 from scipy import ndimage
 
-LARGEST = 10  # rows and columns of the largest patch, pixels
+INK = 20  # rows and columns of MNIST's largest digit, pixels
+DIGIT_SIZE = 10  # of the largest patch, unless asked otherwise
 
 # Copies that fill a pool are turned, shrunk and slanted by at most this much.
 _TURN, _SHRINK, _SLANT = np.deg2rad(12), 0.8, 0.2
 
 
 class Patches(NamedTuple):
-    """Digits, cropped to their ink and halved.
+    """Digits, cropped to their ink and made smaller.
 
-    pixels: float32 (N, 10, 10), in [0, 1]; the digit is in the top-left corner.
-    extents: int64 (N, 2), height and width of each digit, 1..10 pixels.
+    pixels: float32 (N, D, D), in [0, 1]; the digit is in the top-left corner.
+    extents: int64 (N, 2), height and width of each digit, 1..D pixels.
+
+    In boxes (`in_boxes`), D is the side of a box, and extents are all D.
     """
 
     pixels: np.ndarray
@@ -24,7 +27,7 @@ class Patches(NamedTuple):
 
 
 @functools.lru_cache(maxsize=8)
-def pool(digits, split, size=None):
+def pool(digits, split, size=None, digit_size=DIGIT_SIZE):
     """The patches that the clips of one split are made of.
 
     A stage with a pool smaller than the training set uses the first `size` training
@@ -36,43 +39,62 @@ def pool(digits, split, size=None):
         split: "train", "validation" or "test".
         size: number of digits in the stage's pool; None is all. Where the training
             set has fewer, distorted copies of its own images fill the pool.
+        digit_size: D, see `prepare`.
 
     Returns:
         `Patches`.
     """
     unique = len(digits.train)
     if size is not None and size < unique:
-        return prepare(digits.train[:size], _ink(digits))
+        return prepare(digits.train[:size], _ink(digits), digit_size)
     images = digits.images(split)
     if split == "train" and size is not None and size > unique:
         copies = _copies(images, size - unique, _ink(digits))
         images = np.concatenate([_centred(images, _ink(digits)), copies])
-    return prepare(images, _ink(digits))
+    return prepare(images, _ink(digits), digit_size)
 
 
-def prepare(images, ink):
-    """Crop each image to its ink and halve it by the mean of 2 x 2 pixels.
+def prepare(images, ink, digit_size=DIGIT_SIZE):
+    """Crop each image to its ink and make it smaller; a pixel is a mean over its area.
 
-    The original's code is lost; this is our reading: MNIST's ink is at most 20 x 20,
-    so patches are at most 10 x 10. A box with an odd side gets an empty row below or
-    an empty column to its right first. Sources with larger or smaller digits are
-    scaled together so that the largest ink is 20 pixels.
+    The original's code is lost; this is our reading: MNIST's ink is at most 20 x 20
+    and is halved, so patches are at most 10 x 10 and each pixel is the mean of 2 x 2.
+    Where a digit ends within a pixel, the rest of that pixel is empty. Sources with
+    larger or smaller digits are scaled together so that the largest ink is 20 pixels.
 
     Args:
         images: uint8 (N, rows, columns), background 0.
         ink: side of the largest ink of the source, pixels.
+        digit_size: D, side of the largest patch, 1 to 20 pixels.
 
     Returns:
         `Patches`.
     """
-    side = 2 * LARGEST
     boxes = _into_corner(images, ink)  # (N, ink, ink)
-    if ink != side:
-        boxes = ndimage.zoom(boxes, (1, side / ink, side / ink), order=1)
-    halves = boxes.reshape(-1, LARGEST, 2, LARGEST, 2)  # (N, 10, 2, 10, 2)
-    pixels = halves.mean(axis=(2, 4), dtype=np.float32) / 255  # (N, 10, 10)
-    extents = np.maximum((_extents(boxes) + 1) // 2, 1)  # (N, 2)
-    return Patches(pixels, extents)
+    if ink != INK:
+        boxes = ndimage.zoom(boxes, (1, INK / ink, INK / ink), order=1)
+    shares = _shares_of_area(digit_size)  # (D, 20)
+    pixels = shares @ boxes.astype(np.float32) @ shares.T / 255  # (N, D, D)
+    extents = -(-_extents(boxes) * digit_size // INK)  # (N, 2), rounded up
+    return Patches(pixels, np.maximum(extents, 1))
+
+
+def in_boxes(patches, side):
+    """The digits, each in the middle of a square box of `side` pixels."""
+    short = side - patches.pixels.shape[1]
+    pixels = np.pad(patches.pixels, ((0, 0), (0, short), (0, short)))
+    for axis in (1, 2):
+        pixels = _roll(pixels, axis, (side - patches.extents[:, axis - 1]) // 2)
+    return Patches(pixels, np.full_like(patches.extents, side))
+
+
+def _shares_of_area(digit_size):
+    """Which share of each new pixel each of 20 old ones covers, float32 (D, 20)."""
+    edges = np.arange(digit_size + 1) * INK  # in units of 1 / D old pixels
+    old = np.arange(INK + 1) * digit_size
+    ends = np.minimum(edges[1:, None], old[None, 1:])
+    begins = np.maximum(edges[:-1, None], old[None, :-1])
+    return (np.maximum(ends - begins, 0) / INK).astype(np.float32)
 
 
 @functools.lru_cache(maxsize=8)
