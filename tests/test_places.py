@@ -71,8 +71,6 @@ def test_a_filter_finds_its_pattern_in_noise(rng):
 def test_a_pattern_larger_than_the_image_is_refused():
     with pytest.raises(ValueError, match=r"size: expected at most \(4, 5\)"):
         MatchedFilters(2, (5, 5), margin=0).build((None, 4, 5, 1))
-    with pytest.raises(ValueError, match=r"size: expected at most \(4, 5\)"):
-        PatchAtPlace((5, 5), (4, 5, 1), margin=0)
 
 
 @pytest.mark.parametrize("channels", [1, 3])
@@ -112,15 +110,19 @@ def test_the_input_goes_beside_the_dense_layer(rng, keep):
     assert found[:, :4].min() < 0 and keras.activations.elu is layer.norm.activation
 
 
-@pytest.mark.parametrize(
-    ("likelihood", "patch_size"), [("bernoulli", None), ("gaussian", (4, 5))]
-)
+@pytest.mark.parametrize("likelihood", ["bernoulli", "gaussian"])
+@pytest.mark.parametrize("kind", ["places", "tracking"])
 def test_the_network_begins_with_a_black_frame_and_its_own_pixels(
-    rng, likelihood, patch_size
+    rng, likelihood, kind
 ):
-    parts = networks.places(
-        size=(12, 14), filter_size=(4, 5), patch_size=patch_size, e_step=likelihood
-    )
+    parts = {
+        "places": lambda: networks.places(
+            size=(12, 14), filter_size=(4, 5), e_step=likelihood
+        ),
+        "tracking": lambda: networks.tracking(
+            size=(12, 14), patch_size=(4, 5), e_step=likelihood
+        ),
+    }[kind]()
     cell = RNNEMCell(**parts, components=2, reads="pixels", floor=0.02)
     nem = NeuralEM(cell)
     clean = (rng.random((2, 4, 12, 14, 1)) < 0.2).astype("float32")

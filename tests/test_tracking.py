@@ -1,0 +1,171 @@
+"""The layers that find a thing again, move its place on, and draw it there."""
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from nem_tf import RNNEMCell, networks
+from nem_tf.places import MatchedFilters
+from nem_tf.tracking import (
+    ANYWHERE,
+    FAINT,
+    PatchAtPlace,
+    TrackedFilters,
+    TrackingEncoder,
+    TrackingRecurrence,
+)
+
+
+def softmax(x):
+    return np.asarray(tf.nn.softmax(x))
+
+
+def places_of(rng, count, length):
+    return rng.dirichlet(np.ones(length), count).astype("float32")
+
+
+def set_weights(layer, rng):
+    layer.set_weights([rng.standard_normal(w.shape) for w in layer.weights])
+
+
+@pytest.mark.parametrize(("margin", "channels"), [(0, 1), (2, 3)])
+def test_filters_weigh_what_they_find_with_what_was_expected(rng, margin, channels):
+    size, frame = (3, 4), (7, 9)
+    down, across = (n + 2 * margin - s + 1 for n, s in zip(frame, size, strict=True))
+    layer = TrackedFilters(5, size, margin)
+    layer = TrackedFilters.from_config(layer.get_config())
+    layer.build((None, *frame, channels))
+    set_weights(layer, rng)
+    images = rng.standard_normal((2, *frame, channels)).astype("float32")
+    theta = np.concatenate(
+        [rng.random((2, 6)), places_of(rng, 2, down), places_of(rng, 2, across)], 1
+    )
+    plain = MatchedFilters(5, size, margin)
+    plain.build((None, *frame, channels))
+    plain.set_weights([layer.kernel, layer.scale])
+    found = np.asarray(layer(images, theta.astype("float32")))
+    assert found.shape == layer.compute_output_shape((2, *frame, channels))
+    split = 5 * (down + across + 1)
+    np.testing.assert_allclose(found[:, :split], plain(images), atol=1e-4)
+
+    _, r = plain.correlated(images)
+    r = np.asarray(r, "float64")
+    spread = np.sqrt(r.var((1, 2), keepdims=True) + 1e-3)
+    u = np.asarray(layer.scale) * (r - r.mean((1, 2), keepdims=True)) / spread
+    seen = softmax(u.reshape(2, -1)).reshape(u.shape).sum(3)
+    p, q = theta[:, 6 : 6 + down], theta[:, 6 + down :]
+    a, b = np.asarray(layer.trust)
+    logits = a * np.log(seen + FAINT) + b * np.log(
+        p[:, :, None] * q[:, None] + ANYWHERE
+    )
+    place = softmax(logits.reshape(2, -1)).reshape(seen.shape)
+    np.testing.assert_allclose(
+        found[:, -down - across : -across], place.sum(2), atol=1e-4
+    )
+    np.testing.assert_allclose(found[:, -across:], place.sum(1), atol=1e-4)
+    sides = ((0, 0), (margin, margin), (margin, margin), (0, 0))
+    wide, glimpse = np.pad(images, sides), 0.0
+    for x, y in np.ndindex(down, across):
+        window = wide[:, x : x + 3, y : y + 4]
+        glimpse += place[:, x, y][:, None, None, None] * window
+    glimpse = np.transpose(glimpse, (0, 1, 3, 2)).reshape(2, -1)  # (N, h C w)
+    np.testing.assert_allclose(found[:, split : -down - across], glimpse, atol=1e-4)
+
+
+def test_nothing_expected_is_the_same_everywhere(rng):
+    layer = TrackedFilters(2, (3, 3))
+    layer.build((None, 6, 6, 1))
+    set_weights(layer, rng)
+    layer.trust.assign([1.0, 1.0])
+    images = rng.random((3, 6, 6, 1)).astype("float32")
+    nowhere = np.zeros((3, 16), "float32")
+    evenly = np.full((3, 16), 1 / 8, "float32")
+    np.testing.assert_allclose(layer(images, nowhere), layer(images, evenly), atol=1e-5)
+    surely = np.eye(8, dtype="float32")[[1, 2, 3]]
+    there = np.asarray(layer(images, np.concatenate([surely, surely], 1)))
+    before = np.asarray(layer(images, nowhere))
+    rows = np.arange(3), [1, 2, 3]
+    assert (there[:, -16:-8][rows] > before[:, -16:-8][rows] + 1e-3).all()
+
+
+def test_the_encoder_hands_on_what_is_there_and_where(rng):
+    layer = TrackingEncoder(3, (2, 4), features=5)
+    layer = TrackingEncoder.from_config(layer.get_config())
+    layer.build((None, 6, 7, 2))
+    set_weights(layer, rng)
+    images = rng.random((3, 6, 7, 2)).astype("float32")
+    theta = rng.random((3, 24)).astype("float32")
+    found = np.asarray(layer(images, theta))
+    down, across = layer.find.places
+    kept = 2 * 4 * 2 + down + across
+    np.testing.assert_allclose(found[:, 5:], layer.find(images, theta)[:, -kept:])
+    np.testing.assert_allclose(found[:, -across:].sum(1), 1, atol=1e-5)
+    assert found.shape == layer.compute_output_shape((3, 6, 7, 2))
+    assert layer.reads_theta
+
+
+def test_a_place_is_moved_by_the_displacements(rng):
+    layer = TrackingRecurrence(4, (5, 6), features=3, reach=1)
+    layer = TrackingRecurrence.from_config(layer.get_config())
+    layer.build((None, 18), (None, 15))
+    assert layer.units == 15
+    set_weights(layer, rng)
+    found = np.concatenate([places_of(rng, 2, 5), places_of(rng, 2, 6)], 1)
+    features = np.concatenate([rng.random((2, 7)), found], 1).astype("float32")
+    theta = rng.random((2, 15)).astype("float32")
+    read, carried = (np.asarray(x) for x in layer(features, theta))
+    np.testing.assert_array_equal(read, carried)
+    h, _ = layer.cell(features, [theta[:, :4]])
+    np.testing.assert_allclose(read[:, :4], h, atol=1e-6)
+    motion = np.asarray(layer.motion(layer.dense(h)))
+    begin = 0
+    for p, after in ((found[:, :5], read[:, 4:9]), (found[:, 5:], read[:, 9:])):
+        length = p.shape[1]
+        logit, by, own = np.split(motion[:, begin : begin + 4 + length], [1, 4], 1)
+        begin += 4 + length
+        by, own, g = softmax(2 * by), softmax(2 * own), 1 / (1 + np.exp(2 - logit))
+        moved = np.stack(
+            [np.convolve(*pair)[1:-1] for pair in zip(p, by[:, ::-1], strict=True)]
+        )
+        moved /= moved.sum(1, keepdims=True)
+        np.testing.assert_allclose(after, g * own + (1 - g) * moved, atol=1e-5)
+    np.testing.assert_allclose(read[:, 4:9].sum(1), 1, atol=1e-5)
+
+
+@pytest.mark.parametrize(("margin", "channels"), [(0, 1), (2, 3)])
+def test_a_patch_is_drawn_at_its_places(rng, margin, channels):
+    layer = PatchAtPlace((2, 3), (4, 6, channels), margin, background=-3.0)
+    layer = PatchAtPlace.from_config(layer.get_config())
+    down, across = 3 + 2 * margin, 4 + 2 * margin
+    layer.build((None, 7 + down + across))
+    assert (np.asarray(layer.bias) == -3.0).all()
+    set_weights(layer, rng)
+    h = rng.standard_normal((5, 7)).astype("float32")
+    p, q = places_of(rng, 5, down), places_of(rng, 5, across)
+    patches = np.asarray(layer.what(h)).reshape(5, channels, 2, 3)
+    wide = np.zeros((5, 4 + 2 * margin, 6 + 2 * margin, channels))
+    for row, column in np.ndindex(down, across):
+        share = (p[:, row] * q[:, column])[:, None, None, None]
+        drawn = share * np.moveaxis(patches, 1, -1)
+        wide[:, row : row + 2, column : column + 3] += drawn
+    expected = wide[:, margin : margin + 4, margin : margin + 6]
+    expected += np.asarray(layer.bias)
+    x = np.concatenate([h, p, q], 1)
+    np.testing.assert_allclose(layer(x), expected, atol=1e-5)
+    assert layer.compute_output_shape(x.shape) == expected.shape
+
+
+def test_a_patch_larger_than_the_frame_is_refused():
+    with pytest.raises(ValueError, match=r"size: expected at most \(4, 5\)"):
+        PatchAtPlace((5, 5), (4, 5, 1), margin=0)
+
+
+def test_noise_is_on_what_is_not_the_place(rng):
+    parts = networks.tracking(filters=2, patch_size=(3, 3), features=6, units=5, size=8)
+    cell = RNNEMCell(**parts, theta_noise=0.5)
+    cell.build()
+    assert cell.units == 5 + 2 * 10
+    theta = rng.random((6, cell.units)).astype("float32")
+    noisy = np.asarray(cell.with_noise(theta, np.arange(2).astype("uint32")))
+    assert (noisy[:, :5] != theta[:, :5]).all()
+    np.testing.assert_array_equal(noisy[:, 5:], theta[:, 5:])
