@@ -101,7 +101,11 @@ class Config:
         "rather than parts of two",
         least=0.0,
     )
-    units: int = option(0, "M, the size of theta; 0: the network's own", least=0)
+    units: int = option(
+        0,
+        "M, the size of theta, in `tracking` without the place; 0: the network's own",
+        least=0,
+    )
     features: int = option(
         0,
         "width of the dense layers around theta; 0: the network's own, or none",

@@ -117,10 +117,10 @@ def _mnist(training, name, scores):
 
 LARGE = Training("flying_mnist", "digits14", {"stages": "50000", "digit_size": 14})
 READINGS = (  # of how digits are labelled, composed, moved and made smaller
-    Cell("staged: labels from brightness 0.1 on", STAGED, None, {"threshold": 0.1}),
-    Cell("staged: sum where digits meet", STAGED, None, {"composition": "sum"}),
-    Cell("staged: squares of 14 pixels bounce", STAGED, None, {"box": 14}),
-    Cell("staged: up to 2 pixels a frame", STAGED, None, {"speed": 2}),
+    Cell("direct: labels from brightness 0.1 on", DIRECT, None, {"threshold": 0.1}),
+    Cell("direct: sum where digits meet", DIRECT, None, {"composition": "sum"}),
+    Cell("direct: squares of 14 pixels bounce", DIRECT, None, {"box": 14}),
+    Cell("direct: up to 2 pixels a frame", DIRECT, None, {"speed": 2}),
     Cell("direct: digits of 14 pixels", LARGE),
 )
 
