@@ -163,7 +163,6 @@ def test_the_same_seed_trains_the_same_weights(tmp_path):
         (static_shapes.StaticShapes, {"network": "places"}, 96),
         (flying_shapes.FlyingShapes, {"network": "narrow"}, 16),
         (flying_shapes.FlyingShapes, {"network": "places"}, 96),
-        (flying_shapes.FlyingShapes, {"network": "tracking"}, 96),
         (flying_shapes.FlyingShapes, {"network": "small"}, 250),
         (flying_shapes.FlyingShapes, {"network": "paper"}, 100),
         (flying_mnist.FlyingMNIST, {"network": "small"}, 100),

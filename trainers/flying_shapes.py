@@ -24,9 +24,8 @@ class Config(options.Config):
     network: str = option(
         "paper",
         "the paper's; a small one that learns in minutes; a narrow one, with a theta "
-        "too small for two objects; ours, which reads places and draws at places; that "
-        "of flying MNIST, each component of which follows one patch",
-        choices=("paper", "small", "narrow", "places", "tracking"),
+        "too small for two objects; ours, which reads places and draws at places",
+        choices=("paper", "small", "narrow", "places"),
     )
     static: bool = option(
         False,
@@ -80,11 +79,6 @@ class FlyingShapes(experiment.Experiment):
 
         if self.config.network == "places":
             return networks.places(**self.sizes())
-        if self.config.network == "tracking":
-            own = {"patch_size": (9, 13), "size": self.config.size}
-            return networks.tracking(
-                **own, e_step=self.likelihood, **self.sizes(units=96)
-            )
         if self.config.network == "narrow":
             return networks.narrow(**self.sizes())
         if self.config.network == "small":
