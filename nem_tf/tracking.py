@@ -82,9 +82,10 @@ class TrackedFilters(MatchedFilters):
         return ops.matmul(rows, ops.cast(meets, rows.dtype))
 
     def compute_output_shape(self, images_shape):
-        (count, found), seen = super().compute_output_shape(images_shape), self.size
+        count, found = super().compute_output_shape(images_shape)
+        seen = math.prod(self.size) * images_shape[-1]
         where = sum(places(images_shape[1:], self.size, self.margin))
-        return count, found + math.prod(seen) * images_shape[-1] + where
+        return count, found + seen + where
 
 
 @keras.saving.register_keras_serializable("nem_tf")
