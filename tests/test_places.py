@@ -32,6 +32,7 @@ def test_filters_are_a_correlation(rng, size, margin, channels, inside):
     config = MatchedFilters(5, size, margin).get_config()
     layer = MatchedFilters.from_config(config)
     layer.build((None, *shape))
+    assert layer.block < layer.places[1]  # several blocks
     layer.set_weights([rng.standard_normal(w.shape) for w in layer.weights])
     images = tf.constant(rng.standard_normal((3, *shape)), "float32")
     weights = [weight.value for weight in layer.weights]
@@ -111,18 +112,18 @@ def test_the_input_goes_beside_the_dense_layer(rng, keep):
 
 
 @pytest.mark.parametrize("likelihood", ["bernoulli", "gaussian"])
-@pytest.mark.parametrize("kind", ["places", "tracking"])
+@pytest.mark.parametrize(
+    ("network", "small"),
+    [
+        (networks.places, {"filter_size": (4, 5)}),
+        (networks.tracking, {"patch_size": (4, 5)}),
+    ],
+    ids=["places", "tracking"],
+)
 def test_the_network_begins_with_a_black_frame_and_its_own_pixels(
-    rng, likelihood, kind
+    rng, likelihood, network, small
 ):
-    parts = {
-        "places": lambda: networks.places(
-            size=(12, 14), filter_size=(4, 5), e_step=likelihood
-        ),
-        "tracking": lambda: networks.tracking(
-            size=(12, 14), patch_size=(4, 5), e_step=likelihood
-        ),
-    }[kind]()
+    parts = network(size=(12, 14), e_step=likelihood, **small)
     cell = RNNEMCell(**parts, components=2, reads="pixels", floor=0.02)
     nem = NeuralEM(cell)
     clean = (rng.random((2, 4, 12, 14, 1)) < 0.2).astype("float32")

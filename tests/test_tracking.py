@@ -1,11 +1,14 @@
 """The layers that find a thing again, move its place on, and draw it there."""
 
+import contextlib
+
 import numpy as np
 import pytest
 import tensorflow as tf
 
 from nem_tf import RNNEMCell, networks
-from nem_tf.places import MatchedFilters
+from nem_tf.places import BLANK
+from nem_tf.prepared import prepared
 from nem_tf.tracking import (
     ANYWHERE,
     FAINT,
@@ -14,6 +17,7 @@ from nem_tf.tracking import (
     TrackingEncoder,
     TrackingRecurrence,
 )
+from tests.test_places import plain_filters
 
 
 def softmax(x):
@@ -28,48 +32,65 @@ def set_weights(layer, rng):
     layer.set_weights([rng.standard_normal(w.shape) for w in layer.weights])
 
 
-@pytest.mark.parametrize(("margin", "channels"), [(0, 1), (2, 3)])
-def test_filters_weigh_what_they_find_with_what_was_expected(rng, margin, channels):
-    size, frame = (3, 4), (7, 9)
-    down, across = (n + 2 * margin - s + 1 for n, s in zip(frame, size, strict=True))
+def plain_tracking(images, theta, kernel, scale, trust, margin):
+    """The equations of `TrackedFilters`, with the gradients that TensorFlow derives."""
+    sides = [[0, 0], [margin, margin], [margin, margin], [0, 0]]
+    wide = tf.pad(images, sides)
+    r = tf.nn.conv2d(wide, kernel, 1, "VALID")
+    mean, variance = tf.nn.moments(r, (1, 2), keepdims=True)
+    flat = tf.reshape(scale * (r - mean) / tf.sqrt(variance + BLANK), (len(images), -1))
+    seen = tf.reduce_sum(tf.reshape(tf.nn.softmax(flat), r.shape), 3)
+    down, across = seen.shape[1:]
+    p, q = theta[:, -down - across : -across], theta[:, -across:]
+    expected = p[:, :, None] * q[:, None]
+    place = trust[0] * tf.math.log(seen + FAINT)
+    place += trust[1] * tf.math.log(expected + ANYWHERE)
+    place = tf.nn.softmax(tf.reshape(place, (len(images), -1)))
+    place = tf.reshape(place, seen.shape)
+    height, width = kernel.shape[:2]
+    glimpse = 0.0
+    for x, y in np.ndindex(down, across):
+        window = wide[:, x : x + height, y : y + width]
+        glimpse += place[:, x, y][:, None, None, None] * window
+    glimpse = tf.transpose(glimpse, (0, 1, 3, 2))  # (N, h, C, w)
+    parts = [
+        plain_filters(images, kernel, scale, margin),
+        tf.reshape(glimpse, (len(images), -1)),
+        tf.reduce_sum(place, 2),
+        tf.reduce_sum(place, 1),
+    ]
+    return tf.concat(parts, 1)
+
+
+@pytest.mark.parametrize("inside", [False, True], ids=["outside", "prepared"])
+@pytest.mark.parametrize(
+    ("size", "margin", "channels"), [((3, 4), 0, 1), ((4, 2), 2, 3)]
+)
+def test_filters_weigh_what_they_find_with_what_was_expected(
+    rng, size, margin, channels, inside
+):
     layer = TrackedFilters(5, size, margin)
     layer = TrackedFilters.from_config(layer.get_config())
-    layer.build((None, *frame, channels))
+    layer.build((None, 7, 9, channels))
+    assert layer.block == layer.places[1]  # windows are of whole rows
     set_weights(layer, rng)
-    images = rng.standard_normal((2, *frame, channels)).astype("float32")
-    theta = np.concatenate(
-        [rng.random((2, 6)), places_of(rng, 2, down), places_of(rng, 2, across)], 1
-    )
-    plain = MatchedFilters(5, size, margin)
-    plain.build((None, *frame, channels))
-    plain.set_weights([layer.kernel, layer.scale])
-    found = np.asarray(layer(images, theta.astype("float32")))
-    assert found.shape == layer.compute_output_shape((2, *frame, channels))
-    split = 5 * (down + across + 1)
-    np.testing.assert_allclose(found[:, :split], plain(images), atol=1e-4)
-
-    _, r = plain.correlated(images)
-    r = np.asarray(r, "float64")
-    spread = np.sqrt(r.var((1, 2), keepdims=True) + 1e-3)
-    u = np.asarray(layer.scale) * (r - r.mean((1, 2), keepdims=True)) / spread
-    seen = softmax(u.reshape(2, -1)).reshape(u.shape).sum(3)
-    p, q = theta[:, 6 : 6 + down], theta[:, 6 + down :]
-    a, b = np.asarray(layer.trust)
-    logits = a * np.log(seen + FAINT) + b * np.log(
-        p[:, :, None] * q[:, None] + ANYWHERE
-    )
-    place = softmax(logits.reshape(2, -1)).reshape(seen.shape)
-    np.testing.assert_allclose(
-        found[:, -down - across : -across], place.sum(2), atol=1e-4
-    )
-    np.testing.assert_allclose(found[:, -across:], place.sum(1), atol=1e-4)
-    sides = ((0, 0), (margin, margin), (margin, margin), (0, 0))
-    wide, glimpse = np.pad(images, sides), 0.0
-    for x, y in np.ndindex(down, across):
-        window = wide[:, x : x + 3, y : y + 4]
-        glimpse += place[:, x, y][:, None, None, None] * window
-    glimpse = np.transpose(glimpse, (0, 1, 3, 2)).reshape(2, -1)  # (N, h C w)
-    np.testing.assert_allclose(found[:, split : -down - across], glimpse, atol=1e-4)
+    images = tf.constant(rng.standard_normal((2, 7, 9, channels)), "float32")
+    expected = [places_of(rng, 2, length) for length in layer.places]
+    theta = tf.constant(np.concatenate([rng.random((2, 6)), *expected], 1), "float32")
+    weights = [weight.value for weight in layer.weights]
+    sources = [*weights, theta]
+    with tf.GradientTape(persistent=True) as tape:
+        tape.watch(theta)
+        with prepared(layer) if inside else contextlib.nullcontext():
+            ours = layer(images, theta)
+        plain = plain_tracking(images, theta, *weights, margin)
+        ours_at, plain_at = (tf.reduce_sum(y * tf.cos(y)) for y in (ours, plain))
+    assert ours.shape == layer.compute_output_shape(images.shape)
+    np.testing.assert_allclose(ours, plain, atol=1e-4)
+    for a, b in zip(
+        tape.gradient(ours_at, sources), tape.gradient(plain_at, sources), strict=True
+    ):
+        np.testing.assert_allclose(a, b, atol=1e-3, rtol=1e-3)
 
 
 def test_nothing_expected_is_the_same_everywhere(rng):

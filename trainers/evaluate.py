@@ -281,9 +281,7 @@ class Evaluation:
         if self.settings.data is None:
             frame = self.model.nem.cell.frame_shape
             settings |= {"size": frame[:2], "masks": True}
-            if self.config.static and self.experiment.name == "flying_mnist":
-                settings["static"] = True
-            elif self.config.static and self.experiment.name == "flying_shapes":
+            if self.config.static and self.experiment.name != "static_shapes":
                 settings["speed"] = 0
             if self.config.pool is not None:
                 settings["pool"] = self.config.pool
