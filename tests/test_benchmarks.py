@@ -31,6 +31,7 @@ def test_a_benchmark_runs(name, capsys):
 FIRST_DRAFTS = {
     "nem_tf, float32": "straightforward, float32",
     "flying_shapes, ours": "flying_shapes, first draft",
+    "flying_mnist, ours": "flying_mnist, first draft",
 }
 
 
