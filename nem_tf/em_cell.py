@@ -35,8 +35,11 @@ class EMCell(keras.layers.Layer):
             components that predict a lost object with 1e-3 and 1e-6, one takes all of
             it, and the other never gets anything to learn from again: with the paper's
             rule components die in training, which is how one comes to draw two objects.
-            0.02 prevents it (RESULTS.md). The gamma of the loss has no floor, nor has
-            the trained model, where it would give pixels to components to spare.
+            0.02 prevents it (RESULTS.md). The gamma that is returned and that of the
+            loss have no floor.
+        keep_floor: whether the floor is there outside training, too. A component that
+            lost its object finds it again then; one that has none, since there are more
+            components than objects, gets pixels of others.
         start: what becomes of the random start: `"random"`, the original's, it is pi as
             it comes, or `"sides"`: each component begins with one side of the frame,
             see `random_start.sides`.
@@ -49,7 +52,7 @@ class EMCell(keras.layers.Layer):
         frames: x[t] and x_noisy[t] packed by `axes.pack_frames`, shape `(B, 2H, W, C)`.
         states: `[theta, psi, pi]`, shapes `(B, K, M)`, `(B, K, H, W, C)` and
             `(B, K, H, W, 1)`.
-        training: whether `floor` and `theta_noise` are on.
+        training: whether `floor`, if it is not kept, and `theta_noise` are on.
 
     Returns:
         psi' `(B, K, H, W, C)` and the new states `[theta', psi', pi']`.
@@ -66,6 +69,7 @@ class EMCell(keras.layers.Layer):
         e_step,
         components=3,
         floor=0.0,
+        keep_floor=False,
         start="random",
         theta_noise=0.0,
         **kwargs,
@@ -93,6 +97,7 @@ class EMCell(keras.layers.Layer):
         self.e_step = e_step if isinstance(e_step, EStep) else EStep(e_step)
         self.components = int(components)
         self.floor = float(floor)
+        self.keep_floor = bool(keep_floor)
         self.start = start
         self.theta_noise = float(theta_noise)
 
@@ -123,14 +128,14 @@ class EMCell(keras.layers.Layer):
             x: frame, shape `(B, H, W, C)`, pixels in [0, 1].
             noisy: the same with noise, or `x` again.
             states: `[theta, psi, pi]`.
-            training: whether `floor` and `theta_noise` are on.
+            training: whether `floor`, if it is not kept, and `theta_noise` are on.
 
         Returns:
             gamma of the frame `(B, K, H, W, 1)` and the new states.
         """
         theta, psi, pi = states
         gamma = self.e_step(x, psi, pi)  # (B, K, H, W, 1)
-        floor = self.floor if training else 0.0
+        floor = self.floor if training or self.keep_floor else 0.0
         share = self.e_step(x, psi, pi, floor=floor) if floor else gamma
         seed = draws.fingerprint(noisy) if training and self.theta_noise else None
         noisy = ops.cast(noisy, psi.dtype)  # `Stream` calls this without autocast
@@ -209,6 +214,7 @@ class EMCell(keras.layers.Layer):
             "e_step": keras.saving.serialize_keras_object(self.e_step),
             "components": self.components,
             "floor": self.floor,
+            "keep_floor": self.keep_floor,
             "start": self.start,
             "theta_noise": self.theta_noise,
         }

@@ -21,8 +21,8 @@ class NEMCell(EMCell):
 
     Args:
         units: M, the size of theta; 250 in Sec. 4.1.
-        frame_shape, e_step, components, floor, start, theta_noise: see `EMCell`, as for
-            call arguments, states and errors.
+        frame_shape, e_step, components, floor, keep_floor, start, theta_noise: see
+            `EMCell`, as for call arguments, states and errors.
         learning_rate: eta before training.
     """
 

@@ -25,8 +25,8 @@ class RNNEMCell(EMCell):
             an attribute `hidden`, only so many first numbers get `theta_noise`.
         decoder: layer `(N, M) -> (N, H, W, C)`, before the readout (sigmoid for
             Bernoulli pixels, identity for Gaussian ones).
-        frame_shape, e_step, components, floor, start, theta_noise: see `EMCell`, as for
-            call arguments, states and errors.
+        frame_shape, e_step, components, floor, keep_floor, start, theta_noise: see
+            `EMCell`, as for call arguments, states and errors.
         reads: the evidence: `"error"`, the paper's gamma * (x - psi), or `"pixels"`,
             gamma * x: then the encoder has the component's own pixels before it, from
             which a place can be read whatever was predicted.

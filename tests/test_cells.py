@@ -196,7 +196,7 @@ def test_a_cell_that_starts_from_sides(rng):
     np.testing.assert_allclose(found.gamma[0], expected, atol=1e-6)
     np.testing.assert_allclose(nem.stream(seed=4)(frames[0]).gamma, expected, atol=1e-6)
     again = RNNEMCell.from_config(nem.cell.get_config())
-    assert (again.start, again.theta_noise) == ("sides", 0.0)
+    assert (again.start, again.theta_noise, again.keep_floor) == ("sides", 0.0, False)
 
 
 def test_refuses_an_unknown_start_and_noise_below_zero():

@@ -1,5 +1,7 @@
 """The layers that read a place off an image and draw at a place."""
 
+import itertools
+
 import keras
 import numpy as np
 import pytest
@@ -137,7 +139,9 @@ def test_the_network_begins_with_a_black_frame_and_its_own_pixels(
     assert black == (-3.0 if likelihood == "bernoulli" else 0.0)
     theta, psi = rng.random((2, 2, cell.units)), rng.random((2, 2, 12, 14, 1))
     theta, psi = theta.astype("float32"), psi.astype("float32")
-    for training, floor in ((True, 0.02), (False, 0.0)):
+    for training, kept in itertools.product((True, False), repeat=2):
+        cell.keep_floor = kept
+        floor = 0.02 if training or kept else 0.0
         _, (_, by_cell, _) = cell.iterate(
             clean[:, 0], clean[:, 0], [theta, psi, pi], training
         )

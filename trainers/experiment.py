@@ -61,6 +61,7 @@ class Experiment:
             components=config.components,
             reads=config.reads,
             floor=config.floor,
+            keep_floor=config.keep_floor,
             start=config.start,
             theta_noise=config.theta_noise,
         )

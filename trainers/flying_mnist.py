@@ -111,7 +111,8 @@ class Config(options.Config):
 _TRACKING = {  # RESULTS.md says what each of them does
     "network": "tracking",
     "reads": "pixels",
-    "floor": 0.02,
+    "floor": 0.1,
+    "keep_floor": True,
     "start": "sides",
     "learning_rates": (0.004,),
     "schedule": "cosine",

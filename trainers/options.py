@@ -88,6 +88,11 @@ class Config:
         "paper's 0 it never does",
         least=0.0,
     )
+    keep_floor: bool = option(
+        False,
+        "the floor stays on when the model is used: a component that lost its object "
+        "finds it again, one to spare gets pixels of others",
+    )
     start: str = option(
         "random",
         "what the components begin with: the original's random share of every pixel, "

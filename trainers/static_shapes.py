@@ -128,6 +128,7 @@ class StaticShapes(experiment.Experiment):
                 e_step=self.e_step(),
                 components=self.config.components,
                 floor=self.config.floor,
+                keep_floor=self.config.keep_floor,
                 start=self.config.start,
                 theta_noise=self.config.theta_noise,
                 **own,
