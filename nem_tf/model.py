@@ -9,6 +9,7 @@ from keras import ops
 from nem_tf import axes, losses, metrics, preset
 from nem_tf.prepared import prepared
 from nem_tf.random_start import random_start
+from nem_tf.restarts import check_starts, likeliest
 from nem_tf.stream import Segmentation, Stream
 
 
@@ -176,7 +177,7 @@ class NeuralEM(keras.Model):
         lanes = self._lanes(frames, psi, gamma)
         return [(x, {"psi": psi, "gamma": gamma}) for x, psi, gamma in lanes]
 
-    def segment(self, frames, components=None, seed=0):
+    def segment(self, frames, components=None, seed=0, starts=1):
         """Group the pixels of one's own clip or clips, without noise.
 
         A still image takes some iterations to come apart: repeat it along T.
@@ -187,6 +188,8 @@ class NeuralEM(keras.Model):
             components: K; by default the cell's.
             seed: of the random start, an integer of at least 0 or one per clip; clip b
                 of a single seed starts from seed + b.
+            starts: random starts of each clip, of which the likeliest is returned: see
+                `restarts.likeliest`. 4 take four times as long and group more clips.
 
         Returns:
             `Segmentation`. Frame t is assigned by what frames 0..t-1 predicted for it;
@@ -194,7 +197,8 @@ class NeuralEM(keras.Model):
 
         Raises:
             ValueError: if the frames have another shape, no step, or pixels that are
-                not in [0, 1], or if the result does not fit the memory.
+                not in [0, 1], if `starts` is below 1, or if the result does not fit the
+                memory.
         """
         try:
             frames = np.asarray(frames, "float32")
@@ -206,7 +210,7 @@ class NeuralEM(keras.Model):
         axes.check_pixels("frames", frames)
         frames, batched = self._as_clips(frames)  # (B, T, H, W, C)
         components = self.cell.check_components(components)
-        _check_memory(components, frames)
+        _check_memory(components, frames, check_starts(starts))
         seeds = seed + np.arange(len(frames)) if np.ndim(seed) == 0 else seed
         if len(seeds) != len(frames):
             raise ValueError(
@@ -216,9 +220,10 @@ class NeuralEM(keras.Model):
         pi = random_start(seeds, components, self.cell.frame_shape)
         # The last frame stands in for the unknown next one, which only gamma would use.
         clean = np.concatenate([frames, frames[:, -1:]], axis=1)
-        outputs = self.predict_on_batch({"clean": clean, "noisy": frames, "pi": pi})
+        clips = {"clean": clean, "noisy": frames, "pi": ops.convert_to_numpy(pi)}
+        outputs = likeliest(self, clips, starts)
         psi = np.asarray(outputs["psi"], "float32")
-        start = ops.convert_to_numpy(self.cell.first_pi(pi))[:, None]
+        start = ops.convert_to_numpy(self.cell.first_pi(outputs["pi"]))[:, None]
         gamma = np.concatenate([start, outputs["gamma"][:, :-1]], axis=1)
         segments = gamma[..., 0].argmax(axis=2).astype("int32")
         found = Segmentation(segments, gamma, psi)
@@ -310,13 +315,13 @@ class NeuralEM(keras.Model):
         return frames, batched
 
 
-def _check_memory(components, frames):
+def _check_memory(components, frames, starts):
     """Refuse a K whose psi and gamma, float32, would not fit this machine."""
-    needed = 2 * 4 * components * frames.size
+    needed = 2 * 4 * components * frames.size * starts
     here = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     if needed > here:
         raise ValueError(
             f"components: expected what fits {here / 1e9:.0f} GB of memory, received "
             f"{components}, which take {needed / 1e9:.0f} GB; use fewer, or fewer "
-            "clips at a time"
+            "clips or starts at a time"
         )

@@ -2,7 +2,7 @@
 
     python -m trainers.evaluate runs/flying_shapes/DATE-TIME-seed0
     python -m trainers.evaluate flying_shapes --objects 3 --components 5
-    python -m trainers.evaluate flying_mnist --static --steps 50
+    python -m trainers.evaluate flying_mnist --static --steps 50 --starts 4
 
 MODEL is a run folder, a .keras file, or a preset: one that ships with nem_tf, or a
 folder that NeuralEM.save_to_preset wrote. What no flag says is as in its training.
@@ -79,6 +79,12 @@ class Config:
     )
     clips: int | None = option(None, "so many", least=1, most=options.MOST_CLIPS)
     noise: float | None = option(None, "chance that a pixel is noisy", least=0, most=1)
+    starts: int = option(
+        1,
+        "random starts of each clip; the one whose predictions were likeliest counts. "
+        "4 take four times as long",
+        least=1,
+    )
     split: str = option("test", "of the clips", choices=("test", "validation"))
     seed: int | None = option(None, "of the clips", least=0, most=2**32 - 1)
     digits: str | None = option(
@@ -303,6 +309,7 @@ class Evaluation:
             value = getattr(self.config, name)
             if value is not None:
                 words.append(trained.short_name(pathlib.Path(str(value)).stem))
+        words += [f"starts{self.config.starts}"] if self.config.starts > 1 else []
         words += [self.config.split] if self.config.split != "test" else []
         if self.settings.test_size != self.began.test_size:
             words.append(f"clips{self.settings.test_size}")
@@ -327,7 +334,8 @@ class Evaluation:
         result = self._result(scores)
         title = self.experiment.title
         some = min(self.settings.batch_size, self.settings.test_size)
-        pictures.of_clip(self.model.nem, self.clips(some, some), title, out)
+        clips = self.clips(some, some)
+        pictures.of_clip(self.model.nem, clips, title, out, starts=self.config.starts)
         pictures.of_scores(scores, title, out)
         with run_folder.replacing(out / "results.json") as beside:
             beside.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
@@ -343,7 +351,8 @@ class Evaluation:
         nem, settings = self.model.nem, self.settings
         nem.lanes = self.lanes
         print(f"scoring {settings.test_size} clips ...", file=sys.stderr)
-        return scoring.collect(nem, self.clips(settings.test_size), settings.objects)
+        clips = self.clips(settings.test_size)
+        return scoring.collect(nem, clips, settings.objects, self.config.starts)
 
     def _result(self, scores):
         from trainers import scoring
@@ -364,6 +373,7 @@ class Evaluation:
                     if hasattr(settings, name)
                 },
                 "static": self.still,
+                "starts": self.config.starts,
                 "split": self.config.split,
             },
             "test": scoring.summary(scores),
@@ -374,10 +384,12 @@ def report(result):
     """The scores as lines of a table."""
     test, settings = result["test"], result["settings"]
     still = ", static" if settings["static"] else ""
+    starts = settings["starts"]
+    best = f", the likeliest of {starts} starts" if starts > 1 else ""
     yield (
         f"\n{result['experiment']} ({result['data']}){still}: {settings['objects']} "
         f"objects, K = {settings['components']}, T = {settings['steps']}, noise "
-        f"{settings['noise']:g}, {test['clips']} {settings['split']} clips\n"
+        f"{settings['noise']:g}, {test['clips']} {settings['split']} clips{best}\n"
     )
     yield f"  {'':24}{'last step':>18}{'mean':>8}   quartiles, last step"
     for key, name in SCORES.items():

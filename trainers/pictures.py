@@ -3,6 +3,7 @@
 import numpy as np
 
 from nem_tf import adjusted_mutual_information, graphs, matching, plots
+from nem_tf.restarts import likeliest
 from trainers import scoring
 
 AREAS = {
@@ -12,7 +13,7 @@ AREAS = {
 }
 
 
-def of_clip(nem, clips, title, folder, names=("overview", "clip")):
+def of_clip(nem, clips, title, folder, names=("overview", "clip"), starts=1):
     """Picture and animation of a typical clip: the median of one batch by AMI.
 
     Args:
@@ -21,9 +22,10 @@ def of_clip(nem, clips, title, folder, names=("overview", "clip")):
         title: names the experiment and the source of its data.
         folder: a path or a `RunFolder`.
         names: of the two files, .png and .gif.
+        starts: random starts of each clip, of which the likeliest is looked at.
     """
     batch = {name: np.asarray(value) for name, value in next(iter(clips)).items()}
-    outputs = nem.predict_on_batch(batch)
+    outputs = likeliest(nem, batch, starts)
     scores = adjusted_mutual_information(
         batch["groups"][:, -1], outputs["gamma"][:, -1]
     )

@@ -6,12 +6,13 @@ from keras import ops
 from nem_tf import NeuralEM, losses, metrics
 from nem_tf.mutual_information import AVERAGES, ami_from_tables
 from nem_tf.occlusion import Drawn, drawn
+from nem_tf.restarts import likeliest
 
 CURVES = ("ami", "ami_arithmetic", "ari")  # from -1 to 1, higher is better
 DIAGNOSTICS = ("confidence", "distinct_components", "purity", "next_step_bound")
 
 
-def collect(nem: NeuralEM, clips, objects=None) -> dict[str, np.ndarray]:
+def collect(nem: NeuralEM, clips, objects=None, starts=1) -> dict[str, np.ndarray]:
     """Score every clip of a dataset.
 
     AMI divides by the larger entropy, as the paper's does; `ami_arithmetic` by their
@@ -22,6 +23,7 @@ def collect(nem: NeuralEM, clips, objects=None) -> dict[str, np.ndarray]:
         clips: dataset of `nem_tf.data`; with `masks`, covered pixels are counted too.
         objects: n, the largest label to expect; by default the model's. Larger ones
             are scored too.
+        starts: random starts of each clip, of which the likeliest is scored.
 
     Returns:
         float64 arrays: `CURVES` and `DIAGNOSTICS`, shape (N, T), the last in nats per
@@ -31,13 +33,13 @@ def collect(nem: NeuralEM, clips, objects=None) -> dict[str, np.ndarray]:
     objects = nem.objects if objects is None else objects
     collected: dict[str, list[np.ndarray]] = {}
     for batch in clips.as_numpy_iterator():  # no backend needs TensorFlow's tensors
-        for name, values in _score_batch(nem, batch, objects).items():
+        for name, values in _score_batch(nem, batch, objects, starts).items():
             collected.setdefault(name, []).append(np.asarray(values, "float64"))
     return {name: np.concatenate(values) for name, values in collected.items()}
 
 
-def _score_batch(nem, batch, objects):
-    outputs = nem.predict_on_batch(batch)
+def _score_batch(nem, batch, objects, starts):
+    outputs = likeliest(nem, batch, starts)
     psi, gamma = outputs["psi"], outputs["gamma"]
     groups, x = batch["groups"][:, 1:], batch["clean"][:, 1:]
     objects = max(objects, int(groups.max()))
