@@ -35,6 +35,14 @@ def main(arguments=None):
         help="K (as trained; an exported model has its own)",
     )
     command.add_input_flags(parser)
+    parser.add_argument(
+        "--starts",
+        type=command.at_least(1),
+        default=1,
+        metavar="N",
+        help="random starts, seeds from --seed on; the one whose predictions were "
+        "likeliest is taken (1)",
+    )
     given = parser.parse_args(arguments)
     return command.run("segment", _segment, given, debug=given.debug)
 
@@ -54,13 +62,13 @@ def _segment(given):
         threshold=given.threshold,
         first=given.first,
     )
-    if model.binary and not video.is_binary(taken.frames):
+    if model.likelihood == "bernoulli" and not video.is_binary(taken.frames):
         raise ValueError(
             f"{given.input}: the model was trained on binary pixels, received "
             f"{len(np.unique(taken.frames))} grey levels; add --threshold 0.5"
         )
     frames = result.as_clip(taken.frames)
-    found = model.segment(frames, given.seed)
+    found = likeliest(model, frames, given.seed, given.starts)
     result.write(out, frames, found, taken.fps)
     lit = frames[1:].max(axis=-1) > 0.5  # (T-1, H, W)
     used = np.unique(found.segments[1:][lit])
@@ -72,8 +80,31 @@ def _segment(given):
     )
 
 
+def likeliest(model, frames, seed, starts):
+    """The result of the likeliest start: see `nem_tf.restarts.likeliest`.
+
+    Args:
+        model: what `load` returned.
+        frames: shape (T, H, W, C), T at least 2 if there are several starts.
+        seed: of the first start; the others have the next ones.
+        starts: how many.
+    """
+    if starts == 1:
+        return model.segment(frames, seed)
+    from nem_tf import likelihoods, losses
+
+    likelihood = likelihoods.get(model.likelihood)
+    best, largest = None, -np.inf
+    for start in range(starts):
+        found = model.segment(frames, seed + start)
+        fits = losses.log_likelihood(frames[1:], found.psi[:-1], likelihood)
+        if np.sum(fits) > largest:
+            best, largest = found, np.sum(fits)
+    return best
+
+
 def load(path, components=None):
-    """The model at `path`, with `frame_shape`, `binary` and `segment(frames, seed)`.
+    """The model at `path`: `frame_shape`, `likelihood` and `segment(frames, seed)`.
 
     Args:
         path: see the module.
@@ -106,7 +137,7 @@ class TrainedModel:
         self.nem = runs.load(path, compiled=False).nem
         self.components = components
         self.frame_shape = self.nem.cell.frame_shape
-        self.binary = self.nem.cell.likelihood.name == "bernoulli"
+        self.likelihood = self.nem.cell.likelihood.name
 
     def segment(self, frames, seed):
         """`NeuralEM.segment` of one video, frames (T, H, W, C)."""
@@ -140,7 +171,7 @@ class ExportedModel:
             )
         self.model = tf.saved_model.load(str(path))
         self.frame_shape = tuple(about["frame_shape"])
-        self.binary = about["likelihood"] == "bernoulli"
+        self.likelihood = about["likelihood"]
         self.piece = min(PIECE, about["most_frames"])
 
     def segment(self, frames, seed):

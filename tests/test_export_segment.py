@@ -5,6 +5,7 @@ import pytest
 from PIL import Image
 
 from export import segment
+from nem_tf import losses
 from tests.tiny import H, K, W
 
 
@@ -40,6 +41,23 @@ def test_a_run_and_its_export_find_the_same(exported, video, tmp_path):
         np.testing.assert_allclose(arrays["gamma"], expected.gamma, atol=2e-6)
         np.testing.assert_allclose(arrays["psi"], expected.psi, atol=2e-6)
         assert arrays["segments"].shape == (6, H, W)
+
+
+def test_the_likeliest_of_several_starts(exported, video, tmp_path):
+    frames, path = video
+    frames = (frames / np.float32(255))[..., None]
+    likelihood = exported.nem.cell.likelihood
+    starts = [exported.nem.segment(frames, seed=seed) for seed in range(2, 6)]
+    fits = [
+        np.sum(losses.log_likelihood(frames[1:], found.psi[:-1], likelihood))
+        for found in starts
+    ]
+    best = starts[int(np.argmax(fits))]
+    assert np.ptp(fits) > 1e-2 and not np.array_equal(best.gamma, starts[0].gamma)
+    for source in (exported.run, exported.k4):
+        out = tmp_path / "out.npz"
+        assert run(source, path, "--out", out, "--seed", 2, "--starts", 4) == 0
+        np.testing.assert_allclose(np.load(out)["gamma"], best.gamma, atol=2e-6)
 
 
 def test_a_long_video_goes_through_an_export_in_pieces(exported, rng, monkeypatch):
