@@ -111,8 +111,7 @@ class Config(options.Config):
 _TRACKING = {  # RESULTS.md says what each of them does
     "network": "tracking",
     "reads": "pixels",
-    "floor": 0.1,
-    "keep_floor": True,
+    "floor": 0.02,
     "start": "sides",
     "learning_rates": (0.004,),
     "schedule": "cosine",
@@ -122,6 +121,8 @@ PRESETS = {
     "paper": {},
     "ours": {
         **_TRACKING,
+        "floor": 0.1,
+        "keep_floor": True,
         "theta_noise": 0.5,  # slower at first, better in the end: not in `quick`
         "epochs": (3, 4, 20),
         "epoch_updates": 200,

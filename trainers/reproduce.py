@@ -5,7 +5,7 @@
     python -m trainers.reproduce all --tables-only
 
 WHAT is static_shapes (Sec. 4.1, Figure 3), table1, figure4, figure5, figure6,
-flying_mnist, readings (of what the paper leaves open), starts (several of each clip),
+flying_mnist, readings (of what the paper leaves open), starts (four of each clip),
 figure7, or all. Runs that are kept in --out are not made again; one that was stopped
 goes on where it was. Flags after "--" go to the trainers, for settings that no preset
 has; such results need an --out of their own. In a checkout, --out results has the
