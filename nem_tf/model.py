@@ -189,7 +189,8 @@ class NeuralEM(keras.Model):
             seed: of the random start, an integer of at least 0 or one per clip; clip b
                 of a single seed starts from seed + b.
             starts: random starts of each clip, of which the likeliest is returned: see
-                `restarts.likeliest`. 4 take four times as long and group more clips.
+                `restarts.likeliest`. Four take four times as long; RESULTS.md says what
+                they gain.
 
         Returns:
             `Segmentation`. Frame t is assigned by what frames 0..t-1 predicted for it;
@@ -210,7 +211,8 @@ class NeuralEM(keras.Model):
         axes.check_pixels("frames", frames)
         frames, batched = self._as_clips(frames)  # (B, T, H, W, C)
         components = self.cell.check_components(components)
-        _check_memory(components, frames, check_starts(starts))
+        check_starts(starts)
+        _check_memory(components, frames)
         seeds = seed + np.arange(len(frames)) if np.ndim(seed) == 0 else seed
         if len(seeds) != len(frames):
             raise ValueError(
@@ -315,13 +317,13 @@ class NeuralEM(keras.Model):
         return frames, batched
 
 
-def _check_memory(components, frames, starts):
+def _check_memory(components, frames):
     """Refuse a K whose psi and gamma, float32, would not fit this machine."""
-    needed = 2 * 4 * components * frames.size * starts
+    needed = 2 * 4 * components * frames.size
     here = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     if needed > here:
         raise ValueError(
             f"components: expected what fits {here / 1e9:.0f} GB of memory, received "
             f"{components}, which take {needed / 1e9:.0f} GB; use fewer, or fewer "
-            "clips or starts at a time"
+            "clips at a time"
         )

@@ -18,9 +18,10 @@ def check_starts(starts):
     Raises:
         ValueError: if it is not.
     """
-    if starts != int(starts) or starts < 1:
+    whole = isinstance(starts, int | np.integer) and not isinstance(starts, bool)
+    if not whole or starts < 1:
         raise ValueError(
-            f"starts: expected a whole number of at least 1, received {starts}"
+            f"starts: expected a whole number of at least 1, received {starts!r}"
         )
     return int(starts)
 
@@ -33,17 +34,18 @@ def several_starts(pi, starts):
         starts: how many each clip gets.
 
     Returns:
-        NumPy array `(B * starts, K, H, W, 1)`, those of a clip side by side, the given
-        one first.
+        list of NumPy arrays `(B, K, H, W, 1)`, the given one first.
     """
     pi = np.asarray(pi, "float32")
     if starts == 1:
-        return pi
+        return [pi]
     components, height, width = pi.shape[1:4]
-    seeds = draws.spread(draws.fingerprint(pi[:, 0]), starts - 1)  # (B (starts - 1),)
+    # A sign hardly ever depends on how pi was rounded.
+    signs = (pi[:, 0] * components > 1.0).astype("float32")
+    seeds = draws.spread(draws.fingerprint(signs), starts - 1)  # (B (starts - 1),)
     more = random_start(seeds, components, (height, width, 1))
     more = ops.convert_to_numpy(more).reshape(-1, starts - 1, *pi.shape[1:])
-    return np.concatenate([pi[:, None], more], 1).reshape(-1, *pi.shape[1:])
+    return [pi, *more.swapaxes(0, 1)]
 
 
 def likeliest(nem, clips, starts):
@@ -57,7 +59,7 @@ def likeliest(nem, clips, starts):
     Args:
         nem: a `NeuralEM`.
         clips: dict of NumPy arrays `clean`, `noisy` and `pi`, as `nem` takes them.
-        starts: random starts per clip, at least 1; time and memory grow with it.
+        starts: random starts per clip, one after another, at least 1.
 
     Returns:
         dict of `psi` and `gamma`, as `nem` returns them, and the `pi` that they began
@@ -66,14 +68,21 @@ def likeliest(nem, clips, starts):
     Raises:
         ValueError: if `starts` is below 1, or the clips do not fit the model.
     """
-    starts = check_starts(starts)
-    inputs = {name: np.repeat(clips[name], starts, 0) for name in ("clean", "noisy")}
-    inputs["pi"] = several_starts(clips["pi"], starts)
-    outputs = {**nem.predict_on_batch(inputs), "pi": inputs["pi"]}
-    if starts == 1:
-        return outputs
-    psi, seen = outputs["psi"][:, :-1], inputs["noisy"][:, 1:]
-    fit = losses.log_likelihood(seen, psi, nem.cell.likelihood)  # (B starts, T - 1)
-    fit = ops.convert_to_numpy(ops.sum(fit, 1)).reshape(-1, starts)
-    best = fit.argmax(1) + starts * np.arange(len(fit))
-    return {name: np.asarray(values)[best] for name, values in outputs.items()}
+    best, largest = {}, None
+    seen = clips["noisy"][:, 1:]
+    for pi in several_starts(clips["pi"], check_starts(starts)):
+        outputs = {**nem.predict_on_batch({**clips, "pi": pi}), "pi": pi}
+        if starts == 1:
+            return outputs
+        psi = outputs["psi"][:, :-1]  # of the frames that were seen
+        fit = losses.log_likelihood(seen, psi, nem.cell.likelihood)  # (B, T - 1)
+        fit = np.nan_to_num(ops.convert_to_numpy(ops.sum(fit, 1)), nan=-np.inf)
+        if largest is None:
+            best = {name: np.array(values) for name, values in outputs.items()}
+            largest = fit
+            continue
+        better = fit > largest
+        largest = np.where(better, fit, largest)
+        for name, values in outputs.items():
+            best[name][better] = np.asarray(values)[better]
+    return best
