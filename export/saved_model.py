@@ -206,6 +206,8 @@ def _publish(trained, served, models, name, kind, write):
 
 def _describe(trained, served, name, version, kind):
     """Everything about an exported model that its documents and users may ask for."""
+    from nem_tf import likelihoods
+
     nem = served.nem
     now = datetime.datetime.now(datetime.UTC)
     return {
@@ -218,6 +220,7 @@ def _describe(trained, served, name, version, kind):
         "experiment": trained.name,
         "cell": type(nem.cell).__name__,
         "likelihood": nem.cell.likelihood.name,
+        "likelihood_config": likelihoods.serialize(nem.cell.likelihood),
         "frame_shape": list(nem.cell.frame_shape),
         "components": served.components,
         "most_frames": served.most_frames,

@@ -44,6 +44,11 @@ def main(arguments=None):
         "likeliest is taken (1)",
     )
     given = parser.parse_args(arguments)
+    if given.seed + given.starts > 2**31:
+        parser.error(
+            f"starts: expected seeds below 2**31, received {given.starts} from seed "
+            f"{given.seed} on; begin with a smaller one"
+        )
     return command.run("segment", _segment, given, debug=given.debug)
 
 
@@ -62,7 +67,7 @@ def _segment(given):
         threshold=given.threshold,
         first=given.first,
     )
-    if model.likelihood == "bernoulli" and not video.is_binary(taken.frames):
+    if model.binary and not video.is_binary(taken.frames):
         raise ValueError(
             f"{given.input}: the model was trained on binary pixels, received "
             f"{len(np.unique(taken.frames))} grey levels; add --threshold 0.5"
@@ -81,30 +86,36 @@ def _segment(given):
 
 
 def likeliest(model, frames, seed, starts):
-    """The result of the likeliest start: see `nem_tf.restarts.likeliest`.
+    """The result of the likeliest start, told as `nem_tf.restarts.likeliest` does.
 
     Args:
         model: what `load` returned.
         frames: shape (T, H, W, C), T at least 2 if there are several starts.
-        seed: of the first start; the others have the next ones.
+        seed: of the first start; the others have the next ones, so that a run and its
+            export begin alike.
         starts: how many.
     """
+    best = model.segment(frames, seed)
     if starts == 1:
-        return model.segment(frames, seed)
-    from nem_tf import likelihoods, losses
+        return best
+    from nem_tf import losses
 
-    likelihood = likelihoods.get(model.likelihood)
-    best, largest = None, -np.inf
-    for start in range(starts):
+    def fit(found):
+        fits = losses.log_likelihood(frames[1:], found.psi[:-1], model.likelihood)
+        return np.nan_to_num(np.sum(fits), nan=-np.inf)
+
+    largest = fit(best)
+    for start in range(1, starts):
         found = model.segment(frames, seed + start)
-        fits = losses.log_likelihood(frames[1:], found.psi[:-1], likelihood)
-        if np.sum(fits) > largest:
-            best, largest = found, np.sum(fits)
+        if fit(found) > largest:
+            best, largest = found, fit(found)
     return best
 
 
 def load(path, components=None):
-    """The model at `path`: `frame_shape`, `likelihood` and `segment(frames, seed)`.
+    """The model at `path`, with `segment(frames, seed)`, and what it says of itself.
+
+    `frame_shape`, its `likelihood`, and whether it is `binary`: of binary pixels.
 
     Args:
         path: see the module.
@@ -137,7 +148,8 @@ class TrainedModel:
         self.nem = runs.load(path, compiled=False).nem
         self.components = components
         self.frame_shape = self.nem.cell.frame_shape
-        self.likelihood = self.nem.cell.likelihood.name
+        self.likelihood = self.nem.cell.likelihood
+        self.binary = self.likelihood.name == "bernoulli"
 
     def segment(self, frames, seed):
         """`NeuralEM.segment` of one video, frames (T, H, W, C)."""
@@ -171,8 +183,15 @@ class ExportedModel:
             )
         self.model = tf.saved_model.load(str(path))
         self.frame_shape = tuple(about["frame_shape"])
-        self.likelihood = about["likelihood"]
+        self.binary = about["likelihood"] == "bernoulli"
+        self._likelihood = about.get("likelihood_config", about["likelihood"])
         self.piece = min(PIECE, about["most_frames"])
+
+    @property
+    def likelihood(self):
+        from nem_tf import likelihoods
+
+        return likelihoods.get(self._likelihood)
 
     def segment(self, frames, seed):
         """The same through `init` and `chunk`, so that length costs no more memory."""

@@ -30,7 +30,7 @@ class EMCell(keras.layers.Layer):
         e_step: an `EStep`, or the name of its likelihood.
         components: K of `get_initial_state` when the call does not bring its own; the
             weights fit any K.
-        floor: in training, added to P(x | psi) for the evidence, so that components
+        floor: added to P(x | psi) for the evidence, in training, so that components
             share a pixel that none of them explains; 0 in the paper. Else, of two
             components that predict a lost object with 1e-3 and 1e-6, one takes all of
             it, and the other never gets anything to learn from again: with the paper's

@@ -6,7 +6,7 @@ from keras import ops
 from nem_tf import axes, likelihoods
 
 PIXELS = (-3, -2, -1)  # H, W, C
-NOISE = 0.1  # of `log_likelihood`, a density; 0.02 to 0.4 choose the same starts
+NOISE = 0.1  # of `log_likelihood`, beside a probability or a density
 
 
 def intra_cluster(x, psi, gamma, likelihood):
@@ -51,7 +51,8 @@ def log_likelihood(x, psi, likelihood):
     """log(sum_k P(x_i | psi_ik) / K + NOISE), summed over pixels: how well psi fits x.
 
     The likelihood of the mixture (Eq. 1 with a uniform pi), and a share for noise: else
-    a few pixels that nobody can predict would count for more than all others.
+    a few pixels that nobody can predict would count for more than all others. With that
+    share it is no longer normalised, so it compares predictions of the same frames.
 
     Args:
         x: frames, shape `(..., H, W, C)`.

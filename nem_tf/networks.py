@@ -142,7 +142,7 @@ def tracking(
     place that is stands in theta by itself, so that neither motion nor looks have to be
     learned for each place; what is at the place found passes by the dense layers on its
     way into theta, and from there to the patch. A component cannot draw two things that
-    are apart. With `reads="pixels"`, a `floor` of 0.02, `start="sides"` and
+    are apart. With `reads="pixels"`, a `floor` of 0.1 that is kept, `start="sides"` and
     `theta_noise` (`RNNEMCell`) it passes the paper's scores on flying MNIST
     (RESULTS.md).
 

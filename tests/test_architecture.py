@@ -18,6 +18,7 @@ ORDER = (
     "networks",
     "losses",
     "metrics",
+    "restarts",
     "model",
 )
 

@@ -189,14 +189,16 @@ def test_a_cell_that_starts_from_sides(rng):
     parts = networks.places(
         filters=2, filter_size=(3, 5), features=4, units=5, rank=2, size=(H, W)
     )
-    nem = NeuralEM(RNNEMCell(**parts, components=3, start="sides"))
+    of_training = {"floor": 0.02, "keep_floor": True, "theta_noise": 0.1}
+    nem = NeuralEM(RNNEMCell(**parts, components=3, start="sides", **of_training))
     frames = tiny.batch(rng)["clean"][0]
     found = nem.segment(frames, seed=4)
     expected = sides(random_start([4], 3, (H, W, 1)))[0]
     np.testing.assert_allclose(found.gamma[0], expected, atol=1e-6)
     np.testing.assert_allclose(nem.stream(seed=4)(frames[0]).gamma, expected, atol=1e-6)
     again = RNNEMCell.from_config(nem.cell.get_config())
-    assert (again.start, again.theta_noise, again.keep_floor) == ("sides", 0.0, False)
+    assert again.start == "sides"
+    assert {name: getattr(again, name) for name in of_training} == of_training
 
 
 def test_refuses_an_unknown_start_and_noise_below_zero():

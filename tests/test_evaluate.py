@@ -49,6 +49,18 @@ def test_fewer_clips_do_not_replace_the_scores_of_a_run(run):
     assert fewer["test"]["clips"] == 4
 
 
+def test_the_likeliest_of_several_starts(run, capsys):
+    assert evaluate.main([str(run), "--clips", "6", "--starts", "3"]) == 0
+    assert "6 test clips, the likeliest of 3 starts" in capsys.readouterr().out
+    folder = run / "evaluate" / "starts3-clips6"
+    found = json.loads((folder / "results.json").read_text())
+    assert found["settings"]["starts"] == 3 and found["test"]["clips"] == 6
+    assert evaluate.main([str(run), "--clips", "6"]) == 0
+    one = json.loads((run / "evaluate" / "clips6" / "results.json").read_text())
+    assert one["settings"]["starts"] == 1
+    assert one["test"]["loss"] != found["test"]["loss"]
+
+
 def test_other_settings_go_into_a_folder_that_names_them(run, capsys):
     line = [str(run), "--clips", "6", "--components", "5", "--objects", "2"]
     assert evaluate.main([*line, "--steps", "4", "--noise", "0"]) == 0

@@ -258,6 +258,8 @@ FRAMES = [  # what is given to NeuralEM.segment, message
     ({"seed": -1}, "seed: expected integers from 0 to 2**31 - 1"),
     ({"seed": 1.5}, "seed: expected integers from 0 to 2**31 - 1"),
     ({"seed": [1, 2]}, "seed: expected one or one per clip (1), received 2"),
+    ({"starts": 0}, "starts: expected a whole number of at least 1, received 0"),
+    ({"starts": "4"}, "starts: expected a whole number of at least 1, received '4'"),
 ]
 
 

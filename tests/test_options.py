@@ -13,6 +13,7 @@ from trainers import (
     config_file,
     flying_mnist,
     flying_shapes,
+    reproduce,
     static_shapes,
 )
 
@@ -181,6 +182,28 @@ def test_a_resumed_run_goes_on_as_it_began(tmp_path):
     assert (again.steps, again.save_minutes, again.unroll) == (7, 1.0, True)
     assert again.lanes == 4 and resumed().lanes == 2
     assert again.strategy == "auto"  # there may be other devices now
+
+
+def test_a_flag_that_a_preset_sets_can_be_left_out(capsys):
+    kind = flying_mnist.FlyingMNIST
+
+    def parsed(*line):
+        return command_line.parse(kind.Config, kind.presets, kind.name, "x", line)
+
+    assert parsed().keep_floor and parsed("--preset", "paper").keep_floor is False
+    assert parsed("--no-keep-floor").keep_floor is False
+    assert parsed("--preset", "paper", "--keep-floor").keep_floor is True
+    for value in (True, False):
+        assert parsed(*reproduce.as_flags({"keep_floor": value})).keep_floor is value
+        cell = kind(parsed(*reproduce.as_flags({"keep_floor": value}))).cell()
+        assert cell.keep_floor is value and cell.floor == 0.1
+    n_em = static_shapes.StaticShapes(
+        static_shapes.Config(model="n-em", floor=0.1, keep_floor=True)
+    )
+    assert n_em.cell().keep_floor
+    with pytest.raises(SystemExit):
+        parsed("--help")
+    assert "off; on in ours" in " ".join(capsys.readouterr().out.split())
 
 
 def test_help_names_every_flag_with_its_reason(capsys):

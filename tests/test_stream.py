@@ -3,7 +3,9 @@
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 
+from export.signatures import ServedModel
 from tests import tiny
 from tests.tiny import H, K, T, W
 
@@ -23,6 +25,28 @@ def test_a_stream_gives_what_the_clip_gives(rng, kind):
                 np.testing.assert_allclose(parts, getattr(whole, name), atol=2e-6)
     assert found[0].gamma.shape == (2, H, W, 1)
     assert len(frames) == T
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_a_kept_floor_is_in_clip_stream_and_export_alike(rng, channels):
+    nem = tiny.model("dense", channels=channels)
+    nem.set_weights([3 * weight for weight in nem.get_weights()])
+    nem.cell.floor = 0.5
+    frames = tiny.batch(rng, channels=channels)["noisy"][0]
+    before = nem.segment(frames)
+    kept = tiny.model("dense", channels=channels)
+    kept.cell.floor, kept.cell.keep_floor = 0.5, True
+    kept.set_weights(nem.get_weights())
+    found = kept.segment(frames)
+    assert np.abs(found.psi - before.psi)[1:].max() > 1e-3
+    stream = kept.stream()
+    parts = np.stack([stream(frame).psi for frame in frames])
+    np.testing.assert_allclose(parts, found.psi, atol=2e-6)
+    served = ServedModel(kept, K).clip(tf.constant(frames[None]), tf.constant([0]))
+    np.testing.assert_allclose(served["psi"][0], found.psi, atol=2e-6)
+    psi = found.psi[:-1]
+    by_hand = kept.cell.e_step(frames[1:], psi)  # Eq. 3: gamma has no floor
+    np.testing.assert_allclose(found.gamma[1:], by_hand, atol=1e-6)
 
 
 @pytest.mark.parametrize("kind", ["n-em", "patches"])

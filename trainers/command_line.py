@@ -57,7 +57,9 @@ def read_flags(parser, config_class, arguments=None, presets=None):
             "help": _help(field, presets or {}),
         }
         if isinstance(field.default, bool):
-            parser.add_argument(flag, action="store_true", **how)
+            on = _presets_with(field, presets or {})
+            action = argparse.BooleanOptionalAction if on else "store_true"
+            parser.add_argument(flag, action=action, **how)
         else:
             parser.add_argument(
                 flag,
@@ -174,8 +176,15 @@ def _metavar(config_class, field):
     return field.metadata["metavar"] or {int: "N", float: "X"}.get(kind, "PATH")
 
 
+def _presets_with(field, presets):
+    """The presets that set a flag which is off by default."""
+    return [name for name, settings in presets.items() if settings.get(field.name)]
+
+
 def _help(field, presets):
     reason = field.metadata["reason"].replace("%", "%%")
+    if field.default is False and (on := _presets_with(field, presets)):
+        return f"{reason} (off; on in {', '.join(on)})"
     if any(field.default is unset for unset in ("", None, False)):
         return reason
     default = PRESET if presets and field.name == "preset" else field.default

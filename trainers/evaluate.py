@@ -332,7 +332,7 @@ class Evaluation:
 
         scores = self._collect()
         result = self._result(scores)
-        title = self.experiment.title
+        title = self.experiment.title + _of_starts(self.config.starts)
         some = min(self.settings.batch_size, self.settings.test_size)
         clips = self.clips(some, some)
         pictures.of_clip(self.model.nem, clips, title, out, starts=self.config.starts)
@@ -380,12 +380,15 @@ class Evaluation:
         }
 
 
+def _of_starts(starts):
+    return f", the likeliest of {starts} starts" if starts > 1 else ""
+
+
 def report(result):
     """The scores as lines of a table."""
     test, settings = result["test"], result["settings"]
     still = ", static" if settings["static"] else ""
-    starts = settings["starts"]
-    best = f", the likeliest of {starts} starts" if starts > 1 else ""
+    best = _of_starts(settings["starts"])
     yield (
         f"\n{result['experiment']} ({result['data']}){still}: {settings['objects']} "
         f"objects, K = {settings['components']}, T = {settings['steps']}, noise "

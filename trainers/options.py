@@ -83,15 +83,15 @@ class Config:
     )
     floor: float = option(
         0.0,
-        "in training, added to each P(x | psi) where components share the pixels that "
-        "they see; with 0.02 a component that lost its object finds it again, with the "
+        "added to each P(x | psi) where components share the pixels that they see, in "
+        "training; with 0.02 a component that lost its object finds it again, with the "
         "paper's 0 it never does",
         least=0.0,
     )
     keep_floor: bool = option(
         False,
-        "the floor stays on when the model is used: a component that lost its object "
-        "finds it again, one to spare gets pixels of others",
+        "the floor is there when the model is used, too: a component that lost its "
+        "object finds it again, but one to spare gets pixels of others",
     )
     start: str = option(
         "random",

@@ -124,7 +124,7 @@ READINGS = (  # of how digits are labelled, composed, moved and made smaller
     Cell("direct: digits of 14 pixels", LARGE),
 )
 
-STARTS = (  # of each clip, the likeliest of four is scored
+FOUR_STARTS = (  # of each clip, the likeliest is scored; the paper has one
     Cell("direct: 2 digits", DIRECT, (0.819, 0.022), {"starts": 4}),
     Cell("direct: 3 digits", DIRECT, (0.729, 0.019), {**THREE, "starts": 4}),
     Cell("direct: 2 static digits", DIRECT, (0.619, 0.023), {**STILL, "starts": 4}),
@@ -143,7 +143,7 @@ PARTS = {
         *_mnist(DIRECT, "direct", [(0.819, 0.022), (0.729, 0.019), (0.619, 0.023)]),
     ),
     "readings": READINGS,
-    "starts": STARTS,
+    "starts": FOUR_STARTS,
     "figure7": (Cell("staged: 3 digits, K = 3", STAGED, None, THREE),),
 }
 

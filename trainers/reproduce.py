@@ -380,11 +380,14 @@ def _scored_by_this_code(results):
 
 
 def as_flags(settings):
-    """Settings as a command line; True stands for a flag without a value."""
+    """Settings as a command line; flags that are on or off have no value."""
     line = []
     for name, value in settings.items():
-        flag = "--" + name.replace("_", "-")
-        line += [flag] if value is True else [flag, options.as_text(value)]
+        flag = name.replace("_", "-")
+        if isinstance(value, bool):
+            line.append(f"--{flag}" if value else f"--no-{flag}")
+        else:
+            line += [f"--{flag}", options.as_text(value)]
     return line
 
 
