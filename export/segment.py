@@ -98,17 +98,15 @@ def likeliest(model, frames, seed, starts):
     best = model.segment(frames, seed)
     if starts == 1:
         return best
-    from nem_tf import losses
+    from nem_tf import restarts
 
-    def fit(found):
-        fits = losses.log_likelihood(frames[1:], found.psi[:-1], model.likelihood)
-        return np.nan_to_num(np.sum(fits), nan=-np.inf)
-
-    largest = fit(best)
+    likelihood = model.likelihood
+    largest = restarts.fit(frames, best.psi, likelihood)
     for start in range(1, starts):
         found = model.segment(frames, seed + start)
-        if fit(found) > largest:
-            best, largest = found, fit(found)
+        fit = restarts.fit(frames, found.psi, likelihood)
+        if fit > largest:
+            best, largest = found, fit
     return best
 
 

@@ -9,7 +9,7 @@ from keras import ops
 from nem_tf import axes, losses, metrics, preset
 from nem_tf.prepared import prepared
 from nem_tf.random_start import random_start
-from nem_tf.restarts import check_starts, likeliest
+from nem_tf.restarts import likeliest
 from nem_tf.stream import Segmentation, Stream
 
 
@@ -211,7 +211,6 @@ class NeuralEM(keras.Model):
         axes.check_pixels("frames", frames)
         frames, batched = self._as_clips(frames)  # (B, T, H, W, C)
         components = self.cell.check_components(components)
-        check_starts(starts)
         _check_memory(components, frames)
         seeds = seed + np.arange(len(frames)) if np.ndim(seed) == 0 else seed
         if len(seeds) != len(frames):

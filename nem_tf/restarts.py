@@ -48,13 +48,28 @@ def several_starts(pi, starts):
     return [pi, *more.swapaxes(0, 1)]
 
 
+def fit(frames, psi, likelihood):
+    """How well psi predicted the frames after the first: what starts are compared by.
+
+    Args:
+        frames: what the network saw, shape `(..., T, H, W, C)`.
+        psi: after each of them, shape `(..., T, K, H, W, C)`.
+        likelihood: a `likelihoods.Likelihood`.
+
+    Returns:
+        NumPy array `(...)`, the sum of `losses.log_likelihood(frames[t], psi[t-1])`,
+        nats; -inf where it is no number.
+    """
+    seen, predicted = frames[..., 1:, :, :, :], psi[..., :-1, :, :, :, :]
+    fits = ops.sum(losses.log_likelihood(seen, predicted, likelihood), -1)
+    return np.nan_to_num(ops.convert_to_numpy(fits), nan=-np.inf)
+
+
 def likeliest(nem, clips, starts):
     """Group clips from several random starts each, and keep the likeliest.
 
-        fit = sum over t of log_likelihood(x_noisy[t], psi[t-1])
-
     What counts is how well a start's components together predicted the frames that the
-    network saw; it takes a whole clip, so it is not for a stream.
+    network saw, see `fit`; it takes a whole clip, so it is not for a stream.
 
     Args:
         nem: a `NeuralEM`.
@@ -69,20 +84,17 @@ def likeliest(nem, clips, starts):
         ValueError: if `starts` is below 1, or the clips do not fit the model.
     """
     best, largest = {}, None
-    seen = clips["noisy"][:, 1:]
     for pi in several_starts(clips["pi"], check_starts(starts)):
         outputs = {**nem.predict_on_batch({**clips, "pi": pi}), "pi": pi}
         if starts == 1:
             return outputs
-        psi = outputs["psi"][:, :-1]  # of the frames that were seen
-        fit = losses.log_likelihood(seen, psi, nem.cell.likelihood)  # (B, T - 1)
-        fit = np.nan_to_num(ops.convert_to_numpy(ops.sum(fit, 1)), nan=-np.inf)
+        fits = fit(clips["noisy"], outputs["psi"], nem.cell.likelihood)  # (B,)
         if largest is None:
             best = {name: np.array(values) for name, values in outputs.items()}
-            largest = fit
+            largest = fits
             continue
-        better = fit > largest
-        largest = np.where(better, fit, largest)
+        better = fits > largest
+        largest = np.where(better, fits, largest)
         for name, values in outputs.items():
             best[name][better] = np.asarray(values)[better]
     return best

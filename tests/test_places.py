@@ -1,5 +1,6 @@
 """The layers that read a place off an image and draw at a place."""
 
+import contextlib
 import itertools
 
 import keras
@@ -11,6 +12,26 @@ from nem_tf import NeuralEM, RNNEMCell, data, networks
 from nem_tf.layers import GatedRecurrence, SkipDense
 from nem_tf.places import BLANK, MatchedFilters, RowsTimesColumns
 from nem_tf.prepared import prepared
+
+
+def assert_same(layer, inputs, plain, inside):
+    """A layer's values and gradients are those that TensorFlow derives of `plain()`.
+
+    `inside`: whether the layer is called in `prepared`.
+    """
+    sources = [weight.value for weight in layer.weights] + list(inputs[1:])
+    with tf.GradientTape(persistent=True) as tape:
+        tape.watch(inputs[1:])
+        with prepared(layer) if inside else contextlib.nullcontext():
+            ours = layer(*inputs)
+        theirs = plain()
+        ours_at, theirs_at = (tf.reduce_sum(y * tf.cos(y)) for y in (ours, theirs))
+    assert ours.shape == layer.compute_output_shape(inputs[0].shape)
+    np.testing.assert_allclose(ours, theirs, atol=1e-4)
+    for a, b in zip(
+        tape.gradient(ours_at, sources), tape.gradient(theirs_at, sources), strict=True
+    ):
+        np.testing.assert_allclose(a, b, atol=1e-3, rtol=1e-3)
 
 
 def plain_filters(images, kernel, scale, margin):
@@ -38,20 +59,9 @@ def test_filters_are_a_correlation(rng, size, margin, channels, inside):
     layer.set_weights([rng.standard_normal(w.shape) for w in layer.weights])
     images = tf.constant(rng.standard_normal((3, *shape)), "float32")
     weights = [weight.value for weight in layer.weights]
-    with tf.GradientTape(persistent=True) as tape:
-        if inside:
-            with prepared(layer):
-                ours = layer(images)
-        else:
-            ours = layer(images)
-        plain = plain_filters(images, *weights, margin)
-        ours_at, plain_at = (tf.reduce_sum(y * tf.cos(y)) for y in (ours, plain))
-    assert ours.shape == layer.compute_output_shape(images.shape)
-    np.testing.assert_allclose(ours, plain, atol=1e-4)
-    for a, b in zip(
-        tape.gradient(ours_at, weights), tape.gradient(plain_at, weights), strict=True
-    ):
-        np.testing.assert_allclose(a, b, atol=1e-3, rtol=1e-3)
+    assert_same(
+        layer, (images,), lambda: plain_filters(images, *weights, margin), inside
+    )
 
 
 def test_a_filter_finds_its_pattern_in_noise(rng):

@@ -1,14 +1,11 @@
 """The layers that find a thing again, move its place on, and draw it there."""
 
-import contextlib
-
 import numpy as np
 import pytest
 import tensorflow as tf
 
 from nem_tf import RNNEMCell, networks
 from nem_tf.places import BLANK
-from nem_tf.prepared import prepared
 from nem_tf.tracking import (
     ANYWHERE,
     FAINT,
@@ -17,7 +14,7 @@ from nem_tf.tracking import (
     TrackingEncoder,
     TrackingRecurrence,
 )
-from tests.test_places import plain_filters
+from tests.test_places import assert_same, plain_filters
 
 
 def softmax(x):
@@ -78,19 +75,12 @@ def test_filters_weigh_what_they_find_with_what_was_expected(
     expected = [places_of(rng, 2, length) for length in layer.places]
     theta = tf.constant(np.concatenate([rng.random((2, 6)), *expected], 1), "float32")
     weights = [weight.value for weight in layer.weights]
-    sources = [*weights, theta]
-    with tf.GradientTape(persistent=True) as tape:
-        tape.watch(theta)
-        with prepared(layer) if inside else contextlib.nullcontext():
-            ours = layer(images, theta)
-        plain = plain_tracking(images, theta, *weights, margin)
-        ours_at, plain_at = (tf.reduce_sum(y * tf.cos(y)) for y in (ours, plain))
-    assert ours.shape == layer.compute_output_shape(images.shape)
-    np.testing.assert_allclose(ours, plain, atol=1e-4)
-    for a, b in zip(
-        tape.gradient(ours_at, sources), tape.gradient(plain_at, sources), strict=True
-    ):
-        np.testing.assert_allclose(a, b, atol=1e-3, rtol=1e-3)
+    assert_same(
+        layer,
+        (images, theta),
+        lambda: plain_tracking(images, theta, *weights, margin),
+        inside,
+    )
 
 
 def test_nothing_expected_is_the_same_everywhere(rng):

@@ -55,16 +55,14 @@ class Experiment:
         """The EM cell, with fresh weights."""
         from nem_tf import RNNEMCell
 
-        config = self.config
         return RNNEMCell(
-            **self.parts(),
-            components=config.components,
-            reads=config.reads,
-            floor=config.floor,
-            keep_floor=config.keep_floor,
-            start=config.start,
-            theta_noise=config.theta_noise,
+            **self.parts(), reads=self.config.reads, **self.of_every_cell()
         )
+
+    def of_every_cell(self):
+        """The keyword arguments that any `EMCell` takes from the settings."""
+        names = ("components", "floor", "keep_floor", "start", "theta_noise")
+        return {name: getattr(self.config, name) for name in names}
 
     def loss(self):
         """Eq. 5 with the experiment's pixel distribution and weight."""

@@ -124,15 +124,7 @@ class StaticShapes(experiment.Experiment):
 
         if self.config.model == "n-em":
             own = {"units": self.config.units} if self.config.units else {}
-            return NEMCell(
-                e_step=self.e_step(),
-                components=self.config.components,
-                floor=self.config.floor,
-                keep_floor=self.config.keep_floor,
-                start=self.config.start,
-                theta_noise=self.config.theta_noise,
-                **own,
-            )
+            return NEMCell(e_step=self.e_step(), **own, **self.of_every_cell())
         return super().cell()
 
     def loss(self):
