@@ -42,6 +42,7 @@ INK = (0.20, 0.20, 0.20)  # of text and of the frames around images
 DPI = 100  # screen pixels per inch of a figure
 CELL = 80  # screen pixels, the least width of an image in `overview`
 PANEL = 160  # screen pixels, the least width of an image in `animation`
+LONGEST = 65_535  # hundredths of a second: a GIF has 16 bits for a page's delay
 
 
 def component_colours(components):
@@ -203,13 +204,17 @@ def animation(
         frames, psi, gamma, noisy: see the module; with one more axis in front, N, each
             clip has a row of its own.
         scale: screen pixels per pixel; by default panels are at least 160 wide.
-        fps: steps per second. Viewers of GIFs take a delay below 0.02 s for 0.1 s: of
-            a faster clip every n-th step is shown, so that the GIF lasts as long.
+        fps: steps per second, above 0. Viewers of GIFs take a delay below 0.02 s for
+            0.1 s: of a faster clip every n-th step is shown, so that the GIF lasts as
+            long. No page of a GIF stays longer than 655.35 s.
         captions: whether to write names above the panels and the step below.
 
     Raises:
-        ValueError: if shapes do not belong together.
+        ValueError: if shapes do not belong together, or `fps` is no rate.
     """
+    if not 0 < fps < math.inf:  # nor NaN
+        raise ValueError(f"fps: expected a number above 0, received {fps}; try 5")
+    fps = max(fps, 100 / LONGEST)
     clips = {"frames": frames, "psi": psi, "gamma": gamma, "noisy": noisy}
     clips = {name: np.asarray(x) for name, x in clips.items() if x is not None}
     if clips["frames"].ndim == 4:
@@ -231,13 +236,17 @@ def animation(
     palette = _palette(canvases, colours=[colour for _, colour, _ in shown[0]])
     pages = [c.quantize(palette=palette, dither=Image.Dither.NONE) for c in canvases]
     times = [round(100 * step / fps) for step in (*shown_steps, length)]
-    durations = [10 * int(centiseconds) for centiseconds in np.diff(times)]
-    durations[-1] += 800  # milliseconds, a rest before it starts again
+    times[-1] += 80  # hundredths of a second, a rest before it starts again
+    # Pillow writes equal pages as one that stays as long, which may be too long.
+    new = [t == 0 or page != pages[t - 1] for t, page in enumerate(pages)]
+    pages = [page for page, is_new in zip(pages, new, strict=True) if is_new]
+    times = [time for time, is_new in zip(times, [*new, True], strict=True) if is_new]
+    delays = np.diff(times).clip(max=LONGEST)
     pages[0].save(
         path,
         save_all=True,
         append_images=pages[1:],
-        duration=durations,
+        duration=(10 * delays).tolist(),  # milliseconds
         loop=0,  # for ever
         optimize=False,
     )
