@@ -6,8 +6,8 @@
 
 MODEL is a preset that ships with nem_tf, a run folder, a .keras file, an exported model
 (its newest version) or one of its versions. INPUT is a GIF, MP4 or other video, a
-folder of images, or a .npy file of frames (T, H, W) or (T, H, W, C). A still image is
-shown 20 times.
+folder of images, or a .npy or .npz file of frames (T, H, W) or (T, H, W, C), or of one
+photo (H, W, 3). A still image is shown 20 times.
 """
 
 import json
@@ -74,7 +74,8 @@ def _segment(given):
         )
     frames = result.as_clip(taken.frames)
     found = likeliest(model, frames, given.seed, given.starts)
-    result.write(out, frames, found, taken.fps)
+    is_still = len(taken.frames) == 1  # how long it lasts is no rate
+    result.write(out, frames, found, video.FPS if is_still else taken.fps)
     lit = frames[1:].max(axis=-1) > 0.5  # (T-1, H, W)
     used = np.unique(found.segments[1:][lit])
     sure = found.gamma[1:, ..., 0].max(axis=1)[lit]

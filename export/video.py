@@ -3,8 +3,8 @@
     video = read("clip.mp4", (28, 28, 1), resize=True, threshold=0.5)
     video.frames  # (T, 28, 28, 1), intensity in [0, 1]
 
-Reads GIF and other pictures, MP4 and other films, a folder of PNGs, and .npy. Frames
-are decoded, converted and shrunk one by one, so a long film needs little memory.
+Reads GIF and other pictures, MP4 and other films, a folder of PNGs, .npy and .npz.
+Frames are decoded, converted and shrunk one by one, so a long film needs little memory.
 Nothing here imports TensorFlow, so that a wrong file is refused at once.
 """
 
@@ -19,15 +19,17 @@ from typing import NamedTuple
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
+from export import arrays, pages
+
+ARRAYS = (".npy", ".npz")
 PICTURES = (".gif", ".png", ".apng", ".webp", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff")
 FILMS = (".mp4", ".m4v", ".mov", ".avi", ".webm", ".mkv")
 STILLS = (".png", ".jpg", ".jpeg")  # of a folder
 FPS = 8.0  # of an input that does not say
 LUMA = (0.299, 0.587, 0.114)  # red, green, blue in ITU-R 601
 GREY = 12.5 / 255  # lossy film of grey shapes comes back with channels up to 12 apart
-ROUNDING = 1e-6  # pixels computed in floats may pass 0 and 1 by so much
+ROUNDING = 1e-5  # pixels computed in floats may pass 0 and 1 by so much
 DAMAGED = "it may be damaged or cut off; save or copy it again"
-BATCH = "save a batch of clips as one clip per file"
 
 
 class Video(NamedTuple):
@@ -46,8 +48,10 @@ def read(path, frame_shape, *, grey=False, resize=False, threshold=None, first=N
 
     Args:
         path: GIF, APNG, WebP or another picture; MP4, MOV, AVI, WebM or MKV; a folder
-            of PNG or JPEG, in natural order (frame2 before frame10); or an .npy of
-            shape (T, H, W) or (T, H, W, C).
+            of PNG or JPEG, in natural order (frame2 before frame10); or an .npy or
+            .npz of shape (T, H, W) or (T, H, W, C), see `export.arrays`. Of a photo
+            with others in its file (depth, a thumbnail, the other eye) the main
+            picture is the only frame.
         frame_shape: (H, W, C) of the model; C is 1 (grey) or 3 (red, green, blue).
         grey: turn colour into ITU-R 601 luma. Frames whose three channels are equal
             are grey without it.
@@ -73,7 +77,7 @@ def read(path, frame_shape, *, grey=False, resize=False, threshold=None, first=N
         raise VideoError(f"first: expected at least 1, received {first}")
 
     frames, seconds, received = [], Fraction(0), None
-    with contextlib.closing(_decoded(pathlib.Path(path))) as decoded:
+    with contextlib.closing(_decoded(pathlib.Path(path), size)) as decoded:
         for name, pixels, duration in itertools.islice(decoded, first):
             h, w = pixels.shape[:2]
             if not resize and received is None and [h, w] != size:
@@ -102,7 +106,7 @@ def is_binary(frames):
     return bool(np.all((frames == 0) | (frames == 1)))
 
 
-def _decoded(path):
+def _decoded(path, size):
     """For each frame: its name, pixels (h, w, 1 or 3) in [0, 1], seconds or 0."""
     suffix = path.suffix.lower()
     with _in_one_line(path, "check the path"):
@@ -111,14 +115,14 @@ def _decoded(path):
         folder = path.is_dir()
     if folder:
         yield from _folder(path)
-    elif suffix == ".npy":
-        yield from _array(path)
+    elif suffix in ARRAYS:
+        yield from _array(path, size)
     elif suffix in PICTURES:
         yield from _pictures(path)
     elif suffix in FILMS:
         yield from _film(path)
     else:
-        known = " ".join((".npy", *PICTURES, *FILMS))
+        known = " ".join((".npy", *PICTURES, *FILMS, ".npz"))
         raise VideoError(
             f"{path}: expected a folder or one of {known}, "
             f"received {suffix or 'no extension'}; save it as .mp4 or .gif"
@@ -132,6 +136,8 @@ def _in_one_line(path, remedy=DAMAGED):
         yield
     except VideoError:
         raise
+    except arrays.ShapeError as error:
+        raise VideoError(f"{path}: {error}") from None
     except Exception as error:
         reason = getattr(error, "strerror", None) or str(error) or repr(error)
         if isinstance(error, UnidentifiedImageError):
@@ -143,12 +149,12 @@ def _in_one_line(path, remedy=DAMAGED):
 def _pictures(path):
     """Frames of a file that Pillow opens, one or many."""
     with _in_one_line(path), open(path, "rb") as file, Image.open(file) as image:
-        # A separate default image of an APNG is what viewers show that cannot animate.
-        start = int(bool(image.info.get("default_image")))
-        for t in range(start, getattr(image, "n_frames", 1)):
-            name = f"{path}, frame {t - start + 1}"
-            image.seek(t)
-            pixels = _pixels(image, name)
+        places = pages.of_frames(image)
+        white = pages.white(image, places)
+        for t, place in enumerate(places):
+            name = f"{path}, frame {t + 1}"
+            image.seek(place)
+            pixels = _pixels(image, name, white)
             yield name, pixels, Fraction(image.info.get("duration", 0)) / 1000
         if image.format == "GIF":  # Pillow reads one without its end as a shorter one
             file.seek(max(os.path.getsize(path) - 64, 0))
@@ -187,9 +193,7 @@ def _film(path):
             f"reading {path.suffix} needs PyAV: pip install 'nem-tf[video]'"
         ) from None
     with _in_one_line(path), open(path, "rb") as file, av.open(file) as container:
-        if not container.streams.video:
-            raise VideoError(f"{path}: expected pictures, received sound only")
-        stream = container.streams.video[0]
+        stream = _moving(container, av.stream.Disposition.attached_pic, path)
         stream.thread_type = "AUTO"
         rate = stream.average_rate or stream.guessed_rate
         count, cut_off = 0, False
@@ -207,21 +211,27 @@ def _film(path):
             raise VideoError(f"{path}: ends within frame {count + 1}; {DAMAGED}")
 
 
-def _array(path):
-    """Frames of an .npy, read as they are needed."""
-    with _in_one_line(path, "save numbers of shape (T, H, W) or (T, H, W, C)"):
-        array = np.lib.format.open_memmap(path, mode="r")  # never unpickles
-    if array.dtype.kind not in "buif":
-        raise VideoError(
-            f"{path}: expected numbers, received {array.dtype}; save uint8 or float32"
-        )
-    is_clip = array.ndim == 3 or (array.ndim == 4 and array.shape[-1] in (1, 3))
-    if not is_clip or not array.size:
-        remedy = BATCH if array.ndim > 3 else "one frame is a clip as frame[None]"
-        raise VideoError(
-            f"{path}: expected (T, H, W) or (T, H, W, C) with C 1 or 3, "
-            f"received {array.shape}; {remedy if array.size else 'save some frames'}"
-        )
+def _moving(container, cover, path):
+    """The first stream of pictures that move: no cover, marked as one or not."""
+    streams = [s for s in container.streams.video if not s.disposition & cover]
+    if not streams:
+        kind = "a cover picture" if container.streams.video else "sound"
+        raise VideoError(f"{path}: expected pictures, received {kind} only")
+    if len(streams) == 1:
+        return streams[0]
+    counts = dict.fromkeys(streams, 0)
+    for packet in container.demux(streams):
+        counts[packet.stream] += packet.size > 0
+        if counts[streams[0]] > 1:
+            break
+    container.seek(0)
+    return next((s for s in streams if counts[s] > 1), streams[0])
+
+
+def _array(path, size):
+    """Frames of an .npy, read as they are needed, or of an .npz."""
+    with _in_one_line(path):
+        array = arrays.as_clip(arrays.opened(path), size)
     whole = array.dtype.kind == "u" and array.dtype.itemsize <= 2
     # Unless it is a mask of 0 and 1, as many programs save it.
     whole = whole and any(frame.max() > 1 for frame in array)
@@ -229,33 +239,42 @@ def _array(path):
     for t, frame in enumerate(array):
         name = f"{path}, frame {t + 1}"
         low, high = float(frame.min()) / scale, float(frame.max()) / scale
-        if not np.isfinite((low, high)).all():
-            raise VideoError(
-                f"{name}: expected pixels in [0, 1], received NaN or infinity; "
-                "replace it, for example by 0"
-            )
-        if low < -ROUNDING or high > 1 + ROUNDING:
-            remedy = "divide 8-bit frames by 255"
-            if array.dtype.kind != "f":
-                remedy = f"save 8-bit frames as uint8, not {array.dtype}"
-            elif low < 0 or high > 255:
-                remedy = "shift and scale them"
-            raise VideoError(
-                f"{name}: expected pixels in [0, 1], "
-                f"received values in [{low:g}, {high:g}]; {remedy}"
-            )
+        _check_range(low, high, array.dtype, name)
         pixels = np.asarray(frame, np.float32) / np.float32(scale)
-        yield name, pixels.clip(0, 1).reshape(*frame.shape[:2], -1), 0  # (h, w, c)
+        pixels = pixels.clip(0, 1).reshape(*frame.shape[:2], -1)  # (h, w, 1, 3 or 4)
+        yield name, _composited(pixels) if pixels.shape[-1] == 4 else pixels, 0
 
 
-def _pixels(image, name):
+def _check_range(low, high, dtype, name):
+    """Refuse pixels of an array that are not in [0, 1]."""
+    if not np.isfinite((low, high)).all():
+        raise VideoError(
+            f"{name}: expected pixels in [0, 1], received NaN or infinity; "
+            "replace it, for example by 0"
+        )
+    if -ROUNDING <= low and high <= 1 + ROUNDING:
+        return
+    remedy = "divide 8-bit frames by 255"
+    if dtype.kind != "f":
+        bits = 8 if high <= 255 else 16
+        remedy = f"save {bits}-bit frames as uint{bits}, not {dtype}"
+    elif low < 0 or high > 255:
+        remedy = "shift and scale them"
+    raise VideoError(
+        f"{name}: expected pixels in [0, 1], "
+        f"received values in [{low:g}, {high:g}]; {remedy}"
+    )
+
+
+def _pixels(image, name, white=65535):
     """The frame that a Pillow image shows now, (h, w, 1 or 3) in [0, 1]."""
     image = ImageOps.exif_transpose(image)  # cameras store which side was up
     if image.mode in ("1", "L", "LA", "La"):
         return _on_black(np.asarray(image.convert("LA")))
     if not image.mode.startswith(("I", "F")):
         return _on_black(np.asarray(image.convert("RGBA")))
-    pixels = np.asarray(image, np.float32)[..., None] / 65535  # (h, w, 1)
+    white = white if image.mode == "I" else 65535
+    pixels = np.asarray(image, np.float32)[..., None] / white  # (h, w, 1)
     if image.mode == "F" or pixels.min() < 0 or pixels.max() > 1:
         raise VideoError(f"{name}: expected 8 or 16 bits a pixel; save it as PNG")
     return pixels
@@ -263,7 +282,11 @@ def _pixels(image, name):
 
 def _on_black(pixels):
     """uint8 with alpha (h, w, c + 1) -> (h, w, c) in [0, 1], on the models' black."""
-    pixels = pixels.astype(np.float32) / 255
+    return _composited(pixels.astype(np.float32) / 255)
+
+
+def _composited(pixels):
+    """The same in [0, 1] already."""
     return pixels[..., :-1] * pixels[..., -1:]
 
 

@@ -3,10 +3,11 @@
 import pathlib
 import subprocess
 import sys
+from fractions import Fraction
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, TiffImagePlugin
 
 from export import video
 from export.video import VideoError, is_binary, read
@@ -34,6 +35,21 @@ def save_animation(path, clip, duration=40, **options):
     return path
 
 
+def save_pages(path, *pages):
+    """A TIFF of arrays, each with the tags {number: value} that it has."""
+    with TiffImagePlugin.AppendingTiffWriter(str(path), new=True) as file:
+        for page, tags in pages:
+            Image.fromarray(page).save(file, format="TIFF", tiffinfo=tags)
+            file.newFrame()
+    return path
+
+
+def save_mpo(path, *pictures):
+    first, *rest = [Image.fromarray(picture) for picture in pictures]
+    first.save(path, format="MPO", save_all=True, append_images=rest, quality=100)
+    return path
+
+
 def save_folder(path, clip, names=None):
     path.mkdir()
     for name, frame in zip(names or "abcdefgh", clip, strict=False):
@@ -46,10 +62,14 @@ def save_npy(path, array):
     return path
 
 
-def save_film(path, clip, rate=25, codec="mpeg4", pixels="yuv420p", options=None):
-    """Film of uint8 (T, H, W, 3 or 4)."""
+def save_film(
+    path, clip, rate=25, codec="mpeg4", pixels="yuv420p", options=None, attached=b""
+):
+    """Film of uint8 (T, H, W, 3 or 4), to which a JPEG may be attached."""
     av = pytest.importorskip("av")
     with av.open(str(path), "w", options=options or {}) as container:
+        if attached:
+            container.add_attachment("cover.jpg", "image/jpeg", attached)
         stream = container.add_stream(codec, rate=rate)
         stream.height, stream.width = clip.shape[1:3]
         stream.pix_fmt = pixels
@@ -146,6 +166,140 @@ def test_cameras_say_which_side_was_up(tmp_path, clip):
     np.testing.assert_array_equal(frames, unit(np.rot90(clip[:1], -1, axes=(1, 2))))
 
 
+@pytest.mark.parametrize("sizes", [[(2, 3)], [(H, W)], [(H, W)] * 2, [(9, 9), (1, 2)]])
+def test_a_photo_of_a_phone_is_its_main_picture(tmp_path, sizes):
+    pictures = [np.full(size, 40 * i, np.uint8) for i, size in enumerate(sizes, 1)]
+    main = np.full((H, W), 200, np.uint8)
+    for name in (
+        "clip.jpg",
+        "clip.JPEG",
+        "clip.png",
+    ):  # what it is, not its name, tells
+        path = save_mpo(tmp_path / name, main, *pictures)
+        for first in (None, 1, 5):
+            frames, fps = read(path, GREY, first=first)
+            np.testing.assert_allclose(frames, unit(main[None]), atol=0.01)
+            assert fps == 8.0
+
+
+def test_a_photo_of_a_phone_is_held_upright(tmp_path):
+    main = np.zeros((8, 16), np.uint8)
+    main[:, :8] = 255
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    gain = Image.new("L", (4, 2))
+    Image.fromarray(main).save(
+        tmp_path / "a.jpg", "MPO", save_all=True, append_images=[gain], exif=exif
+    )
+    frames = read(tmp_path / "a.jpg", (16, 8, 1)).frames
+    turned = unit(np.rot90(main, -1)[None])
+    np.testing.assert_allclose(frames, turned, atol=0.02)
+
+
+def test_a_folder_of_photos_of_a_phone(tmp_path):
+    for i in (1, 2):
+        pictures = [np.full(size, 100 * i, np.uint8) for size in ((H, W), (2, 2))]
+        save_mpo(tmp_path / f"{i}.jpg", *pictures)
+    frames = read(tmp_path, GREY).frames
+    np.testing.assert_allclose(frames[:, 0, 0, 0], [100 / 255, 200 / 255], atol=0.01)
+    assert frames.shape == (2, *GREY)
+
+
+FULL, SMALL = np.full((H, W), 51, np.uint8), np.zeros((3, 3), np.uint8)
+SUBFILE, OLD_SUBFILE = 254, 255  # tags
+
+
+@pytest.mark.parametrize(
+    "pages",
+    [
+        [(FULL, {}), (SMALL, {})],
+        [(FULL, {}), (SMALL, {}), (SMALL[:2, :2], {})],  # a pyramid
+        [(FULL, {}), (SMALL, {}), (SMALL[:2], {})],  # thumbnails of two sizes
+        [(FULL, {}), (FULL[1:], {SUBFILE: 1})],
+        [(FULL, {}), (FULL, {SUBFILE: 1})],
+        [(FULL, {}), (FULL, {SUBFILE: 4})],  # where it is opaque
+        [(FULL, {}), (FULL, {SUBFILE: 5})],
+        [(SMALL, {SUBFILE: 1}), (FULL, {})],
+        [(SMALL, {OLD_SUBFILE: 2}), (FULL, {OLD_SUBFILE: 1})],
+        [(FULL, {SUBFILE: 1})],  # alone, it is what there is
+        [(FULL, {SUBFILE: 4})],
+    ],
+)
+def test_smaller_copies_and_masks_in_a_tiff_are_no_frames(tmp_path, pages):
+    path = save_pages(tmp_path / "clip.tif", *pages)
+    for resize in (False, True):
+        frames = read(path, GREY, resize=resize).frames
+        np.testing.assert_array_equal(frames, unit(FULL[None]))
+
+
+def test_pages_of_a_clip_are_frames(tmp_path, clip):
+    marks = [{SUBFILE: 2}, {SUBFILE: 0}, {OLD_SUBFILE: 3}]  # pages of many; nothing
+    pages = list(zip(clip, marks, strict=True))
+    between = [page for frame in pages for page in (frame, (SMALL, {SUBFILE: 1}))]
+    for name, stored in (
+        ("pages.tif", pages),
+        ("between.tiff", between),
+        ("behind.tif", [*pages, (SMALL, {})]),
+        ("masks.tif", [(page, {SUBFILE: 4}) for page in clip]),
+    ):
+        path = save_pages(tmp_path / name, *stored)
+        np.testing.assert_array_equal(read(path, GREY).frames, unit(clip))
+        frames = read(path, GREY, first=2).frames
+        np.testing.assert_array_equal(frames, unit(clip[:2]))
+    one = save_pages(tmp_path / "one.tif", *[(page[:1, :1], {}) for page in clip])
+    np.testing.assert_array_equal(read(one, (1, 1, 1)).frames, unit(clip[:, :1, :1]))
+
+
+@pytest.mark.parametrize(
+    ("odd", "at"), [(SMALL, 1), (FULL[:4], 1), (FULL[:4], 2), (FULL[:4, :5], 2)]
+)
+def test_an_odd_page_is_refused(tmp_path, odd, at):
+    pages = [FULL, FULL]
+    pages.insert(at, odd)
+    path = save_pages(tmp_path / "clip.tif", *[(page, {}) for page in pages])
+    h, w = odd.shape
+    message = (
+        rf"clip\.tif, frame {at + 1}: expected 5 x 6 like the frames before it, "
+        rf"received {h} x {w}; save all frames in one size"
+    )
+    for resize in (False, True):
+        with pytest.raises(VideoError, match=message):
+            read(path, GREY, resize=resize)
+    assert len(read(path, GREY, first=at).frames) == at
+
+
+@pytest.mark.parametrize(
+    ("values", "white"), [([0, 51, 255], 255), ([0, 256, 65535], 65535), ([0, 1, 1], 1)]
+)
+@pytest.mark.parametrize("pages", [1, 3])
+def test_tiff_of_32_bits_has_values_of_fewer(tmp_path, values, white, pages):
+    values = np.array(values, np.int32)
+    stored = [np.full((H, W), value, np.int32) for value in values]
+    if pages == 1:
+        stored = [np.resize(values, (H, W))]
+    small = np.zeros((2, 2), np.uint8)
+    tagged = [(page, {}) for page in stored]
+    path = save_pages(tmp_path / "clip.tif", *tagged, (small, {}))
+    for first in (None, 1):  # the range is that of the whole file
+        frames = read(path, GREY, first=first).frames[..., 0]
+        np.testing.assert_allclose(frames, np.stack(stored)[:first] / white, atol=1e-7)
+
+
+@pytest.mark.parametrize("value", [-1, 65536, 2**31 - 1])
+def test_tiff_of_more_than_16_bits_is_refused(tmp_path, value):
+    path = save_pages(tmp_path / "clip.tif", (np.full((H, W), value, np.int32), {}))
+    with pytest.raises(VideoError, match="expected 8 or 16 bits a pixel; save it as"):
+        read(path, GREY)
+
+
+@pytest.mark.parametrize("name", ["clip.png", "clip.tif"])
+@pytest.mark.parametrize("value", [1, 9, 255])
+def test_dark_pictures_of_16_bits_stay_dark(tmp_path, name, value):
+    Image.fromarray(np.full((H, W), value, np.uint16)).save(tmp_path / name)
+    frames = read(tmp_path / name, GREY).frames
+    np.testing.assert_allclose(frames, value / 65535, atol=1e-9)
+
+
 def test_folder_is_read_in_natural_order(tmp_path, clip):
     path = save_folder(tmp_path / "clip", clip, ["frame10", "frame2", "frame1"])
     (path / "notes.txt").write_text("not a frame")
@@ -176,6 +330,110 @@ def test_other_films(tmp_path, suffix):
     frames, fps = read(path, (32, 48, 3))
     np.testing.assert_allclose(frames, halves() / 255, atol=0.06)
     assert fps == pytest.approx(12.0, abs=0.01)
+
+
+def save_covered_film(path, cover_first):
+    """Five frames of 32 x 48 and a cover of 64 x 64, first or last."""
+    av = pytest.importorskip("av")
+    with av.open(str(path), "w") as container:
+        streams = {}
+        for name in ("cover", "film") if cover_first else ("film", "cover"):
+            is_film = name == "film"
+            stream = container.add_stream("mpeg4" if is_film else "mjpeg", rate=12)
+            stream.width, stream.height = (48, 32) if is_film else (64, 64)
+            stream.pix_fmt = "yuv420p" if is_film else "yuvj420p"
+            if not is_film:
+                stream.disposition = av.stream.Disposition.attached_pic
+            streams[name] = stream
+        for name, clip in (("cover", halves(1, 99, 99, 64, 64)), ("film", halves(5))):
+            for frame in clip:
+                frame = av.VideoFrame.from_ndarray(frame, "rgb24")
+                container.mux(streams[name].encode(frame))
+            container.mux(streams[name].encode())
+    return path
+
+
+def put_cover_first(path):
+    """Move the box of an MP4 that holds the cover before the film's."""
+    data = path.read_bytes()
+    at = data.index(b"moov") - 4
+    end = at + int.from_bytes(data[at : at + 4], "big")
+    boxes, place = [], at + 8
+    while place < end:
+        size = int.from_bytes(data[place : place + 4], "big")
+        boxes.append(data[place : place + size])
+        place += size
+    boxes.sort(key=lambda box: [b"mvhd", b"udta", b"trak"].index(box[4:8]))
+    path.write_bytes(data[: at + 8] + b"".join(boxes) + data[end:])
+
+
+@pytest.mark.parametrize("cover_first", [False, True])
+@pytest.mark.parametrize("suffix", [".mp4", ".mkv", ".avi"])  # marked in .mp4 only
+def test_a_cover_is_no_film(tmp_path, suffix, cover_first):
+    path = save_covered_film(tmp_path / f"clip{suffix}", cover_first)
+    if cover_first and suffix == ".mp4":  # where PyAV writes it last
+        av = pytest.importorskip("av")
+        put_cover_first(path)
+        with av.open(str(path)) as container:
+            assert container.streams.video[0].width == 64
+    frames, fps = read(path, (32, 48, 1))
+    np.testing.assert_allclose(frames, halves(5)[..., :1] / 255, atol=0.06)
+    assert fps == 12.0
+
+
+def test_a_cover_attached_to_a_film(tmp_path):
+    av = pytest.importorskip("av")
+    if not hasattr(av.container.OutputContainer, "add_attachment"):
+        pytest.skip("this PyAV attaches no files")
+    Image.new("RGB", (64, 64), (99, 99, 99)).save(tmp_path / "cover.jpg")
+    cover = (tmp_path / "cover.jpg").read_bytes()
+    path = save_film(tmp_path / "clip.mkv", halves(), attached=cover)
+    assert read(path, (32, 48, 1)).frames.shape == (8, 32, 48, 1)
+
+
+def test_the_first_of_two_films(tmp_path):
+    av = pytest.importorskip("av")
+    path = tmp_path / "clip.mkv"
+    with av.open(str(path), "w") as container:
+        streams = [container.add_stream("mpeg4", rate=12) for _ in range(2)]
+        for stream, size in zip(streams, (32, 64), strict=True):
+            stream.height, stream.width, stream.pix_fmt = size, size, "yuv420p"
+        for stream in reversed(streams):  # also where the other one's frames are first
+            for frame in halves(5, height=stream.height, width=stream.width):
+                frame = av.VideoFrame.from_ndarray(frame, "rgb24")
+                container.mux(stream.encode(frame))
+            container.mux(stream.encode())
+    assert read(path, (32, 32, 1)).frames.shape == (5, 32, 32, 1)
+
+
+def test_a_cover_without_a_film(tmp_path):
+    av = pytest.importorskip("av")
+    path = tmp_path / "clip.mp4"
+    save_covered_film(path, cover_first=False)
+    data = path.read_bytes().replace(b"trak", b"free")
+    path.write_bytes(data)
+    with av.open(str(path)) as container:
+        assert len(container.streams.video) == 1
+    with pytest.raises(VideoError, match="expected pictures, received a cover pictur"):
+        read(path, (32, 48, 1))
+
+
+@pytest.mark.parametrize("suffix", [".mp4", ".avi", ".mkv"])
+@pytest.mark.parametrize("count", [1, 3])
+@pytest.mark.parametrize("rate", [Fraction(1, 655), Fraction(30000, 1001), 1000])
+def test_rates_of_films(tmp_path, suffix, count, rate):
+    path = save_film(tmp_path / f"clip{suffix}", halves(count), rate=rate)
+    frames, fps = read(path, (32, 48, 1))
+    assert len(frames) == count and fps == pytest.approx(float(rate), rel=1e-3)
+
+
+@pytest.mark.parametrize("rate", [None, Fraction(0)])
+def test_a_film_that_says_no_rate(tmp_path, monkeypatch, rate):
+    av = pytest.importorskip("av")
+    path = save_film(tmp_path / "clip.mp4", halves())
+    for name in ("average_rate", "guessed_rate"):
+        monkeypatch.setattr(av.video.stream.VideoStream, name, rate)
+    assert read(path, (32, 48, 1)).fps == 8.0
 
 
 def test_alpha_of_a_film_is_composited_on_black(tmp_path):
