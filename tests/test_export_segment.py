@@ -98,6 +98,55 @@ def test_a_still_image_is_shown_some_times(exported, video, tmp_path):
     assert np.load(out)["segments"].shape == (20, H, W)
 
 
+@pytest.mark.parametrize("name", ["phone.jpg", "twin.jpg", "pages.tif", "photo.npy"])
+def test_a_photo_is_shown_some_times(exported, tmp_path, name):
+    kind = {"jpg": "MPO", "tif": "TIFF"}.get(name.split(".")[1])
+    second = Image.new("L", (2 * W, 2 * H) if name == "twin.jpg" else (W // 2, H // 2))
+    photo = Image.new("RGB", (2 * W, 2 * H), (255, 0, 0))
+    if kind:
+        rest = {"save_all": True, "append_images": [second]}
+        photo.save(tmp_path / name, format=kind, **rest)
+    else:
+        np.save(tmp_path / name, np.asarray(photo))
+    out = tmp_path / "out.npz"
+    flags = ["--resize", "--grey", "--threshold", 0.2]
+    assert run(exported.run, tmp_path / name, "--out", out, *flags) == 0
+    found = np.load(out)
+    assert found["segments"].shape == (20, H, W) and found["frames"].all()
+
+
+@pytest.mark.parametrize(("frames", "delays"), [(3, [655_350] * 2), (1, [120, 130])])
+def test_slow_videos(exported, video, tmp_path, frames, delays):
+    path, out = tmp_path / "slow.gif", tmp_path / "out.gif"
+    first, *rest = [Image.fromarray(frame) for frame in video[0][:frames]]
+    first.save(path, save_all=True, append_images=rest, duration=655_350)
+    assert run(exported.run, path, "--out", out) == 0
+    with Image.open(out) as picture:
+        assert picture.n_frames == (2 if frames == 3 else 19)
+        for page, delay in enumerate(delays):  # of one picture there is no rate
+            picture.seek(page)
+            assert picture.info["duration"] == delay
+
+
+def test_floats_a_little_out_of_range(exported, video, tmp_path):
+    frames = np.where(video[0] > 0, 1 + 9e-6, -9e-6)
+    np.save(tmp_path / "clip.npy", frames)
+    out = tmp_path / "out.npz"
+    assert run(exported.run, tmp_path / "clip.npy", "--out", out) == 0
+    np.testing.assert_array_equal(np.load(out)["frames"][..., 0], video[0] / 255)
+
+
+def test_alpha_and_archives(exported, video, tmp_path):
+    frames = video[0][..., None].repeat(4, axis=-1)
+    frames[..., 3] = 255
+    np.save(tmp_path / "alpha.npy", frames)
+    np.savez(tmp_path / "clip.npz", video[0])
+    out = tmp_path / "out.npz"
+    for name in ("alpha.npy", "clip.npz"):
+        assert run(exported.run, tmp_path / name, "--out", out) == 0
+        np.testing.assert_array_equal(np.load(out)["frames"][..., 0], video[0] / 255)
+
+
 def test_resize_grey_and_threshold(exported, rng, tmp_path):
     frames = rng.integers(0, 256, (5, 2 * H, 3 * W, 3), dtype="uint8")
     path, out = tmp_path / "colour.npy", tmp_path / "out.npz"
@@ -112,8 +161,16 @@ def test_mistakes_end_in_one_line(exported, video, tmp_path, capsys):
     large = np.zeros((3, H, W + 4), "float32")
     bright = np.full((3, H, W), 200.0, "float32")
     dim = np.full((3, H, W), 0.25, "float32")
-    for name, array in (("large", large), ("bright", bright), ("dim", dim)):
+    channels_first = np.zeros((20, 3, H, W), "uint8")
+    for name, array in (
+        ("large", large),
+        ("bright", bright),
+        ("dim", dim),
+        ("torch", channels_first),
+    ):
         np.save(tmp_path / f"{name}.npy", array)
+    assert run(exported.run, video[1], "--out", tmp_path / "result.npz") == 0
+    capsys.readouterr()
     damaged = tmp_path / "damaged"
     damaged.mkdir()
     for name in ("saved_model.pb", "SHA256SUMS", "about.json"):
@@ -126,6 +183,8 @@ def test_mistakes_end_in_one_line(exported, video, tmp_path, capsys):
         ([exported.run, "large.npy"], "add --resize"),
         ([exported.run, "bright.npy"], "divide 8-bit frames by 255"),
         ([exported.run, "dim.npy"], "add --threshold 0.5"),
+        ([exported.run, "torch.npy"], "as np.moveaxis(array, 1, -1)"),
+        ([exported.run, "result.npz"], "give the video that it was made from"),
         ([exported.run, "missing.gif"], "no such file or folder"),
         ([tmp_path, "dim.npy"], "neither a run folder"),
         ([damaged, "clip.gif"], "changed since the export"),

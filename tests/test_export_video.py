@@ -707,7 +707,7 @@ def test_unknown_extensions(tmp_path, name, received):
 
 
 @pytest.mark.parametrize("data", [b"", b"junk" * 50])
-@pytest.mark.parametrize("suffix", [*video.PICTURES, *video.FILMS, ".npy"])
+@pytest.mark.parametrize("suffix", [*video.PICTURES, *video.FILMS, *video.ARRAYS])
 def test_files_that_are_something_else(tmp_path, suffix, data):
     if suffix in video.FILMS:
         pytest.importorskip("av")
