@@ -219,7 +219,7 @@ def _moving(container, cover, path):
         raise VideoError(f"{path}: expected pictures, received {kind} only")
     if len(streams) == 1:
         return streams[0]
-    counts = dict.fromkeys(streams, 0)
+    counts = dict.fromkeys(streams, 0)  # an unmarked cover is a film of one frame
     for packet in container.demux(streams):
         counts[packet.stream] += packet.size > 0
         if counts[streams[0]] > 1:
