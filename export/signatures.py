@@ -15,7 +15,7 @@ import math
 import keras
 import tensorflow as tf
 
-from nem_tf import NeuralEM
+from nem_tf import NeuralEM, pixels
 from nem_tf.prepared import prepared
 from nem_tf.random_start import random_start
 
@@ -96,7 +96,7 @@ class ServedModel:
         frame = tf.ensure_shape(frame, (None, *self.cell.frame_shape))
         state = self._checked_state(frame, (theta, psi, pi))
         with self._checks("frame", frame, tf.shape(frame)[0]):
-            frame = tf.identity(frame)
+            frame = tf.clip_by_value(frame, 0.0, 1.0)
         return self.trusted_step(frame, *state)
 
     def trusted_step(self, frame, theta, psi, pi):
@@ -139,7 +139,8 @@ class ServedModel:
         """`_iterate` over T: gamma and the states after each frame, T on axis 1."""
         shape = tf.shape(frames)
         with self._checks("frames", frames, shape[0] * shape[1]):
-            frames = tf.transpose(frames, (1, 0, 2, 3, 4))  # (T, B, H, W, C)
+            frames = tf.clip_by_value(frames, 0.0, 1.0)
+        frames = tf.transpose(frames, (1, 0, 2, 3, 4))  # (T, B, H, W, C)
 
         def advance(carried, frame):
             gamma, state = self._iterate(frame, list(carried[1:]))
@@ -180,9 +181,9 @@ class ServedModel:
         checks.finite(name, frames)
         least, most = tf.reduce_min(frames), tf.reduce_max(frames)
         checks.add(
-            (least >= 0.0) & (most <= 1.0),
-            f"{name}: expected pixels in [0, 1], divide 8-bit frames by 255; received "
-            "values from and to",
+            (least >= -pixels.ROUNDING) & (most <= 1.0 + pixels.ROUNDING),
+            f"{name}: expected pixels in [0, 1], clip what is a little outside and "
+            "divide 8-bit frames by 255; received values from and to",
             least,
             most,
         )

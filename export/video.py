@@ -28,7 +28,6 @@ STILLS = (".png", ".jpg", ".jpeg")  # of a folder
 FPS = 8.0  # of an input that does not say
 LUMA = (0.299, 0.587, 0.114)  # red, green, blue in ITU-R 601
 GREY = 12.5 / 255  # lossy film of grey shapes comes back with channels up to 12 apart
-ROUNDING = 1e-5  # pixels computed in floats may pass 0 and 1 by so much
 DAMAGED = "it may be damaged or cut off; save or copy it again"
 
 
@@ -247,23 +246,16 @@ def _array(path, size):
 
 def _check_range(low, high, dtype, name):
     """Refuse pixels of an array that are not in [0, 1]."""
-    if not np.isfinite((low, high)).all():
-        raise VideoError(
-            f"{name}: expected pixels in [0, 1], received NaN or infinity; "
-            "replace it, for example by 0"
-        )
-    if -ROUNDING <= low and high <= 1 + ROUNDING:
+    from nem_tf import pixels  # which imports TensorFlow
+
+    if low >= -pixels.ROUNDING and high <= 1 + pixels.ROUNDING:
         return
-    remedy = "divide 8-bit frames by 255"
-    if dtype.kind != "f":
+    line = pixels.outside(name, low, high)
+    if dtype.kind != "f" and low >= 0:
         bits = 8 if high <= 255 else 16
         remedy = f"save {bits}-bit frames as uint{bits}, not {dtype}"
-    elif low < 0 or high > 255:
-        remedy = "shift and scale them"
-    raise VideoError(
-        f"{name}: expected pixels in [0, 1], "
-        f"received values in [{low:g}, {high:g}]; {remedy}"
-    )
+        line = f"{line.rpartition('; ')[0]}; {remedy}"
+    raise VideoError(line)
 
 
 def _pixels(image, name, white=65535):

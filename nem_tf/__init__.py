@@ -8,6 +8,8 @@ nem.fit(data.flying_shapes("train", objects=3, components=3))
 found = nem.segment(frames)
 """
 
+from importlib import metadata
+
 from nem_tf import (
     axes,
     data,
@@ -26,6 +28,8 @@ from nem_tf.model import NeuralEM, Segmentation
 from nem_tf.mutual_information import adjusted_mutual_information
 from nem_tf.nem_cell import NEMCell
 from nem_tf.rnn_em_cell import RNNEMCell
+
+__version__ = metadata.version("nem-tf")
 
 __all__ = [
     "AdjustedRandIndex",

@@ -11,8 +11,8 @@ Axes stand in this order wherever they occur:
     pi     (B, K, H, W, 1)     mixing weights of Eq. 1, sum to 1 over K
 """
 
-import keras
-import numpy as np
+import math
+
 from keras import ops
 
 COMPONENTS = -4  # the position of K in psi, gamma and pi
@@ -44,6 +44,20 @@ def unpack_frames(frames):
     return ops.split(frames, 2, axis=-3)
 
 
+def flatten_psi(psi):
+    """As keras.layers.RNN takes it: (B, K, H, W, C) -> (B, K*H*W*C)."""
+    sizes = psi.shape[1:]
+    if None in sizes:
+        return ops.reshape(psi, (ops.shape(psi)[0], -1))
+    return ops.reshape(psi, (-1, math.prod(sizes)))
+
+
+def unflatten_psi(psi, components, frame_shape):
+    """Undo `flatten_psi` of each step: (B, T, K*H*W*C) -> (B, T, K, H, W, C)."""
+    batch, steps = ops.shape(psi)[:2]
+    return ops.reshape(psi, (batch, steps, components, *frame_shape))
+
+
 def uniform_pi(pi):
     """The mixing weights 1/K in the shape of `pi`, (..., K, H, W, 1)."""
     components = pi.shape[COMPONENTS]
@@ -70,30 +84,6 @@ def check_shape(name, value, expected):
         raise ValueError(
             f"{name}: expected shape {_text(expected)}, received {_text(value.shape)}"
         )
-
-
-def check_pixels(name, value):
-    """Raise ValueError if a pixel is not in [0, 1]; symbolic tensors pass unseen."""
-    pixels = _concrete(value)
-    if pixels is None:
-        return
-    if pixels.size and not (pixels.min() >= 0.0 and pixels.max() <= 1.0):
-        raise ValueError(
-            f"{name}: expected pixels in [0, 1], received values in "
-            f"[{pixels.min():g}, {pixels.max():g}]; divide 8-bit frames by 255"
-        )
-
-
-def _concrete(value):
-    """The numbers in a tensor, or None while a graph is traced and there are none."""
-    if isinstance(value, np.ndarray):
-        return value
-    if keras.backend.backend() == "jax":
-        import jax
-
-        traced = isinstance(value, jax.core.Tracer | keras.KerasTensor)
-        return None if traced else np.asarray(value)
-    return value.numpy() if hasattr(value, "numpy") else None
 
 
 def _compatible(shape, expected):

@@ -3,7 +3,7 @@
 import keras
 from keras import ops
 
-from nem_tf import axes, likelihoods
+from nem_tf import axes, likelihoods, pixels
 
 TINY = 1e-30  # for pixels at which no component has any weight
 
@@ -49,10 +49,8 @@ class EStep(keras.layers.Layer):
 
     def call(self, x, psi, pi=None, floor=0.0):
         axes.check_components(psi, like=x)
-        axes.check_pixels("x", x)
-        x = ops.expand_dims(
-            ops.cast(x, "float32"), axes.COMPONENTS
-        )  # (..., 1, H, W, C)
+        x = pixels.intensities("x", x, in_graph=False)
+        x = ops.expand_dims(x, axes.COMPONENTS)  # (..., 1, H, W, C)
         psi = ops.cast(psi, "float32")
         p = self._prob(x, psi, floor)  # (..., K, H, W, 1)
         if pi is not None:

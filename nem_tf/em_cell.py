@@ -1,5 +1,7 @@
 """What both cells share: one EM iteration per frame, a step of keras.layers.RNN."""
 
+import math
+
 import keras
 from keras import ops
 
@@ -55,7 +57,8 @@ class EMCell(keras.layers.Layer):
         training: whether `floor`, if it is not kept, and `theta_noise` are on.
 
     Returns:
-        psi' `(B, K, H, W, C)` and the new states `[theta', psi', pi']`.
+        psi' `(B, K*H*W*C)`, flat since that is what `keras.layers.RNN` knows of outputs
+        (`axes.unflatten_psi`), and the new states `[theta', psi', pi']`.
 
     Raises:
         ValueError: if `components` or `units` is below 1, `floor` or `theta_noise`
@@ -114,12 +117,16 @@ class EMCell(keras.layers.Layer):
             (self.components, height, width, 1),
         ]
 
+    @property
+    def output_size(self):
+        return self.components * math.prod(self.frame_shape)
+
     def call(self, frames, states, training=False):
         height, width, channels = self.frame_shape
         axes.check_shape("frames", frames, (None, 2 * height, width, channels))
         x, noisy = axes.unpack_frames(frames)
         _, states = self.iterate(x, noisy, states, training)
-        return states[1], states
+        return axes.flatten_psi(states[1]), states
 
     def iterate(self, x, noisy, states, training=False):
         """The iteration itself, with the gamma that it went through.

@@ -6,11 +6,11 @@ import keras
 import numpy as np
 from keras import ops
 
-from nem_tf import axes, losses, metrics, preset
+from nem_tf import axes, losses, metrics, pixels, preset
 from nem_tf.prepared import prepared
 from nem_tf.random_start import random_start
 from nem_tf.restarts import likeliest
-from nem_tf.stream import Segmentation, Stream
+from nem_tf.stream import Segmentation, Steps, Stream
 
 
 @keras.saving.register_keras_serializable("nem_tf")
@@ -29,7 +29,8 @@ class NeuralEM(keras.Model):
     `distinct_components` and `purity`, each a mean over the steps that the loss is
     taken at. Nothing is learned from the labels. Metrics given to `compile` for `psi`
     get the frames `(B, T, 1, H, W, C)` as their truth, those for `gamma` the labels
-    `(B, T, H, W)`, at the same steps.
+    `(B, T, H, W)`, at the same steps. The loss is Eq. 5, each clip times its
+    `sample_weight`, plus what layers add, such as regularizers (`nem.losses`).
 
     Args:
         cell: an `RNNEMCell` or `NEMCell`.
@@ -47,7 +48,7 @@ class NeuralEM(keras.Model):
         inputs: dict with `clean` `(B, T+1, H, W, C)`, pixels in [0, 1]; `noisy`
             `(B, T, H, W, C)`, what the network sees at steps 0..T-1; and `pi`
             `(B, K, H, W, 1)`, the random start, which also says how many components to
-            use: K may differ from call to call.
+            use: K may differ from call to call. Numbers of any type.
 
     Returns:
         dict of `psi` `(B, T, K, H, W, C)` and `gamma` `(B, T, K, H, W, 1)`; step t is
@@ -56,7 +57,9 @@ class NeuralEM(keras.Model):
 
     Raises:
         ValueError: if the shapes do not fit each other and the cell, or if a pixel is
-            outside [0, 1] (where values can be seen: not while a graph is traced).
+            outside [0, 1] by more than `pixels.ROUNDING`; `fit` then leaves the weights
+            as they are. (What XLA compiles cannot look: there it is seen in arrays and
+            in a `tf.data.Dataset`.)
     """
 
     def __init__(self, cell, objects=8, unroll=False, **kwargs):
@@ -71,6 +74,7 @@ class NeuralEM(keras.Model):
         self.rnn.build((None, None, 2 * height, width, channels))
         self.rnn.built = True
         self.built = True
+        self.steps = Steps(cell)  # of streams
         self._means = {
             name: keras.metrics.Mean(name=name)
             for name in ("intra", "inter", "next_step_bound")
@@ -86,8 +90,7 @@ class NeuralEM(keras.Model):
 
     def call(self, inputs, training=None):
         self.rnn.unroll = bool(self.unroll and training)
-        x, noisy, pi = inputs["clean"], inputs["noisy"], inputs["pi"]
-        self._check(x, noisy, pi)
+        x, noisy, pi = self._checked(inputs["clean"], inputs["noisy"], inputs["pi"])
         with prepared(self.cell):
             lanes = [self._run(*lane, training) for lane in self._lanes(x, noisy, pi)]
         return {
@@ -99,8 +102,9 @@ class NeuralEM(keras.Model):
         """psi and gamma of some clips."""
         frames = axes.pack_frames(x[:, :-1], noisy)  # (B, T, 2H, W, C)
         state = self.cell.get_initial_state(pi=pi)
-        # psi (B, T, K, H, W, C), gamma (B, T, K, H, W, 1)
         psi = self.rnn(frames, initial_state=state, training=training)
+        psi = axes.unflatten_psi(psi, ops.shape(pi)[1], self.cell.frame_shape)
+        # psi (B, T, K, H, W, C), gamma (B, T, K, H, W, 1)
         return psi, self.cell.e_step(x[:, 1:], psi)
 
     def _lanes(self, *arrays):
@@ -110,12 +114,116 @@ class NeuralEM(keras.Model):
             return [arrays]
         return list(zip(*(ops.split(x, lanes) for x in arrays), strict=True))
 
+    def compile(self, *args, **kwargs):
+        """`keras.Model.compile`; the optimizer's variables are made at once.
+
+        A file that the model is saved in then has all that loading it looks for.
+        """
+        super().compile(*args, **kwargs)
+        if self.optimizer is not None and not self.optimizer.built:
+            self.optimizer.build(self.trainable_variables)
+
+    def compile_from_config(self, config):
+        self.compile(**keras.saving.deserialize_keras_object(config))
+
+    def fit(self, x=None, y=None, *args, sample_weight=None, **kwargs):
+        """`keras.Model.fit` on clips in the form of the call arguments, without `y`."""
+        if not args and not isinstance(x, dict):
+            kwargs.setdefault("shuffle", False)  # Keras can shuffle arrays only
+        if kwargs.get("validation_data") is not None:
+            kwargs["validation_data"] = self._looked_through(kwargs["validation_data"])
+        y = _beside(sample_weight, y)
+        kwargs["sample_weight"] = sample_weight
+        with pixels.one_line():
+            return super().fit(self._looked_through(x), y, *args, **kwargs)
+
+    def evaluate(self, x=None, y=None, *args, sample_weight=None, **kwargs):
+        """`keras.Model.evaluate` on clips in the form of the call arguments."""
+        y = _beside(sample_weight, y)
+        kwargs["sample_weight"] = sample_weight
+        with pixels.one_line():
+            return super().evaluate(self._looked_through(x), y, *args, **kwargs)
+
+    def predict(self, x, *args, **kwargs):
+        """`keras.Model.predict` of clips in the form of the call arguments."""
+        with pixels.one_line():
+            return super().predict(self._looked_through(x), *args, **kwargs)
+
+    def train_on_batch(self, x, *args, **kwargs):
+        with pixels.one_line():
+            return super().train_on_batch(self._looked_through(x), *args, **kwargs)
+
+    def test_on_batch(self, x, *args, **kwargs):
+        with pixels.one_line():
+            return super().test_on_batch(self._looked_through(x), *args, **kwargs)
+
+    def predict_on_batch(self, x):
+        with pixels.one_line():
+            return super().predict_on_batch(self._looked_through(x))
+
+    def _looked_through(self, x):
+        """Clips whose pixels were looked at, where the model's graph cannot do it."""
+        if isinstance(x, tuple | list) and x:  # of validation
+            x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(x)
+            return self._looked_through(x), _beside(sample_weight, y), sample_weight
+        if isinstance(x, dict):
+            for name in ("clean", "noisy"):
+                if name in x:
+                    pixels.check(name, x[name])
+            return x
+        blind = keras.backend.backend() == "jax" or self.jit_compile
+        return pixels.looked_through(x) if blind else x
+
+    def export(self, filepath, *args, input_signature=None, **kwargs):
+        """`keras.Model.export`, of the call for any B, T and K.
+
+        `python -m export.saved_model` makes more: streams, warm-up and documents.
+        """
+        if input_signature is None:
+            frames = (None, None, *self.cell.frame_shape)
+            pi = (None, None, *self.cell.frame_shape[:2], 1)
+            shapes = {"clean": frames, "noisy": frames, "pi": pi}
+            specs = {
+                name: keras.InputSpec(dtype="float32", shape=shape, name=name)
+                for name, shape in shapes.items()
+            }
+            input_signature = [specs]
+        super().export(filepath, *args, input_signature=input_signature, **kwargs)
+
+    def check_weights(self):
+        """Raise ValueError if a weight is NaN or infinite."""
+        for weight in self.weights:
+            value = ops.convert_to_numpy(weight)
+            if not np.isfinite(value.astype("float32")).all():
+                raise ValueError(
+                    f"model: expected finite weights, received NaN or infinity in "
+                    f"{weight.path}; take a model that was saved earlier, or train "
+                    "with a smaller learning rate"
+                )
+
     def compute_loss(
         self, x=None, y=None, y_pred=None, sample_weight=None, training=True
     ):
-        """Eq. 5 as the compiled `NEMLoss` computes it, in nats per clip."""
+        """Eq. 5 as the compiled `NEMLoss` computes it, and what layers add to it.
+
+        Args:
+            x: what the model was called with.
+            y: not used.
+            y_pred: what it returned.
+            sample_weight: of each clip, shape `(B,)`; None for 1.
+            training: not used.
+
+        Returns:
+            a scalar, in nats per clip.
+        """
         lanes = self._outputs_by_lane(*self._looked_at(x, y_pred))
-        return sum(self.loss(*lane) for lane in lanes) / len(lanes)
+        weights = [None] * len(lanes)
+        if sample_weight is not None:
+            weights = ops.split(ops.reshape(sample_weight, (-1,)), len(lanes))
+        pairs = zip(lanes, weights, strict=True)
+        loss = sum(self.loss(*lane, weight) for lane, weight in pairs) / len(lanes)
+        # Keras divides by the replicas what is summed over them.
+        return loss + sum(map(self._aggregate_additional_loss, self.losses))
 
     def compute_metrics(self, x, y, y_pred, sample_weight=None):
         frames, psi, gamma = self._looked_at(x, y_pred)
@@ -166,7 +274,8 @@ class NeuralEM(keras.Model):
     def _looked_at(self, x, outputs):
         """Frames, psi and gamma of the steps that the loss is taken at."""
         self._check_loss()
-        frames, psi, gamma = x["clean"][:, 1:], outputs["psi"], outputs["gamma"]
+        frames = ops.cast(x["clean"][:, 1:], "float32")
+        psi, gamma = outputs["psi"], outputs["gamma"]
         if self.loss.steps == "last":  # so that nothing of the others is computed
             frames, psi = frames[:, -1:], psi[:, -1:]
             gamma = self.cell.e_step(frames, psi)
@@ -198,9 +307,10 @@ class NeuralEM(keras.Model):
 
         Raises:
             ValueError: if the frames have another shape, no step, or pixels that are
-                not in [0, 1], if `starts` is below 1, or if the result does not fit the
-                memory.
+                not in [0, 1], if `starts` is below 1, if a weight is not finite, or if
+                the result does not fit the memory.
         """
+        self.check_weights()
         try:
             frames = np.asarray(frames, "float32")
         except (ValueError, TypeError):
@@ -208,7 +318,7 @@ class NeuralEM(keras.Model):
                 "frames: expected an array of numbers, received "
                 f"{type(frames).__name__}; read the video first"
             ) from None
-        axes.check_pixels("frames", frames)
+        frames = ops.convert_to_numpy(pixels.intensities("frames", frames))
         frames, batched = self._as_clips(frames)  # (B, T, H, W, C)
         components = self.cell.check_components(components)
         _check_memory(components, frames)
@@ -286,7 +396,8 @@ class NeuralEM(keras.Model):
         cell = keras.saving.deserialize_keras_object(config["cell"], custom_objects)
         return cls(**{**config, "cell": cell})
 
-    def _check(self, x, noisy, pi):
+    def _checked(self, x, noisy, pi):
+        """The inputs as float32, if they belong together."""
         frame = self.cell.frame_shape
         axes.check_shape("clean", x, (None, None, *frame))
         batch, frames = x.shape[:2]
@@ -297,8 +408,8 @@ class NeuralEM(keras.Model):
             )
         axes.check_shape("noisy", noisy, (batch, steps, *frame))
         axes.check_shape("pi", pi, (batch, None, *frame[:2], 1))
-        axes.check_pixels("clean", x)
-        axes.check_pixels("noisy", noisy)
+        x, noisy = pixels.intensities("clean", x), pixels.intensities("noisy", noisy)
+        return x, noisy, ops.cast(pi, "float32")
 
     def _as_clips(self, frames):
         height, width, channels = self.cell.frame_shape
@@ -314,6 +425,13 @@ class NeuralEM(keras.Model):
                 f"leading B, received {given}; resize or convert the clip first"
             )
         return frames, batched
+
+
+def _beside(sample_weight, y):
+    """`y`, or zeros, since Keras forgets the weights of arrays without a `y`."""
+    if y is None and sample_weight is not None:
+        return np.zeros(len(sample_weight), "float32")
+    return y
 
 
 def _check_memory(components, frames):

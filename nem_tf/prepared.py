@@ -42,18 +42,39 @@ class Prepared:
         return self.prepare() if made is None else made
 
 
+def prepare(layer):
+    """The weights of a built layer's parts, prepared: a list of tuples of tensors."""
+    return [part.prepare() for part in _parts(layer)]
+
+
 @contextlib.contextmanager
-def prepared(layer):
-    """Context in which the parts of a built `layer` have their weights prepared."""
-    parts = [part for part in layer._flatten_layers() if isinstance(part, Prepared)]
+def prepared(layer, weights=None):
+    """Context in which the parts of a built `layer` have their weights prepared.
+
+    Args:
+        layer: whose parts are meant.
+        weights: what `prepare` returned for it; made now if None.
+    """
     made = _MADE.parts
-    parts = [part for part in parts if id(part) not in made]  # of an outer context
-    made.update({id(part): part.prepare() for part in parts})
+    parts = _parts(layer)
+    weights = [None] * len(parts) if weights is None else weights
+    pairs = [
+        (part, ready)
+        for part, ready in zip(parts, weights, strict=True)
+        if id(part) not in made  # those of an outer context are
+    ]
+    made.update(
+        {id(part): part.prepare() if ready is None else ready for part, ready in pairs}
+    )
     try:
         yield
     finally:
-        for part in parts:
+        for part, _ in pairs:
             del made[id(part)]
+
+
+def _parts(layer):
+    return [part for part in layer._flatten_layers() if isinstance(part, Prepared)]
 
 
 def with_input_gradient(y, x, gradient):

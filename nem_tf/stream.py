@@ -1,12 +1,14 @@
 """Frames of a live video, one by one, each grouped within milliseconds."""
 
+import functools
+import threading
 from typing import NamedTuple
 
 import keras
 import numpy as np
 
-from nem_tf import axes
-from nem_tf.prepared import prepared
+from nem_tf import pixels
+from nem_tf.prepared import prepare, prepared
 from nem_tf.random_start import random_start
 
 
@@ -37,16 +39,17 @@ class Stream:
         (K, H, W, C), which predicts the next frame.
 
     Raises:
-        ValueError: if the frame has another shape, or pixels not in [0, 1].
+        ValueError: if the frame has another shape, or pixels not in [0, 1], or, when
+            the stream is made, if a weight is not finite.
     """
 
     def __init__(self, nem, components=None, seed=0):
-        self._cell = cell = nem.cell
-        self._components = cell.check_components(components)
+        nem.check_weights()
+        self._cell = nem.cell
+        self._components = self._cell.check_components(components)
         self._seed = seed
         self.reset()
-        with prepared(cell):
-            self._step = _compiled(self._iterate, cell.frame_shape, self._state)
+        self._step = nem.steps.of(self._components, self._state)
 
     def reset(self):
         """Begin anew with the next frame, from the same random start."""
@@ -63,28 +66,98 @@ class Stream:
                 f"frame: expected ({height}, {width}, {channels}), received "
                 f"{frame.shape}; resize or convert it first"
             )
-        axes.check_pixels("frame", frame)
-        gamma, *self._state = self._step(frame[None], *self._state)
+        pixels.check("frame", frame)
+        frame = frame[None].clip(0.0, 1.0)
+        gamma, *self._state = self._step(frame, *self._state)
         gamma, psi = np.asarray(gamma)[0], np.asarray(self._state[1])[0]
         segments = gamma[..., 0].argmax(axis=0).astype("int32")
         return Segmentation(segments, gamma, psi.astype("float32"))
 
-    def _iterate(self, frame, theta, psi, pi):
-        gamma, state = self._cell.iterate(frame, frame, [theta, psi, pi])
+
+class Steps:
+    """The step of a model's streams: compiled once for each K, shared by all of them.
+
+    Args:
+        cell: of the model, built.
+    """
+
+    def __init__(self, cell):
+        self._cell = cell
+        self._compiled = {}  # by K and what else the graph was made for
+        self._seen = None  # the weights that were prepared, NumPy arrays
+        self._prepared = None
+        self._lock = threading.Lock()
+
+    def of(self, components, state):
+        """The step with the weights of now: (frame, *state) -> (gamma, *state).
+
+        Args:
+            components: K.
+            state: of one clip, for its shapes.
+        """
+        cell = self._cell
+        key = (components, cell.floor, cell.keep_floor)
+        with self._lock:
+            weights = self._weights()
+            if key not in self._compiled:
+                frame = np.zeros((1, *cell.frame_shape), "float32")
+                self._compiled[key] = _compiled(cell, [frame, *state], weights)
+            return functools.partial(self._compiled[key], weights)
+
+    def _weights(self):
+        """The prepared weights, made anew if the model's have changed."""
+        now = [keras.ops.convert_to_numpy(weight) for weight in self._cell.weights]
+        same = self._seen is not None and all(map(np.array_equal, now, self._seen))
+        if not same:
+            self._seen = [np.array(weight) for weight in now]
+            self._prepared = prepare(self._cell)
+        return self._prepared
+
+
+def _compiled(cell, inputs, weights):
+    """The step, compiled for one clip: (weights, frame, *state) -> (gamma, *state)."""
+
+    def iterate(tensors, frame, *state):
+        with prepared(cell, _filled(weights, tensors)):
+            gamma, state = cell.iterate(frame, frame, list(state))
         return gamma, *state
 
-
-def _compiled(function, frame_shape, state):
-    """The function of a frame and a state, compiled for one clip."""
-    frame = np.zeros((1, *frame_shape), "float32")
     if keras.backend.backend() == "jax":
         import jax
 
-        step = jax.jit(function)
-        step(frame, *state)  # compiles it
+        @jax.jit
+        def with_variables(values, tensors, *inputs):
+            pairs = zip(cell.variables, values, strict=True)
+            with keras.StatelessScope(state_mapping=list(pairs)):
+                return iterate(tensors, *inputs)
+
+        def step(weights, *inputs):
+            values = [variable.value for variable in cell.variables]
+            return with_variables(values, _tensors(weights), *inputs)
+
+        step(weights, *inputs)  # compiles it
         return step
     import tensorflow as tf
 
-    specs = [tf.TensorSpec(x.shape, x.dtype) for x in (frame, *state)]
-    step = tf.function(function, autograph=False).get_concrete_function(*specs)
-    return lambda frame, *state: step(tf.constant(frame), *state)
+    count = len(_tensors(weights))
+    specs = [tf.TensorSpec(x.shape, x.dtype) for x in (*_tensors(weights), *inputs)]
+
+    def flat(*tensors):
+        return iterate(tensors[:count], *tensors[count:])
+
+    graph = tf.function(flat, autograph=False).get_concrete_function(*specs)
+    return lambda weights, frame, *state: graph(
+        *_tensors(weights), tf.constant(frame), *state
+    )
+
+
+def _tensors(weights):
+    """What `prepare` returned as a flat list, without what is None."""
+    return [x for x in keras.tree.flatten(weights) if x is not None]
+
+
+def _filled(weights, tensors):
+    """Undo `_tensors`: the structure of `weights` with other tensors in it."""
+    tensors = iter(tensors)
+    flat = [x if x is None else next(tensors) for x in keras.tree.flatten(weights)]
+    return keras.tree.pack_sequence_as(weights, flat)

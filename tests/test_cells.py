@@ -54,6 +54,7 @@ def test_streaming_equals_the_whole_clip(rng):
     for step in range(T):
         frames = axes.pack_frames(batch["clean"][:, step], batch["noisy"][:, step])
         psi, states = nem.cell(frames, states)
+        psi = np.reshape(psi, whole[:, step].shape)
         np.testing.assert_allclose(psi, whole[:, step], atol=1e-6)
 
 

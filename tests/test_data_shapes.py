@@ -2,6 +2,7 @@
 
 import pathlib
 
+import keras
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -165,8 +166,8 @@ def test_same_clip_without_parallelism():
     options = tf.data.Options()
     options.threading.private_threadpool_size = 1
     options.autotune.enabled = False
-    dataset = flying_shapes(**SMALL)
-    assert_same(collect(dataset), collect(dataset.with_options(options)))
+    dataset = flying_shapes(**SMALL).with_options(options)
+    assert_same(collect(flying_shapes(**SMALL)), collect(dataset))
 
 
 @pytest.mark.parametrize("split", ["train", "validation"])
@@ -267,3 +268,50 @@ def test_wrong_arguments_are_refused_in_one_line(arguments, message):
     with pytest.raises(ValueError, match=message) as error:
         flying_shapes(**arguments)
     assert "\n" not in str(error.value) and ";" in str(error.value)
+
+
+def _of_epochs(dataset):
+    """What each batch holds, as bytes that can be compared."""
+    return [tuple(x.tobytes() for x in b.values()) for b in dataset.as_numpy_iterator()]
+
+
+def test_iterating_again_goes_on_with_the_next_epoch():
+    settings = {"steps": 2, "batch_size": 5, "clips": 20}
+    expected = _of_epochs(flying_shapes(**settings, epochs=4))
+    again = flying_shapes(**settings)
+    found = [batch for _ in range(4) for batch in _of_epochs(again)]
+    assert found == expected
+    assert len(set(expected)) == len(expected)
+    assert int(again.cardinality()) == 4
+    assert _of_epochs(flying_shapes(**settings).repeat(4)) == expected
+    two = flying_shapes(**settings, epochs=2)
+    assert _of_epochs(two) + _of_epochs(two) == expected
+
+
+def test_begun_in_mid_epoch_it_goes_on_with_whole_epochs():
+    settings = {"steps": 2, "batch_size": 5, "clips": 20}
+    expected = _of_epochs(flying_shapes(**settings, epochs=3))
+    begun = flying_shapes(**settings, start=15)
+    found = [_of_epochs(begun) for _ in range(3)]
+    assert [len(batches) for batches in found] == [1, 4, 4]
+    assert sum(found, []) == expected[3:]
+
+
+@pytest.mark.parametrize("split", ["validation", "test"])
+def test_validation_is_the_same_each_time(split):
+    dataset = flying_shapes(split, steps=2, batch_size=4, clips=10)
+    assert _of_epochs(dataset) == _of_epochs(dataset)
+
+
+def test_fit_sees_each_epoch_anew():
+    seen = []
+    dataset = flying_shapes(steps=2, batch_size=5, clips=20)
+    model = keras.Sequential([keras.layers.Flatten(), keras.layers.Dense(1)])
+    model.compile("sgd", "mse")
+
+    def note(batch):
+        tf.py_function(lambda x: seen.append(x.numpy().sum()), [batch["noisy"]], [])
+        return batch["noisy"][:, 0], batch["noisy"][:, 0, 0, 0]
+
+    model.fit(dataset.map(note), epochs=3, shuffle=False, verbose=0)
+    assert len(seen) == len(set(seen)) == 12

@@ -40,7 +40,6 @@ def model(kind="conv", likelihood="bernoulli", channels=C, components=K):
     """A compiled model around `cell`."""
     nem = NeuralEM(cell(kind, likelihood, channels, components), objects=3)
     nem.compile("adam", loss=NEMLoss(likelihood))
-    nem.optimizer.build(nem.trainable_variables)  # else the update is traced twice
     return nem
 
 

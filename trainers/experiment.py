@@ -116,7 +116,6 @@ class Experiment:
         adam = keras.optimizers.Adam(config.learning_rates[0], epsilon=1e-8)
         compiled = {"on": True, "off": False}.get(config.compile, "auto")
         nem.compile(adam, loss=self.loss(), jit_compile=compiled)
-        adam.build(nem.trainable_variables)  # its variables are saved from the start
         return nem
 
     def train(self, run):

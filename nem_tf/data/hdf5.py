@@ -7,6 +7,7 @@ import h5py
 import numpy as np
 import tensorflow as tf
 
+from nem_tf import pixels
 from nem_tf.data import arguments, pipeline
 
 NAMES = {"train": "training", "validation": "validation", "test": "test"}
@@ -33,9 +34,10 @@ def recorded(
 ):
     """Clips from a file with groups `training`, `validation` and `test`.
 
-    Each group holds `features` (F, N, H, W, C) in [0, 1] and `groups` (F, N, H, W) or
-    (F, N, H, W, 1), 0 for background and overlap and 1..n for objects. The first
-    T + 1 frames are used. Noise and random start are drawn as for generated clips.
+    Each group holds `features` (F, N, H, W, C) in [0, 1] and, if labels are known,
+    `groups` (F, N, H, W) or (F, N, H, W, 1), 0 for background and overlap and 1..n for
+    objects; labels that are all 0 are none. The first T + 1 frames are used. Noise and
+    random start are drawn as for generated clips.
 
     Args:
         path: the file.
@@ -46,7 +48,8 @@ def recorded(
             `shapes.flying_shapes`.
 
     Returns:
-        tf.data.Dataset of the batches described in `pipeline.batches`.
+        tf.data.Dataset of the batches described in `pipeline.batches`, without `groups`
+        if there are no labels.
 
     Raises:
         FileNotFoundError: if there is no such file.
@@ -71,21 +74,18 @@ def recorded(
             f"received {clips}; ask for fewer"
         )
     look = np.unique(np.linspace(0, clips - 1, min(_LOOK, clips)).astype(np.int64))
-    sample, _ = reader.read(look)
+    sample = reader.read(look)[0]
     if noise_kind == "auto":
         binary = np.isin(sample, (0, 1)).all()
         noise_kind = "bitflip" if binary else "masked-uniform"
 
-    def make_clips(index):
-        return tf.numpy_function(
-            reader.read, [index], (tf.float32, tf.int32), stateful=False
-        )
+    types = (tf.float32, tf.int32) if reader.labelled else (tf.float32,)
 
     def shaped_clips(index):
-        clean, groups = make_clips(index)
+        clean, *groups = tf.numpy_function(reader.read, [index], types, stateful=False)
         clean = tf.ensure_shape(clean, (None, steps + 1, *reader.frame_shape))
-        groups = tf.ensure_shape(groups, (None, steps + 1, *reader.frame_shape[:2]))
-        return clean, groups
+        shape = (None, steps + 1, *reader.frame_shape[:2])
+        return clean, *(tf.ensure_shape(labels, shape) for labels in groups)
 
     return pipeline.batches(
         shaped_clips,
@@ -120,11 +120,9 @@ class _Reader:
         try:
             with _lock, h5py.File(self.path, "r") as file:
                 self._check_layout(file)
+                self.labelled = self._has_labels(file[self.group])
         except OSError as error:
-            raise ValueError(
-                f"path: expected an HDF5 file, received {self.path}, which h5py cannot "
-                f"open ({error}); fetch or export it again"
-            ) from error
+            raise ValueError(cannot_open(self.path, error)) from error
 
     def _check_layout(self, file):
         group = file.get(self.group)
@@ -133,13 +131,13 @@ class _Reader:
                 f"split: expected a group {self.group!r} in {self.path}, received "
                 f"{sorted(file)}; use another split or file"
             )
-        for name in ("features", "groups"):
-            if not isinstance(group.get(name), h5py.Dataset):
-                raise ValueError(
-                    f"{name}: expected an array {name!r} in {self.where}, received "
-                    f"{sorted(group)}; add it to the file"
-                )
-        shape, groups = group["features"].shape, group["groups"].shape
+        if not isinstance(group.get("features"), h5py.Dataset):
+            raise ValueError(
+                f"features: expected an array 'features' in {self.where}, received "
+                f"{sorted(group)}; add it to the file"
+            )
+        shape = group["features"].shape
+        groups = group["groups"].shape if "groups" in group else shape[:4]
         if len(shape) != 5 or 0 in shape:
             raise ValueError(
                 f"features: expected shape (F, N, H, W, C) in {self.where}, received "
@@ -158,32 +156,58 @@ class _Reader:
         self.clips = shape[1]
         self.frame_shape = shape[2:]
 
+    def _has_labels(self, group):
+        """Whether a pixel of a clip is labelled; mostly the first piece tells."""
+        if "groups" not in group:
+            return False
+        labels = group["groups"]
+        pieces = range(0, self.clips, _LOOK)
+        return any(labels[: self.frames, i : i + _LOOK].any() for i in pieces)
+
     def read(self, index):
-        """Read the clips `index` (B,): clean (B, F, H, W, C), groups (B, F, H, W)."""
+        """Read the clips `index` (B,): clean (B, F, H, W, C), groups (B, F, H, W).
+
+        Groups are left out if there are no labels.
+        """
         wanted, back = np.unique(index, return_inverse=True)  # h5py wants them sorted
+        names = ("features", "groups") if self.labelled else ("features",)
         try:
             with _lock, h5py.File(self.path, "r") as file:
                 group = file[self.group]
-                clean = group["features"][: self.frames, wanted]  # (F, B, H, W, C)
-                groups = group["groups"][: self.frames, wanted]
+                found = [group[name][: self.frames, wanted] for name in names]
         except (OSError, KeyError) as error:
             raise ValueError(
                 f"path: expected clips in {self.where}, received data that h5py cannot "
                 f"read ({error}); fetch or export the file again"
             ) from error
-        groups = groups.reshape(clean.shape[:4])  # (F, B, H, W)
-        self._check_values(clean, groups)
-        clean, groups = clean[:, back].swapaxes(0, 1), groups[:, back].swapaxes(0, 1)
-        return clean.astype(np.float32), groups.astype(np.int32)
+        clean, *labels = (x[:, back].swapaxes(0, 1) for x in found)  # (B, F, H, W, ...)
+        self._check_values(clean, *labels)
+        clean = clean.astype(np.float32).clip(0.0, 1.0)
+        return clean, *(x.reshape(clean.shape[:4]).astype(np.int32) for x in labels)
 
-    def _check_values(self, clean, groups):
-        if not (clean.min() >= 0 and clean.max() <= 1):  # False for NaN too
+    def _check_values(self, clean, groups=None):
+        pixels.check(f"features in {self.where}", clean)
+        if groups is None:
+            return
+        low, high = groups.min(), groups.max()
+        if not (0 <= low and high < 2**31 and np.all(groups == np.floor(groups))):
             raise ValueError(
-                f"features: expected finite pixels in [0, 1] in {self.where}, received "
-                f"values in [{clean.min():g}, {clean.max():g}]; divide 8-bit by 255"
+                f"groups: expected integers from 0 to 2**31 - 1 in {self.where}, "
+                f"received values in [{low:g}, {high:g}]; use 0 for background"
             )
-        if not (groups.min() >= 0 and np.all(groups == np.floor(groups))):
-            raise ValueError(
-                f"groups: expected integers >= 0 in {self.where}, received values in "
-                f"[{groups.min():g}, {groups.max():g}]; use 0 for background"
-            )
+
+
+def cannot_open(path, error):
+    """The line about a file that h5py cannot open."""
+    remedy = "fetch or export it again"
+    if "lock" in str(error):
+        remedy = (
+            "another program writes it: wait for it or close it, or copy the file; on "
+            "a file system without locks set HDF5_USE_FILE_LOCKING=FALSE"
+        )
+    elif isinstance(error, PermissionError):
+        remedy = "make it readable"
+    return (
+        f"path: expected an HDF5 file, received {path}, which h5py cannot open "
+        f"({error}); {remedy}"
+    )

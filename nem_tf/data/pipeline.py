@@ -1,5 +1,8 @@
 """From clean clips to batches: the part that every data set shares."""
 
+import itertools
+
+import numpy as np
 import tensorflow as tf
 
 from nem_tf.data import arguments, keys
@@ -32,11 +35,15 @@ def batches(
     numbers. A batch may reach from one epoch into the next, so that `start` alone
     resumes exactly.
 
+    To iterate again, as `fit(..., epochs=3)` and `.repeat()` do, goes on with the next
+    epochs of train: the second time over `epochs=1` is epoch 1. What has no end
+    (`epochs=None`) begins at `start` each time.
+
     Args:
-        make_clips: function from index, int64 (B,), to clean, float32
-            (B, F, H, W, C) in [0, 1], and groups, integers (B, F, H, W), and, if there
-            are any, masks, float32 (B, F, N, H, W); F is T + 1, or 1 for a frame to be
-            repeated.
+        make_clips: function from index, int64 (B,), to a tuple: clean, float32
+            (B, F, H, W, C) in [0, 1], and, if there are any, groups, integers
+            (B, F, H, W), and masks, float32 (B, F, N, H, W); F is T + 1, or 1 for a
+            frame to be repeated.
         frame_shape: (H, W, C).
         noise: probability that a pixel is noisy, in [0, 1].
         noise_kind: a key of `noise.KINDS`.
@@ -47,7 +54,8 @@ def batches(
         tf.data.Dataset of dicts:
             noisy (B, T, H, W, C) float32: what the network sees at steps 0..T-1
             clean (B, T+1, H, W, C) float32: step t is scored on frame t+1
-            groups (B, T+1, H, W) int32: 0 background or overlap, 1..n objects
+            groups (B, T+1, H, W) int32: 0 background or overlap, 1..n objects; only if
+                `make_clips` knows them
             pi (B, K, H, W, 1) float32: the random start, sums to 1 over K
             index (B,) int64: which clip
             masks (B, T+1, N, H, W) float32, only if `make_clips` makes them: 1 where
@@ -85,24 +93,27 @@ def batches(
     def make_batch(counter):
         index, epoch = keys.visit(counter, clips=clips, seed=seed, split=split)
         made = [_repeat(part, steps + 1) for part in make_clips(index)]
-        clean, groups, *masks = made
+        clean, *labels = made
         noise_keys = keys.clip_keys(seed, split, keys.NOISE, index, epoch)
         pi_keys = keys.clip_keys(seed, split, keys.PI, index, epoch)
         noisy = add_noise(noise_keys, clean[:, :-1], rate, noise_kind)
         batch = {
             "noisy": _with_shape(noisy, steps, *frame_shape),
             "clean": _with_shape(clean, steps + 1, *frame_shape),
-            "groups": _with_shape(groups, steps + 1, *frame_shape[:2]),
             "pi": random_pi(pi_keys, components, frame_shape),
             "index": index,
         }
-        return batch | ({"masks": masks[0]} if masks else {})
+        if labels:
+            batch["groups"] = _with_shape(labels[0], steps + 1, *frame_shape[:2])
+        return batch | ({"masks": labels[1]} if labels[1:] else {})
 
     stop = _ENDLESS if epochs is None else max(epochs * clips, start)
     examples = tf.data.Dataset.range(start, stop)
     if epochs is None:
         infinite = tf.data.experimental.assert_cardinality(tf.data.INFINITE_CARDINALITY)
         examples = examples.apply(infinite)
+    elif split == "train":
+        examples = _in_passes(start, stop, epochs * clips)
     whole = split == "train" or (stop - start) % batch_size == 0
     examples = examples.batch(batch_size, drop_remainder=whole)  # B is then known
     if parts > 1:
@@ -111,6 +122,22 @@ def batches(
         make_batch, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True
     )
     return made.prefetch(tf.data.AUTOTUNE)
+
+
+def _in_passes(start, stop, each):
+    """Examples start..stop - 1 the first time, then always the next `each` ones."""
+    passes = itertools.count()  # one a data set; begun anew in each process
+
+    def bounds(_):
+        past = tf.numpy_function(lambda: np.int64(next(passes)), [], tf.int64)
+        past = tf.ensure_shape(past, ())
+        return tf.where(past > 0, stop + (past - 1) * each, start), stop + past * each
+
+    begun = tf.data.Dataset.from_tensors(0).map(bounds)
+    examples = begun.flat_map(tf.data.Dataset.range)
+    if stop - start == each:  # of each pass
+        examples = examples.apply(tf.data.experimental.assert_cardinality(each))
+    return examples
 
 
 def add_noise(noise_keys, x, rate, kind):

@@ -1,0 +1,131 @@
+"""Pixels as people have them: of any type of number, in [0, 1] up to rounding.
+
+Whoever takes frames takes them through here, so that all of nem_tf allows the same and
+says the same about what is wrong.
+"""
+
+import contextlib
+import math
+import re
+
+import keras
+import numpy as np
+from keras import ops
+
+ROUNDING = 1e-3  # what resizing leaves beside [0, 1], in half precision, too
+ASSERTED = "pixels of "  # how a graph names what it found
+
+
+def intensities(name, value, in_graph=True):
+    """Pixels of any type as float32 in [0, 1].
+
+    What passes 0 and 1 by less than `ROUNDING` is cut off. In a graph of TensorFlow the
+    values are looked at when it runs: `one_line` then tells what was wrong. What XLA
+    compiles, JAX's graphs too, cannot look.
+
+    Args:
+        name: what to call them in an error.
+        value: array or tensor of numbers.
+        in_graph: whether a graph has to look; else its values pass as they are.
+
+    Raises:
+        ValueError: if one is outside, or no number, where values can be seen.
+    """
+    check(name, value)
+    if _concrete(value) is not None:
+        return ops.clip(ops.cast(value, "float32"), 0.0, 1.0)
+    looks = in_graph and keras.backend.backend() == "tensorflow"
+    return _asserted(name, value) if looks else ops.cast(value, "float32")
+
+
+def check(name, value):
+    """Raise ValueError if a pixel is not in [0, 1]; symbolic tensors pass unseen."""
+    seen = _concrete(value)
+    if seen is None or not seen.size:
+        return
+    if seen.dtype.kind not in "buif" and "float" not in str(seen.dtype):
+        raise ValueError(
+            f"{name}: expected numbers, received {seen.dtype}; convert them to float32"
+        )
+    low, high = float(seen.min()), float(seen.max())
+    if not (low >= -ROUNDING and high <= 1.0 + ROUNDING):
+        raise ValueError(outside(name, low, high))
+
+
+def outside(name, low, high):
+    """The line about pixels from `low` to `high`, one of which is not in [0, 1]."""
+    if not math.isfinite(low) or not math.isfinite(high):
+        remedy = "replace NaN and infinity, for example by 0"
+    elif low < 0:
+        remedy = "map -1..1 by (x + 1) / 2, or shift and scale them otherwise"
+    elif high < 2:
+        remedy = "clip them to [0, 1]"
+    elif high <= 255:
+        remedy = "divide 8-bit frames by 255"
+    elif high <= 65535:
+        remedy = "divide 16-bit frames by 65535"
+    else:
+        remedy = "divide them by the largest value there can be"
+    return (
+        f"{name}: expected pixels in [0, 1], received values in [{low:.8g}, "
+        f"{high:.8g}]; {remedy}"
+    )
+
+
+def _asserted(name, x):
+    """`x` in [0, 1], once a graph has seen that it is so up to `ROUNDING`."""
+    import tensorflow as tf
+
+    x = tf.cast(x, tf.float32)
+    low, high = tf.reduce_min(x), tf.reduce_max(x)
+    right = (low >= -ROUNDING) & (high <= 1.0 + ROUNDING)
+    with tf.control_dependencies(
+        [tf.debugging.Assert(right, [f"{ASSERTED}{name}", low, high])]
+    ):
+        exact = (low >= 0.0) & (high <= 1.0)  # as nearly always: then nothing is copied
+        return tf.cond(exact, lambda: x, lambda: tf.clip_by_value(x, 0.0, 1.0))
+
+
+def looked_through(clips):
+    """A `tf.data.Dataset` of clips that looks at its pixels; others as they are."""
+    import tensorflow as tf
+
+    if not isinstance(clips, tf.data.Dataset):
+        return clips
+
+    def check(*element):
+        batch = element[0]
+        frames = {name: _asserted(name, batch[name]) for name in ("clean", "noisy")}
+        batch = {**batch, **frames}
+        return (batch, *element[1:]) if len(element) > 1 else batch
+
+    return clips.map(check, num_parallel_calls=tf.data.AUTOTUNE)
+
+
+@contextlib.contextmanager
+def one_line():
+    """Context in which what a graph found wrong is raised as a ValueError."""
+    try:
+        yield
+    except Exception as error:  # TensorFlow's, or Keras's around it
+        number = r"\[([^\[\]]+)\]"
+        found = re.search(rf"\[{ASSERTED}(\w+)\] {number} {number}", str(error))
+        if found is None:
+            raise
+        name, low, high = found.groups()
+        line = outside(name, float(low), float(high))
+    else:
+        return
+    raise ValueError(line)
+
+
+def _concrete(value):
+    """The numbers in a tensor, or None while a graph is traced and there are none."""
+    if isinstance(value, np.ndarray):
+        return value
+    if keras.backend.backend() == "jax":
+        import jax
+
+        traced = isinstance(value, jax.core.Tracer | keras.KerasTensor)
+        return None if traced else np.asarray(value)
+    return value.numpy() if hasattr(value, "numpy") else None
