@@ -3,10 +3,16 @@
 They are the same in Python, in a served graph, and on any backend, and no random
 operation is in the graph, which other runtimes would not load and a loop over frames
 could not carry.
+
+A word is 32 bits, in uint32 or in int32 as the seed is, and the bits are the same. The
+steps of training take uint32: TensorFlow multiplies int32 on the host of a GPU. What is
+served takes int32: OpenVINO computes uint32 as if it were int32, so that a shift copies
+the sign, and cuts constants off at 2**31 - 1.
 """
 
 import math
 
+import keras
 import numpy as np
 from keras import ops
 
@@ -17,17 +23,17 @@ _LEVELS = 2.0**16 - 1  # of brightness; odd, so that all bits count in binary fr
 
 
 def normals(seed, count):
-    """N(0, 1) draws: uint32 (B,) -> float32 (B, count)."""
-    bits = ops.right_shift(words(seed, 2 * count), _word(9))  # (B, 2 * count)
+    """N(0, 1) draws: uint32 or int32 (B,) -> float32 (B, count)."""
+    bits = _shifted(words(seed, 2 * count), 9)  # (B, 2 * count)
     uniform = (ops.cast(bits, "float32") + 0.5) / 2.0**23  # in (0, 1), exactly
     radius = ops.sqrt(-2.0 * ops.log(uniform[:, :count]))  # Box and Muller
     return radius * ops.cos(2.0 * math.pi * uniform[:, count:])
 
 
 def words(seed, count):
-    """32 random bits per seed and counter: uint32 (B,) -> uint32 (B, count)."""
-    start = _mix(ops.bitwise_xor(seed, _word(_GOLDEN)))
-    return _mix(ops.expand_dims(start, 1) + _counter(count))
+    """32 random bits per seed and counter: (B,) -> (B, count), uint32 or int32."""
+    start = _mix(ops.bitwise_xor(seed, _word(_GOLDEN, seed.dtype)))
+    return _mix(ops.expand_dims(start, 1) + _counter(count, seed.dtype))
 
 
 def fingerprint(frames):
@@ -49,17 +55,31 @@ def spread(seed, count):
     return ops.reshape(_mix(ops.expand_dims(seed, 1) + counter), (-1,))
 
 
-def _counter(count):
+def _counter(count, dtype="uint32"):
     counter = np.arange(1, count + 1, dtype="uint64") * _GOLDEN % 2**32
-    return ops.convert_to_tensor(counter.astype("uint32"))  # (count,)
+    return _word(counter, dtype)  # (count,)
 
 
 def _mix(word):
     for shift, factor in zip(_SHIFTS, (*_FACTORS, None), strict=True):
-        word = ops.bitwise_xor(word, ops.right_shift(word, _word(shift)))
-        word = word if factor is None else word * _word(factor)
+        word = ops.bitwise_xor(word, _shifted(word, shift))
+        word = word if factor is None else word * _word(factor, word.dtype)
     return word
 
 
-def _word(number):
-    return ops.convert_to_tensor(np.uint32(number))
+def _shifted(word, count):
+    """The upper 32 - count bits, after zeros.
+
+    An int32 shifts copies of its sign in. With the top bit turned over it is the uint32
+    less 2**31, which shifts to what is wanted less 2**(31 - count).
+    """
+    by = _word(count, word.dtype)
+    if keras.backend.standardize_dtype(word.dtype) == "uint32":
+        return ops.right_shift(word, by)
+    less = ops.right_shift(ops.bitwise_xor(word, _word(2**31, word.dtype)), by)
+    return less + _word(2 ** (31 - count), word.dtype)
+
+
+def _word(number, dtype="uint32"):
+    bits = np.asarray(number).astype("uint32")
+    return ops.convert_to_tensor(bits.view(keras.backend.standardize_dtype(dtype)))

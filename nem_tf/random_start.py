@@ -19,7 +19,7 @@ def random_start(seed, components, frame_shape):
     """|N(0, 1)| draws normalised over K at every pixel.
 
     Args:
-        seed: integers (B,), one per clip, in [0, 2**31).
+        seed: integers (B,), one per clip, in [0, 2**31); uint32 tensors may have more.
         components: K; K = 1 gives ones.
         frame_shape: (H, W, C).
 
@@ -33,7 +33,8 @@ def random_start(seed, components, frame_shape):
     if not keras.ops.is_tensor(seed):
         seed = _checked(seed)
     size = components * height * width
-    drawn = ops.abs(draws.normals(ops.cast(seed, "uint32"), size))  # (B, size)
+    seed = ops.cast(seed, "int32")  # the bits of those from 2**31 on, in uint32, stay
+    drawn = ops.abs(draws.normals(seed, size))  # (B, size)
     drawn = ops.reshape(drawn, (-1, components, height, width, 1))
     return drawn / ops.sum(drawn, axis=axes.COMPONENTS, keepdims=True)
 

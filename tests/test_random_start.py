@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from nem_tf import draws
 from nem_tf.random_start import random_start, sides
 from tests.tiny import C, H, K, W
 
@@ -74,6 +75,50 @@ def test_jax_draws_the_same(tmp_path):
     done = subprocess.run(line, cwd=ROOT, env=env, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr[-2000:]
     np.testing.assert_allclose(np.load(path), start([3, 5]), atol=1e-6)
+
+
+@pytest.mark.parametrize("dtype", ["uint32", "int32"])
+@pytest.mark.parametrize("compiled", [False, True])
+def test_words_are_the_same_bits_signed_and_unsigned(rng, dtype, compiled):
+    edges = [0, 1, 2**31 - 1, 2**31, 2**32 - 1]
+    seeds = np.concatenate([edges, rng.integers(0, 2**32, 200)]).astype("uint32")
+    words = tf.function(lambda seed: draws.words(seed, 50), jit_compile=compiled)
+    found = words(tf.constant(seeds.view(dtype)))
+    assert found.dtype == dtype
+    np.testing.assert_array_equal(found.numpy().view("uint32"), lowbias32(seeds, 50))
+
+
+def lowbias32(seeds, count):
+    """The words of `nem_tf.draws` in 64 bits, where nothing overflows unseen."""
+
+    def mix(word):
+        for shift, factor in ((16, 0x7FEB352D), (15, 0x846CA68B)):
+            word = (word ^ (word >> shift)) * factor % 2**32
+        return word ^ (word >> 16)
+
+    golden = 0x9E3779B9
+    start = mix(seeds.astype("uint64") ^ golden)
+    counter = np.arange(1, count + 1, dtype="uint64") * golden
+    return mix((start[:, None] + counter) % 2**32).astype("uint32")
+
+
+def test_a_seed_of_32_bits_has_a_start_of_its_own():
+    seeds = np.array([5, 2**31 + 5, 2**32 - 1], "uint32")  # as `restarts` has them
+    pi = np.asarray(random_start(tf.constant(seeds), K, (H, W, C)))
+    np.testing.assert_array_equal(pi[:1], start([5]))
+    drawn = np.abs(np.asarray(draws.normals(tf.constant(seeds), K * H * W)))
+    drawn = drawn.reshape(3, K, H, W, 1)
+    np.testing.assert_array_equal(pi, drawn / tf.reduce_sum(drawn, 1, True))
+
+
+def test_other_runtimes_have_all_that_is_in_the_graph():
+    """OpenVINO computes uint32 as int32; LiteRT has no `BitwiseAnd`."""
+    traced = tf.function(lambda seed: sides(random_start(seed, K, (H, W, C))))
+    graph = traced.get_concrete_function(tf.TensorSpec([None], tf.int32)).graph
+    for operation in graph.get_operations():
+        dtypes = {tensor.dtype for tensor in (*operation.inputs, *operation.outputs)}
+        assert dtypes <= {tf.float32, tf.int32, tf.bool}, operation
+        assert operation.type not in ("BitwiseAnd", "BitwiseOr", "Invert"), operation
 
 
 def test_each_component_begins_with_one_side():
