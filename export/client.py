@@ -5,14 +5,20 @@
 
 INPUT is a GIF, MP4 or other video, a folder of images, or a .npy file of frames
 (T, H, W) or (T, H, W, C); several inputs are several streams at the same time. The
-client carries the state of each stream; the server keeps none.
+client carries the state of each stream; the server keeps none. So a request that the
+server has no thread for, or that breaks off, is sent again until --timeout has passed.
+A stream stays with the version that answered its first request, whatever its label
+means later. Streams that end are written; each that does not is a line on stderr.
 """
 
-import concurrent.futures
+import ipaddress
 import pathlib
+import queue
+import re
 import sys
 import threading
 import time
+import traceback
 from typing import NamedTuple
 
 import numpy as np
@@ -21,6 +27,11 @@ from export import command, extras, result, video
 from trainers import quiet
 
 STATE = ("theta", "psi", "pi")
+GRPC_PORT, REST_PORT = 8500, 8501  # TF Serving's own
+SCHEMES = {False: "grpc", True: "http"}  # by --rest
+PATIENCE = (
+    1.0  # seconds in which requests end after Ctrl-C, before they are left behind
+)
 
 
 def main(arguments=None):
@@ -29,7 +40,9 @@ def main(arguments=None):
     parser.add_argument("inputs", type=pathlib.Path, nargs="+", metavar="INPUT")
     parser.add_argument("--model", required=True, metavar="NAME", help="on the server")
     parser.add_argument(
-        "--server", metavar="HOST:PORT", help="(localhost:8500, with --rest :8501)"
+        "--server",
+        metavar="HOST[:PORT]",
+        help=f"(localhost; port {GRPC_PORT}, with --rest {REST_PORT})",
     )
     parser.add_argument("--rest", action="store_true", help="REST instead of gRPC")
     which = parser.add_mutually_exclusive_group()
@@ -59,18 +72,22 @@ def main(arguments=None):
         type=command.at_least(0.001, float),
         default=60.0,
         metavar="S",
-        help="seconds that a request may take (60)",
+        help="seconds that a request may take, with all its tries (60)",
     )
     command.add_input_flags(parser)
     given = parser.parse_args(arguments)
-    return command.run("client", _send, given, debug=given.debug)
+    lost: list[Exception] = []
+    status = command.run("client", _send, given, lost, debug=given.debug)
+    return status or (1 if lost else 0)
 
 
 class Played(NamedTuple):
     """One stream after its end."""
 
     result: result.Result | None  # if it was asked for
-    latencies: list[float]  # seconds, one per request
+    latencies: list[float]  # seconds, one per request with all its tries
+    version: int  # of the model, that answered
+    retries: int  # requests that were sent again
 
 
 def play(server, frames, seed, *, chunk=1, clips=False, keep=True, on_frames=None):
@@ -93,15 +110,18 @@ def play(server, frames, seed, *, chunk=1, clips=False, keep=True, on_frames=Non
         ValueError: if the server refuses a request or does not answer.
     """
     latencies, pieces = [], []
+    version, retries = None, 0  # a state is only for the version that made it
 
     def call(signature, inputs, outputs, count):
+        nonlocal version, retries
         began = time.perf_counter()
-        reply = server.call(signature, inputs, outputs)
+        reply = server.call(signature, inputs, outputs, version)
+        version, retries = reply.version, retries + reply.retries
         if count:
             latencies.append(time.perf_counter() - began)
             if on_frames:
                 on_frames(count)
-        return reply
+        return reply.outputs
 
     seeds = np.array([seed], "int32")
     wanted = ["segmentation", "gamma"] if keep else ["segmentation"]
@@ -124,12 +144,14 @@ def play(server, frames, seed, *, chunk=1, clips=False, keep=True, on_frames=Non
             found = [reply[name] for name in (*wanted, psi)[: 3 if keep else 1]]
             pieces.append(found if chunk == 1 else [x[0] for x in found])
     if not keep:
-        return Played(None, latencies)
+        return Played(None, latencies, version, retries)
     parts = (np.concatenate(part) for part in zip(*pieces, strict=True))
-    return Played(result.Result(*parts), latencies)
+    return Played(result.Result(*parts), latencies, version, retries)
 
 
-def _send(given):
+def _send(given, lost):
+    """Send what was asked for; `lost` gets the errors of streams without a result."""
+    address = _address(given.server, given.rest)
     extras.need("serving")
     for path in given.inputs:
         if not path.exists():
@@ -142,10 +164,33 @@ def _send(given):
         from export import servers
 
     kind = servers.RestServer if given.rest else servers.GrpcServer
-    address = given.server or ("localhost:8501" if given.rest else "localhost:8500")
     spec = servers.Spec(given.model, given.version, given.label)
     server = kind(address, spec, given.timeout)
-    shape = _frame_shape(server, given.model)
+    try:
+        videos = _videos(given, _frame_shape(server, given.model))
+        streams = _streams(videos, given)
+        played, seconds = _play_all(server, streams, given, lost)
+    finally:
+        server.close()
+    if played:
+        _report(
+            given.model, [streams[i] for i in played], list(played.values()), seconds
+        )
+    for number, (path, stream) in enumerate(zip(outs, streams, strict=False)):
+        if number in played:
+            _write(path, stream, played[number].result, given, lost)
+
+
+class Stream(NamedTuple):
+    """One of the videos that are sent at the same time."""
+
+    name: str
+    video: video.Video
+    seed: int
+    keep: bool  # whether its result is written
+
+
+def _videos(given, shape):
     videos = [
         video.read(
             path,
@@ -157,13 +202,80 @@ def _send(given):
         )
         for path in given.inputs
     ]
-    videos = [taken._replace(frames=result.as_clip(taken.frames)) for taken in videos]
-    count = max(given.streams or 0, len(videos))
-    played, seconds = _play_all(server, videos, count, given)
-    _report(played, [videos[i % len(videos)] for i in range(count)], seconds)
-    for path, taken, stream in zip(outs, videos, played, strict=False):
-        result.write(path, taken.frames, stream.result, taken.fps)
+    return [taken._replace(frames=result.as_clip(taken.frames)) for taken in videos]
+
+
+def _streams(videos, given):
+    """A `Stream` for each input, and again from the first one on up to --streams."""
+    return [
+        Stream(
+            f"stream {number + 1} ({given.inputs[number % len(videos)]})",
+            videos[number % len(videos)],
+            (given.seed + number) % 2**31,
+            keep=given.out is not None and number < len(videos),
+        )
+        for number in range(max(given.streams or 0, len(videos)))
+    ]
+
+
+def _write(path, stream, found, given, lost):
+    """Write one result; a disk that is full for one may have room for the next."""
+    try:
+        result.write(path, stream.video.frames, found, stream.video.fps)
+    except OSError as error:
+        _lose(error, str(error), given, lost)
+    else:
         print(f"wrote {path}")
+
+
+def _lose(error, line, given, lost):
+    """Tell on stderr about a stream that has no result, and go on."""
+    lost.append(error)
+    if given.debug:
+        traceback.print_exception(error)
+    print(f"export.client: {line}", file=sys.stderr)
+
+
+def _address(text, rest):
+    """ "HOST:PORT" of what --server says, None for this machine.
+
+    Raises:
+        ValueError: if it names no host, a port that there is not, or more than both.
+    """
+    default = REST_PORT if rest else GRPC_PORT
+    if text is None:
+        return f"localhost:{default}"
+
+    def wrong(remedy):
+        return ValueError(
+            f"server: expected HOST or HOST:PORT, such as localhost:{default}, "
+            f"received {text!r}; {remedy}"
+        )
+
+    scheme, separator, place = text.rpartition("://")
+    if separator and scheme.lower() != SCHEMES[rest]:
+        if scheme.lower() == SCHEMES[not rest]:
+            raise wrong("omit --rest" if rest else "add --rest")
+        raise wrong(f"omit {scheme}://")
+    place = place.rstrip("/")
+    if re.search(r"[\s/?#@]", place):
+        raise wrong("write nothing else")
+    if place.count(":") > 1 and not place.startswith("["):
+        place = f"[{place}]"  # ::1 has no port
+    parts = re.fullmatch(r"(\[.*\]|[^:\[\]]*)(?::(.*))?", place)
+    if not parts:
+        raise wrong("write an IPv6 address as [::1]:8500")
+    host, port = parts[1], parts[2] if parts[2] is not None else str(default)
+    if host.startswith("["):
+        try:
+            ipaddress.IPv6Address(host[1:-1])
+        except ValueError:
+            raise wrong("write an IPv6 address as [::1]:8500") from None
+    elif not host or host.isdecimal():
+        raise wrong(f"name the host, such as localhost:{host or port}")
+    if not re.fullmatch("[0-9]+", port) or not 1 <= int(port) <= 65535:
+        raise wrong("a port is a number from 1 to 65535")
+    return f"{host}:{int(port)}"
 
 
 def _outs(out, count):
@@ -187,59 +299,94 @@ def _frame_shape(server, name):
     return signatures["step"]["frame"][1:]
 
 
-def _play_all(server, videos, count, given):
-    """All streams at the same time, one thread each: what they got, and the seconds."""
+def _play_all(server, streams, given, lost):
+    """All streams at the same time, one thread each.
+
+    Returns:
+        dict from a stream's number to its `Played`, without those that failed; and the
+        seconds to the last of them.
+    """
     from tqdm import tqdm
 
-    lock, failed = threading.Lock(), threading.Event()
-    total = sum(len(videos[i % len(videos)].frames) for i in range(count))
+    ended: queue.SimpleQueue = queue.SimpleQueue()
+    total = sum(len(stream.video.frames) for stream in streams)
     bar = tqdm(total=total, unit="frame", disable=not sys.stderr.isatty())
+    answered, lock = [0] * len(streams), threading.Lock()
 
-    def progress(frames):
-        if failed.is_set():
-            raise ValueError("stopped, since another stream failed")
-        with lock:
-            bar.update(frames)
+    def one(number, stream):
+        def progress(frames):
+            answered[number] += frames
+            with lock:
+                bar.update(frames)
 
-    def one(number):
-        return play(
-            server,
-            videos[number % len(videos)].frames,
-            (given.seed + number) % 2**31,
-            chunk=given.chunk,
-            clips=given.clips,
-            keep=given.out is not None and number < len(videos),
-            on_frames=progress,
-        )
-
-    began = time.perf_counter()
-    with bar, concurrent.futures.ThreadPoolExecutor(count) as pool:
-        streams = [pool.submit(one, number) for number in range(count)]
         try:
-            for stream in concurrent.futures.as_completed(streams):
-                stream.result()
-        except BaseException:  # Ctrl-C too: the others end with their next reply
-            failed.set()
-            raise
-    played = [stream.result() for stream in streams]
-    return played, time.perf_counter() - began
+            found = play(
+                server,
+                stream.video.frames,
+                stream.seed,
+                chunk=given.chunk,
+                clips=given.clips,
+                keep=stream.keep,
+                on_frames=progress,
+            )
+        except Exception as error:
+            found = error
+        ended.put((number, found))
+
+    played, seconds, began = {}, 0.0, time.perf_counter()
+    # Daemons: a reply that never comes must not hold back the end of the command.
+    threads = [
+        threading.Thread(target=one, args=each, daemon=True)
+        for each in enumerate(streams)
+    ]
+    try:
+        for thread in threads:
+            thread.start()
+        for _ in streams:
+            number, found = ended.get()
+            if isinstance(found, Played):
+                played[number], seconds = found, time.perf_counter() - began
+            elif isinstance(found, (ValueError, OSError)):
+                frames = f"{answered[number]} of {len(streams[number].video.frames)}"
+                line = f"{streams[number].name}: {found}; {frames} frames were answered"
+                with lock:
+                    bar.clear()
+                _lose(found, line, given, lost)
+            else:
+                raise found
+    except BaseException:  # Ctrl-C too
+        server.close()
+        until = time.monotonic() + PATIENCE
+        for thread in threads:
+            if thread.ident is not None:
+                thread.join(max(0.0, until - time.monotonic()))
+        raise
+    finally:
+        bar.close()
+    return dict(sorted(played.items())), seconds
 
 
-def _report(played, videos, seconds):
-    frames = sum(len(taken.frames) for taken in videos)
-    latencies = 1000 * np.concatenate([stream.latencies for stream in played])
+def _report(model, streams, played, seconds):
+    frames = sum(len(stream.video.frames) for stream in streams)
+    latencies = 1000 * np.concatenate([one.latencies for one in played])
     middle, most, nearly_all = np.percentile(latencies, (50, 90, 99))
     per_request = _count(max(1, round(frames / len(latencies))), "frame")
+    retries = sum(one.retries for one in played)
+    again = f"; {_count(retries, 'retry', 'retries')}" if retries else ""
+    versions = sorted({one.version for one in played})
+    which = "version" if len(versions) == 1 else "versions"
     print(
         f"{_count(len(played), 'stream')}, {frames} frames in {seconds:.2f} s: "
         f"{frames / seconds:.1f} frames/s\n"
         f"latency of a request ({per_request}): median {middle:.1f} ms, "
         f"90 % {most:.1f}, 99 % {nearly_all:.1f}, longest {latencies.max():.1f}"
+        f"{again}\n"
+        f"answered by {which} {', '.join(map(str, versions))} of {model}"
     )
 
 
-def _count(number, thing):
-    return f"{number} {thing}" if number == 1 else f"{number} {thing}s"
+def _count(number, thing, things=None):
+    return f"{number} {thing if number == 1 else things or thing + 's'}"
 
 
 if __name__ == "__main__":
