@@ -29,9 +29,7 @@ from trainers import quiet
 STATE = ("theta", "psi", "pi")
 GRPC_PORT, REST_PORT = 8500, 8501  # TF Serving's own
 SCHEMES = {False: "grpc", True: "http"}  # by --rest
-PATIENCE = (
-    1.0  # seconds in which requests end after Ctrl-C, before they are left behind
-)
+PATIENCE = 0.3  # seconds in which requests may end after Ctrl-C
 
 
 def main(arguments=None):

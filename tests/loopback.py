@@ -260,6 +260,7 @@ def rest_handler(server):
 
     class Handler(http.server.BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
+        disable_nagle_algorithm = True  # else a body waits 40 ms for its head's ACK
 
         def do_GET(self):
             self._answer(self._get)

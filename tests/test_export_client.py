@@ -298,14 +298,17 @@ def test_a_slow_answer_ends_with_the_timeout(server, kind, monkeypatch):
 
 
 @both
+@pytest.mark.parametrize("how", ["refusing", "gone"])
 def test_streams_that_end_are_written(
-    server, video, kind, tmp_path, capsys, monkeypatch
+    server, video, kind, how, tmp_path, capsys, monkeypatch
 ):
-    """The server is refusing all from the moment that the short video has ended."""
+    """The short video has ended when the server has no time any more, or goes."""
     play = client.play
 
     def ending(one, frames, *arguments, **flags):
         played = play(one, frames, *arguments, **flags)
+        if how == "gone":
+            server.stop()
         server.trouble = loopback.Trouble(every=1)
         return played
 
@@ -319,7 +322,8 @@ def test_streams_that_end_are_written(
     assert not (tmp_path / "found-1.npz").exists()
     assert said.err.count("\n") == 1
     assert said.err.startswith(f"export.client: stream 1 ({paths[0]}): ")
-    assert "Threadpool Exhausted" in said.err and "of 600 frames" in said.err
+    assert "in 2 s; raise --timeout" in said.err and "of 600 frames" in said.err
+    assert ("Threadpool Exhausted" in said.err) == (how == "refusing")
     with np.load(tmp_path / "found-2.npz") as found:
         assert len(found["segments"]) == len(video)
 
