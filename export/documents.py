@@ -1,7 +1,8 @@
 """What lies beside an exported graph for people: README, model card, checksums."""
 
 import hashlib
-import json
+
+from trainers import config_file
 
 ABOUT, README, CARD, SUMS = "about.json", "README.md", "MODEL_CARD.md", "SHA256SUMS"
 
@@ -29,7 +30,7 @@ def write(folder, about, signatures):
         signatures: dict from signature to its `inputs` and `outputs`, each a dict from
             name to shape (tuple, None for any size) and type.
     """
-    (folder / ABOUT).write_text(json.dumps(about, indent=2) + "\n")
+    (folder / ABOUT).write_text(config_file.text(about))
     (folder / README).write_text(_readme(about, signatures))
     (folder / CARD).write_text(_card(about))
     lines = []

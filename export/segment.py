@@ -40,15 +40,10 @@ def main(arguments=None):
         type=command.at_least(1),
         default=1,
         metavar="N",
-        help="random starts, seeds from --seed on; the one whose predictions were "
-        "likeliest is taken (1)",
+        help="random starts, that of --seed and others that follow from it; the one "
+        "whose predictions were likeliest is taken (1)",
     )
     given = parser.parse_args(arguments)
-    if given.seed + given.starts > 2**31:
-        parser.error(
-            f"starts: expected seeds below 2**31, received {given.starts} from seed "
-            f"{given.seed} on; begin with a smaller one"
-        )
     return command.run("segment", _segment, given, debug=given.debug)
 
 
@@ -73,7 +68,7 @@ def _segment(given):
             f"{len(np.unique(taken.frames))} grey levels; add --threshold 0.5"
         )
     frames = result.as_clip(taken.frames)
-    found = likeliest(model, frames, given.seed, given.starts)
+    found = model.segment(frames, given.seed, given.starts)
     is_still = len(taken.frames) == 1  # how long it lasts is no rate
     result.write(out, frames, found, video.FPS if is_still else taken.fps)
     lit = frames[1:].max(axis=-1) > 0.5  # (T-1, H, W)
@@ -86,35 +81,11 @@ def _segment(given):
     )
 
 
-def likeliest(model, frames, seed, starts):
-    """The result of the likeliest start, told as `nem_tf.restarts.likeliest` does.
-
-    Args:
-        model: what `load` returned.
-        frames: shape (T, H, W, C), T at least 2 if there are several starts.
-        seed: of the first start; the others have the next ones, so that a run and its
-            export begin alike.
-        starts: how many.
-    """
-    best = model.segment(frames, seed)
-    if starts == 1:
-        return best
-    from nem_tf import restarts
-
-    likelihood = model.likelihood
-    largest = restarts.fit(frames, best.psi, likelihood)
-    for start in range(1, starts):
-        found = model.segment(frames, seed + start)
-        fit = restarts.fit(frames, found.psi, likelihood)
-        if fit > largest:
-            best, largest = found, fit
-    return best
-
-
 def load(path, components=None):
-    """The model at `path`, with `segment(frames, seed)`, and what it says of itself.
+    """The model at `path`, with `segment(frames, seed, starts)` as `NeuralEM` has it.
 
-    `frame_shape`, its `likelihood`, and whether it is `binary`: of binary pixels.
+    And what it says of itself: `frame_shape`, and whether it is `binary`: of binary
+    pixels.
 
     Args:
         path: see the module.
@@ -147,12 +118,12 @@ class TrainedModel:
         self.nem = runs.load(path, compiled=False).nem
         self.components = components
         self.frame_shape = self.nem.cell.frame_shape
-        self.likelihood = self.nem.cell.likelihood
-        self.binary = self.likelihood.name == "bernoulli"
+        self.binary = self.nem.cell.likelihood.name == "bernoulli"
 
-    def segment(self, frames, seed):
+    def segment(self, frames, seed, starts=1):
         """`NeuralEM.segment` of one video, frames (T, H, W, C)."""
-        return result.Result(*self.nem.segment(frames, self.components, seed))
+        found = self.nem.segment(frames, self.components, seed, starts)
+        return result.Result(*found)
 
 
 class ExportedModel:
@@ -183,34 +154,61 @@ class ExportedModel:
         self.model = tf.saved_model.load(str(path))
         self.frame_shape = tuple(about["frame_shape"])
         self.binary = about["likelihood"] == "bernoulli"
-        self._likelihood = about.get("likelihood_config", about["likelihood"])
+        self.about = about
         self.piece = min(PIECE, about["most_frames"])
 
-    @property
-    def likelihood(self):
-        from nem_tf import likelihoods
+    def segment(self, frames, seed, starts=1):
+        """The same through `chunk`, so that length costs no more memory."""
+        from nem_tf import likelihoods, restarts
+        from nem_tf.random_start import random_start
 
-        return likelihoods.get(self._likelihood)
+        about = self.about
+        start = random_start([seed], about["components"], self.frame_shape)
+        clips = {"noisy": frames[None], "pi": np.asarray(start)}
+        likelihood = likelihoods.get(
+            about.get("likelihood_config", about["likelihood"])
+        )
+        found = restarts.likeliest(self._predict, clips, starts, likelihood)
+        return result.Result(*(found[name][0] for name in result.Result._fields))
 
-    def segment(self, frames, seed):
-        """The same through `init` and `chunk`, so that length costs no more memory."""
+    def _predict(self, clips):
+        """All results of one video, (1, T, H, W, C), from the random start pi."""
         import tensorflow as tf
         from tqdm import tqdm
 
-        signatures = self.model.signatures
-        state = signatures["init"](seed=tf.constant([seed], tf.int32))
+        frames, state = clips["noisy"], self._state(clips["pi"])
+        chunk = self.model.signatures["chunk"]
         pieces = []
-        bar = tqdm(total=len(frames), unit="frame", disable=not sys.stderr.isatty())
-        for start in range(0, len(frames), self.piece):
-            piece = tf.constant(frames[None, start : start + self.piece])
-            reply = signatures["chunk"](frames=piece, **state)
+        length = frames.shape[1]
+        bar = tqdm(total=length, unit="frame", disable=not sys.stderr.isatty())
+        for start in range(0, length, self.piece):
+            piece = tf.constant(frames[:, start : start + self.piece])
+            reply = chunk(frames=piece, **state)
             state = {name: reply[name] for name in state}
             pieces.append(reply)
-            bar.update(piece.shape[1])
+            bar.update(reply["segmentation"].shape[1])
         bar.close()
-        names = ("segmentation", "gamma", "predictions")
-        parts = (np.concatenate([p[name][0] for p in pieces]) for name in names)
-        return result.Result(*parts)
+        names = {"segments": "segmentation", "gamma": "gamma", "psi": "predictions"}
+        return {
+            ours: np.concatenate([piece[name] for piece in pieces], axis=1)
+            for ours, name in names.items()
+        }
+
+    def _state(self, pi):
+        """theta, psi and pi before the first frame, as the signature `init` has them.
+
+        `init` itself knows the starts of seeds alone.
+        """
+        import tensorflow as tf
+
+        from nem_tf.random_start import sides
+
+        components, units = self.about["components"], self.about["units"]
+        return {
+            "theta": tf.zeros((1, components, units)),
+            "psi": tf.zeros((1, components, *self.frame_shape)),
+            "pi": sides(pi) if self.about.get("start") == "sides" else tf.constant(pi),
+        }
 
 
 if __name__ == "__main__":

@@ -6,7 +6,6 @@ monitoring.config  where Prometheus reads its counters
 """
 
 import contextlib
-import fcntl
 import os
 import pathlib
 
@@ -14,6 +13,11 @@ from google.protobuf import text_format
 from tensorflow_serving.config import model_server_config_pb2
 
 from export.versions import versions
+
+try:
+    import fcntl
+except ImportError:  # Windows: edit models.config one after another
+    fcntl = None  # type: ignore[assignment]
 
 MODELS, BATCHING, MONITORING = "models.config", "batching.config", "monitoring.config"
 BATCHING_TEXT = """\
@@ -120,7 +124,8 @@ def _edited(models):
     """models.config, written beside and renamed; one process edits at a time."""
     path = pathlib.Path(models) / MODELS
     with open(path.parent / f".{MODELS}.lock", "w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+        if fcntl is not None:
+            fcntl.flock(lock, fcntl.LOCK_EX)
         empty = model_server_config_pb2.ModelServerConfig()
         config = _parse(path) if path.exists() else empty
         yield config

@@ -21,7 +21,7 @@ def per_step(scores, title, *, label="AMI"):
     """A score at every step: its mean, and the quartiles over clips (Figure 6).
 
     Args:
-        scores: shape (N, T), one row per clip, at most 1.
+        scores: shape (N, T), one row per clip, at most 1; NaN is not counted.
         title: a line on top.
         label: what the score is called.
 
@@ -33,8 +33,8 @@ def per_step(scores, title, *, label="AMI"):
     """
     scores = np.asarray(scores)
     axes.check_shape("scores", scores, (None, None))
-    lower, upper = np.percentile(scores, [25, 75], axis=0)  # (T,) each
-    return quartiles(scores.mean(axis=0), lower, upper, title, label=label)
+    lower, upper = np.nanpercentile(scores, [25, 75], axis=0)  # (T,) each
+    return quartiles(np.nanmean(scores, axis=0), lower, upper, title, label=label)
 
 
 def quartiles(mean, lower, upper, title, *, label="AMI"):

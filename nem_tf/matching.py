@@ -5,6 +5,8 @@ from scipy.optimize import linear_sum_assignment
 
 from nem_tf import axes, metrics
 
+MOST = 256  # labels above are names, such as colours; their objects count in order
+
 
 def order_of_objects(groups, gamma):
     """The order of components in which the k-th one claims object k, as far as it can.
@@ -27,8 +29,11 @@ def order_of_objects(groups, gamma):
     components = gamma.shape[axes.COMPONENTS]
     winner = gamma[..., 0].argmax(axis=1)  # (T, H, W)
     labelled = groups > 0
-    table = np.zeros((components, max(int(groups.max(initial=0)), 1)))
-    np.add.at(table, (winner[labelled], groups[labelled] - 1), 1)
+    objects = groups[labelled] - 1
+    if objects.max(initial=0) >= MOST:
+        objects = np.unique(objects, return_inverse=True)[1]
+    table = np.zeros((components, objects.max(initial=0) + 1))
+    np.add.at(table, (winner[labelled], objects), 1)
     chosen, objects = linear_sum_assignment(-table)
     first = chosen[np.argsort(objects)]
     rest = [k for k in range(components) if k not in first]

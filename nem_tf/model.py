@@ -1,9 +1,8 @@
 """The model: the EM iterations over a clip, trained by next-step prediction."""
 
-import os
-
 import keras
 import numpy as np
+import psutil
 from keras import ops
 
 from nem_tf import axes, losses, metrics, pixels, preset
@@ -332,7 +331,7 @@ class NeuralEM(keras.Model):
         # The last frame stands in for the unknown next one, which only gamma would use.
         clean = np.concatenate([frames, frames[:, -1:]], axis=1)
         clips = {"clean": clean, "noisy": frames, "pi": ops.convert_to_numpy(pi)}
-        outputs = likeliest(self, clips, starts)
+        outputs = likeliest(self.predict_on_batch, clips, starts, self.cell.likelihood)
         psi = np.asarray(outputs["psi"], "float32")
         start = ops.convert_to_numpy(self.cell.first_pi(outputs["pi"]))[:, None]
         gamma = np.concatenate([start, outputs["gamma"][:, :-1]], axis=1)
@@ -437,7 +436,7 @@ def _beside(sample_weight, y):
 def _check_memory(components, frames):
     """Refuse a K whose psi and gamma, float32, would not fit this machine."""
     needed = 2 * 4 * components * frames.size
-    here = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    here = psutil.virtual_memory().total
     if needed > here:
         raise ValueError(
             f"components: expected what fits {here / 1e9:.0f} GB of memory, received "

@@ -65,30 +65,32 @@ def fit(frames, psi, likelihood):
     return np.nan_to_num(ops.convert_to_numpy(fits), nan=-np.inf)
 
 
-def likeliest(nem, clips, starts):
+def likeliest(predict, clips, starts, likelihood):
     """Group clips from several random starts each, and keep the likeliest.
 
     What counts is how well a start's components together predicted the frames that the
     network saw, see `fit`; it takes a whole clip, so it is not for a stream.
 
     Args:
-        nem: a `NeuralEM`.
-        clips: dict of NumPy arrays `clean`, `noisy` and `pi`, as `nem` takes them.
+        predict: function from clips to a dict of arrays, `psi` (B, T, K, H, W, C) among
+            them: `NeuralEM.predict_on_batch`, or an exported model's.
+        clips: dict of NumPy arrays as `predict` takes them, with `noisy` and `pi`.
         starts: random starts per clip, one after another, at least 1.
+        likelihood: the model's `likelihoods.Likelihood`.
 
     Returns:
-        dict of `psi` and `gamma`, as `nem` returns them, and the `pi` that they began
-        with, each of a clip's likeliest start.
+        what `predict` returned, and the `pi` that it began with, each of a clip's
+        likeliest start.
 
     Raises:
         ValueError: if `starts` is below 1, or the clips do not fit the model.
     """
     best, largest = {}, None
     for pi in several_starts(clips["pi"], check_starts(starts)):
-        outputs = {**nem.predict_on_batch({**clips, "pi": pi}), "pi": pi}
+        outputs = {**predict({**clips, "pi": pi}), "pi": pi}
         if starts == 1:
             return outputs
-        fits = fit(clips["noisy"], outputs["psi"], nem.cell.likelihood)  # (B,)
+        fits = fit(clips["noisy"], outputs["psi"], likelihood)  # (B,)
         if largest is None:
             best = {name: np.array(values) for name, values in outputs.items()}
             largest = fits

@@ -1,15 +1,18 @@
 """trainers.evaluate: any model on any data, its table, files and mistakes."""
 
 import json
+import math
 
+import keras
 import numpy as np
 import pytest
 from sklearn import metrics as theirs
 
+from export import saved_model, segment
 from nem_tf import data
 from nem_tf.occlusion import drawn
 from tests import runs
-from trainers import evaluate, scoring, static_shapes, trained
+from trainers import config_file, evaluate, scoring, static_shapes, trained
 from trainers.evaluate import Config, Evaluation
 
 
@@ -205,3 +208,35 @@ def test_mistakes_end_in_one_line(run, tmp_path, capsys, line, message):
         status = stopped.code
     error = capsys.readouterr().err
     assert status == 2 and message in error and error.count("\n") == 1
+
+
+def test_a_model_with_nan_is_refused_and_nothing_is_written(run, tmp_path, capsys):
+    nem = keras.saving.load_model(run / "model.keras")
+    weights = nem.get_weights()
+    weights[0].flat[3] = np.nan
+    nem.set_weights(weights)
+    nem.save(tmp_path / "nan.keras")
+    clip = tmp_path / "clip.npy"
+    np.save(clip, np.zeros((4, 28, 28), "uint8"))
+    out = tmp_path / "out"
+    model, on = str(tmp_path / "nan.keras"), ["--on", "static_shapes"]
+    for command in (
+        lambda: evaluate.main([model, *on]),
+        lambda: evaluate.main([model, *on, "--out", str(out)]),
+        lambda: segment.main([model, str(clip), "--out", f"{out}.gif"]),
+        lambda: saved_model.main([model, "--out", str(out)]),
+    ):
+        assert command() == 2
+        said = capsys.readouterr().err
+        assert said.count("\n") == 1 and "NaN or infinity" in said, said
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["clip.npy", "nan.keras"]
+
+
+def test_json_holds_no_bare_nan():
+    content = {"a": [1.5, math.nan, {"b": math.inf}], "c": (None, "NaN")}
+    text = config_file.text(content)
+    refuse = {"parse_constant": lambda name: pytest.fail(name)}
+    assert json.loads(text, **refuse) == {
+        "a": [1.5, None, {"b": None}],
+        "c": [None, "NaN"],
+    }

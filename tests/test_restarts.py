@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 
-from nem_tf import NEMLoss, NeuralEM, RNNEMCell, losses, networks
+from nem_tf import NEMLoss, NeuralEM, RNNEMCell, losses, networks, restarts
 from nem_tf.likelihoods import Bernoulli, Gaussian
 from nem_tf.random_start import random_start
-from nem_tf.restarts import likeliest, several_starts
+from nem_tf.restarts import several_starts
 from tests import tiny
 from tests.tiny import C, H, K, W
 from trainers import scoring
@@ -22,6 +22,11 @@ def nem(request):
     for weight in nem.trainable_variables:  # so that the start matters
         weight.assign(3.0 * weight)
     return nem
+
+
+def likeliest(nem, clips, starts):
+    predict = nem.predict_on_batch
+    return restarts.likeliest(predict, clips, starts, nem.cell.likelihood)
 
 
 def random_pi(count, components=K):

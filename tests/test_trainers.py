@@ -245,7 +245,6 @@ def test_reads_the_originals_files(tmp_path, capsys):
 
     wrong = (
         (flying_shapes.FlyingShapes, {"test_size": 17}, "test_size: expected at most"),
-        (flying_shapes.FlyingShapes, {"objects": 2}, "add --objects 3"),
         (flying_mnist.FlyingMNIST, {}, "data: expected frames of (24, 24, 1)"),
     )
     for kind, more, problem in wrong:

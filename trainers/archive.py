@@ -74,7 +74,7 @@ class Archive:
         del config["command"]  # it and some settings hold paths
         kind = experiments.find(training.experiment)
         config["settings"] = config_file.of_result(kind.Config, config["settings"])
-        text = json.dumps(config, indent=2) + "\n"
+        text = config_file.text(config)
         (target / "config.json").write_text(text, encoding="utf-8")
         for name in ("log.csv", "overview.png", "results.json"):  # this last
             shutil.copyfile(source / name, target / name)

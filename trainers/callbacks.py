@@ -72,7 +72,8 @@ class EpochColumns(keras.callbacks.Callback):
 class ValidationAMI(keras.callbacks.Callback):
     """Adds the AMI of the validation clips to each epoch's logs; list it as above.
 
-    `val_ami` is that of the last step, `val_ami_mean` the mean over steps.
+    `val_ami` is that of the last step, `val_ami_mean` the mean over steps. Frames
+    without a labelled pixel do not count; without any label there is neither.
 
     Args:
         clips: dataset of all validation clips.
@@ -86,12 +87,18 @@ class ValidationAMI(keras.callbacks.Callback):
 
     def on_epoch_end(self, epoch, logs=None):
         scores = []
+        if "groups" not in self.clips.element_spec:
+            return
         for batch in self.clips.as_numpy_iterator():
+            groups = batch["groups"][:, 1:]
             gamma = self.run.devices.predict(self.model, batch)["gamma"]
-            scores.append(adjusted_mutual_information(batch["groups"][:, 1:], gamma))
+            ami = adjusted_mutual_information(groups, gamma)
+            labelled = (groups > 0).any(axis=(-2, -1))
+            scores.append(np.where(labelled, ami, np.nan))
         scores = np.concatenate(scores)  # (N, T)
-        logs["val_ami"] = float(scores[:, -1].mean())
-        logs["val_ami_mean"] = float(scores.mean())
+        if np.isfinite(scores[:, -1]).any():
+            logs["val_ami"] = float(np.nanmean(scores[:, -1]))
+            logs["val_ami_mean"] = float(np.nanmean(scores))
 
 
 class Pictures(keras.callbacks.Callback):
@@ -173,10 +180,9 @@ class Progress(keras.callbacks.Callback):
             self.bar.write(line, file=sys.stderr)
 
     def on_epoch_end(self, epoch, logs=None):
-        scores = (
-            f"loss {logs['loss']:.1f}, validation {logs['val_loss']:.1f}, "
-            f"ARI {logs['val_ari']:.3f}"
-        )
+        scores = f"loss {logs['loss']:.1f}, validation {logs['val_loss']:.1f}"
+        if "val_ari" in logs:
+            scores += f", ARI {logs['val_ari']:.3f}"
         self.bar.set_postfix_str(scores)
         if self.bar.disable:
             done = self._done()

@@ -86,10 +86,11 @@ def run(experiment, folder, strategy):
         this = loop.Run(config, folder, experiment.title, strategy, asked)
         with faults.of_settings():
             resumed = bool(config.resume) and loop.resume(this)
+            clips = _clips_of(config, folder if config.resume else None)
         if resumed:
             _say(folder, f"continuing after update {this.updates}")
         elif folder:
-            folder.write_config(config, experiment.name, experiment.source)
+            folder.write_config(config, experiment.name, experiment.source, clips)
             board = folder / "tensorboard"
             callbacks.write_settings(board, config_file.as_json(config))
         asked.deferred = True
@@ -107,6 +108,35 @@ def run(experiment, folder, strategy):
             _report_again(type(experiment), folder)
         elif folder:
             _finish(experiment, this)
+
+
+def _clips_of(config, folder):
+    """What identifies the clips of `--data`; None without.
+
+    Args:
+        config: the settings.
+        folder: of the run that goes on; None if it begins.
+
+    Raises:
+        ValueError: if they are not those that the run was begun with.
+    """
+    if config.data is None:
+        return None
+    from nem_tf.data import hdf5
+
+    clips = hdf5.fingerprint(config.data)
+    if folder is None or not (folder / "config.json").is_file():
+        return clips
+    began = folder.read_json("config.json")
+    if began.get("clips") not in (None, clips):
+        raise ValueError(
+            f"data: expected the clips that {folder.path} was begun with, received "
+            f"others in {config.data}; give the file that it was, or begin a new run"
+        )
+    if began["settings"]["data"] != str(config.data.absolute()):
+        began["settings"]["data"] = str(config.data.absolute())
+        folder.write_json("config.json", {**began, "clips": clips})
+    return clips
 
 
 def _say(folder, text):
@@ -176,12 +206,6 @@ def _check_recording(config, clips, cell):
             f"data: expected frames of {cell.frame_shape}, which the network draws, "
             f"received {frame} in {config.data}; fit the file's frames to it"
         )
-    labels = int(batch["groups"].numpy().max())
-    if labels > config.objects:
-        raise ValueError(
-            f"objects: expected {labels}, the labels in {config.data}, received "
-            f"{config.objects}; add --objects {labels}"
-        )
 
 
 def _report_again(experiment_class, folder):
@@ -194,14 +218,23 @@ def _report(experiment_class, folder, result):
     """The closing lines: scores, the paper's, and where to look."""
     test = result["test"]
     minutes = result["seconds"] / 60
+    scores = (
+        f"  loss on {test['clips']} test clips  {test['loss']:.1f} nats per clip; "
+        "without labels nothing else is scored\n"
+    )
+    if "ami" in test:
+        scores = (
+            f"  AMI on {test['clips']} test clips   last step "
+            f"{test['ami']['last']:.3f}, mean over steps {test['ami']['mean']:.3f}\n"
+            f"  ARI                     last step {test['ari']['last']:.3f}, "
+            f"mean over steps {test['ari']['mean']:.3f}\n"
+        )
+        if folder.read_json("config.json").get("settings", {}).get("data") is None:
+            scores += f"  the paper               {experiment_class.paper}\n"
     print(
         f"\n{result['experiment']}, data: {result['data']}, preset {result['preset']}, "
         f"seed {result['seed']}: {result['updates']} updates in {minutes:.1f} minutes\n"
-        f"  AMI on {test['clips']} test clips   last step {test['ami']['last']:.3f}, "
-        f"mean over steps {test['ami']['mean']:.3f}\n"
-        f"  ARI                     last step {test['ari']['last']:.3f}, "
-        f"mean over steps {test['ari']['mean']:.3f}\n"
-        f"  the paper               {experiment_class.paper}\n"
+        f"{scores}"
         f"  pictures                {folder / 'overview.png'}, {folder / 'clip.gif'}\n"
         f"  model and scores        {folder.best}, {folder / 'results.json'}\n"
         f"  curves                  tensorboard --logdir {folder / 'tensorboard'}"

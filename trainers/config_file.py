@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import math
 import pathlib
 import typing
 
@@ -9,12 +10,26 @@ from trainers.options import as_text
 
 
 def as_json(config):
-    """The settings as plain values that `json` can write."""
+    """The settings as plain values that `json` can write; paths are absolute."""
     values = dataclasses.asdict(config)
     return {
-        name: str(value) if isinstance(value, pathlib.Path) else value
+        name: str(value.absolute()) if isinstance(value, pathlib.Path) else value
         for name, value in values.items()
     }
+
+
+def text(content):
+    """JSON that every reader takes: what is no number becomes null."""
+    return json.dumps(_without_nan(content), indent=2, allow_nan=False) + "\n"
+
+
+def _without_nan(content):
+    if isinstance(content, dict):
+        return {name: _without_nan(value) for name, value in content.items()}
+    if isinstance(content, list | tuple):
+        return [_without_nan(value) for value in content]
+    no_number = isinstance(content, float) and not math.isfinite(content)
+    return None if no_number else content
 
 
 def read(folder, experiment):

@@ -17,6 +17,8 @@ import sys
 import time
 from importlib import metadata
 
+import psutil
+
 from trainers import command_line, devices, faults, machine, paper, quiet
 
 PACKAGES = ("tensorflow", "keras", "tensorflow-datasets", "numpy", "scikit-learn")
@@ -125,13 +127,12 @@ def _hardware():
 
 
 def _memory():
-    page = os.sysconf("SC_PAGE_SIZE")
-    total = page * os.sysconf("SC_PHYS_PAGES") / GIGA
+    memory = psutil.virtual_memory()
     disk = shutil.disk_usage(".").free / GIGA
-    free = ""
-    if "SC_AVPHYS_PAGES" in os.sysconf_names:  # not on macOS
-        free = f"{page * os.sysconf('SC_AVPHYS_PAGES') / GIGA:.0f} GB free of "
-    return f"{free}{total:.0f} GB; {disk:.0f} GB of disk for runs/"
+    return (
+        f"{memory.available / GIGA:.0f} GB free of {memory.total / GIGA:.0f} GB; "
+        f"{disk:.0f} GB of disk for runs/"
+    )
 
 
 def _mnist():

@@ -13,7 +13,6 @@ Figure 6) and covered.png (how well pixels are predicted that other objects cove
 """
 
 import dataclasses
-import json
 import pathlib
 import sys
 
@@ -338,7 +337,7 @@ class Evaluation:
         pictures.of_clip(self.model.nem, clips, title, out, starts=self.config.starts)
         pictures.of_scores(scores, title, out)
         with run_folder.replacing(out / "results.json") as beside:
-            beside.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
+            beside.write_text(config_file.text(result), encoding="utf-8")
         return result
 
     def score(self):
@@ -396,6 +395,8 @@ def report(result):
     )
     yield f"  {'':24}{'last step':>18}{'mean':>8}   quartiles, last step"
     for key, name in SCORES.items():
+        if key not in test:  # there are no labels
+            continue
         curve = test[key]
         yield (
             f"  {name:24}{curve['last']:10.3f} ± {curve['last_standard_error']:.3f}"
@@ -407,6 +408,8 @@ def report(result):
         ("distinct_components", "distinct components"),
         ("purity", "purity per object"),
     ):
+        if key not in test:
+            continue
         mean = sum(test["per_step"][key]) / settings["steps"]
         yield f"  {name:24}{test[key]:10.3f}{'':8}{mean:8.3f}"
     for key, name in (

@@ -31,7 +31,7 @@ class Experiment:
         self.shares = 1  # of a batch, one per device
         self._datasets = {}  # by what was asked for
         if config.data is not None:
-            self.source = str(config.data)
+            self.source = str(config.data.absolute())
 
     @property
     def title(self):

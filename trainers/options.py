@@ -4,9 +4,10 @@ Nothing here imports TensorFlow, so a wrong setting is refused at once.
 """
 
 import dataclasses
-import os
 import pathlib
 from typing import ClassVar
+
+import psutil
 
 MOST_CLIPS = 2**32  # a clip's random numbers are keyed by 32 bits of its index
 MOST_EPOCHS = 2**24  # and 24 bits of the epoch
@@ -193,7 +194,10 @@ class Config:
         False, "the same seed gives the same bits; slower on a GPU"
     )
     data: pathlib.Path | None = option(
-        None, "read clips from this HDF5 file of the original instead of making them"
+        None,
+        "read clips from this HDF5 file of the original instead of making them; a run "
+        "whose file was moved is resumed with its new place",
+        about_run=True,
     )
     preset: str = option(
         "paper",
@@ -352,7 +356,9 @@ def _check_hosts(config):
 def check_recording(path):
     """Raise ValueError unless there is an HDF5 file."""
     if not path.is_file():
-        raise ValueError(f"data: no such file, {path}; check the path")
+        raise ValueError(
+            f"data: no such file, {path}; check the path, give its new one with --data"
+        )
     with open(path, "rb") as file:  # h5py refuses one that is being written as no HDF5
         start = file.read(2**20)
     if not any(start.startswith(HDF5, at) for at in (0, 512, 1024, 2048)):
@@ -382,7 +388,7 @@ def _check_memory(config):
     pixels = config.size[0] * config.size[1]
     count = config.batch_size * config.steps * config.components * pixels
     needed = 2 * 4 * count  # psi and gamma, float32: a fraction of what training takes
-    here = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    here = psutil.virtual_memory().total
     if needed > here * config.hosts:
         raise ValueError(
             f"components: {config.components} with {config.steps} steps and a "

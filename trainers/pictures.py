@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from nem_tf import adjusted_mutual_information, graphs, matching, plots
+from nem_tf import adjusted_mutual_information, graphs, matching, plots, restarts
 from nem_tf.restarts import likeliest
 from trainers import scoring
 
@@ -16,6 +16,8 @@ AREAS = {
 def of_clip(nem, clips, title, folder, names=("overview", "clip"), starts=1):
     """Picture and animation of a typical clip: the median of one batch by AMI.
 
+    Without labels, by how well its frames were predicted.
+
     Args:
         nem: the model.
         clips: dataset; its first batch is looked at.
@@ -25,16 +27,22 @@ def of_clip(nem, clips, title, folder, names=("overview", "clip"), starts=1):
         starts: random starts of each clip, of which the likeliest is looked at.
     """
     batch = {name: np.asarray(value) for name, value in next(iter(clips)).items()}
-    outputs = likeliest(nem, batch, starts)
-    scores = adjusted_mutual_information(
-        batch["groups"][:, -1], outputs["gamma"][:, -1]
-    )
+    outputs = likeliest(nem.predict_on_batch, batch, starts, nem.cell.likelihood)
+    title = f"{title}: a typical test clip"
+    labels = batch.get("groups")
+    if labels is None:
+        likelihood = nem.cell.likelihood
+        scores = restarts.fit(batch["noisy"], outputs["psi"], likelihood)
+    else:
+        scores = adjusted_mutual_information(labels[:, -1], outputs["gamma"][:, -1])
     clip = int(np.argsort(scores)[len(scores) // 2])
-    title = f"{title}: a typical test clip, AMI {scores[clip]:.2f} at the last step"
+    if labels is not None:
+        title = f"{title}, AMI {scores[clip]:.2f} at the last step"
     frames, noisy = batch["clean"][clip, 1:], batch["noisy"][clip]
     psi, gamma = outputs["psi"][clip], outputs["gamma"][clip]
-    order = matching.order_of_objects(batch["groups"][clip, 1:], gamma)
-    psi, gamma = psi[:, order], gamma[:, order]
+    if labels is not None:
+        order = matching.order_of_objects(labels[clip, 1:], gamma)
+        psi, gamma = psi[:, order], gamma[:, order]
     figure = plots.overview(
         frames, psi, gamma, noisy=noisy, title=title, max_columns=10
     )
@@ -43,14 +51,17 @@ def of_clip(nem, clips, title, folder, names=("overview", "clip"), starts=1):
 
 
 def of_scores(scores, title, folder):
-    """per_step.png and, where masks are known, covered.png.
+    """per_step.png of clips with labels and, where masks are known, covered.png.
 
     Args:
         scores: what `scoring.collect` returned.
         title, folder: see `of_clip`.
     """
-    figure = graphs.per_step(scores["ami"], f"{title}: {len(scores['ami'])} clips")
-    figure.savefig(folder / "per_step.png")
+    if "ami" in scores:
+        figure = graphs.per_step(scores["ami"], f"{title}: {len(scores['ami'])} clips")
+        figure.savefig(folder / "per_step.png")
+    else:
+        (folder / "per_step.png").unlink(missing_ok=True)  # of an earlier evaluation
     if "covered" not in scores:
         (folder / "covered.png").unlink(missing_ok=True)  # of an earlier evaluation
         return

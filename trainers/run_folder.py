@@ -15,7 +15,6 @@ results.json  scores on the test clips
 import contextlib
 import datetime
 import errno
-import fcntl
 import json
 import os
 import pathlib
@@ -25,6 +24,11 @@ import sys
 from importlib import metadata
 
 from trainers import config_file, machine
+
+try:
+    import fcntl
+except ImportError:  # Windows: a folder is not locked
+    fcntl = None  # type: ignore[assignment]
 
 PACKAGES = ("nem-tf", "tensorflow", "keras", "numpy", "scikit-learn", "tensorboard")
 
@@ -90,6 +94,8 @@ class RunFolder:
         self._lock.close()
 
     def _take_lock(self):
+        if fcntl is None:
+            return
         try:
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -133,7 +139,7 @@ class RunFolder:
         raise FileNotFoundError(errno.ENOENT, reason, str(self.path))
 
     def write_json(self, name, content):
-        self.write_text(name, json.dumps(content, indent=2) + "\n")
+        self.write_text(name, config_file.text(content))
 
     def read_json(self, name):
         return json.loads((self.path / name).read_text(encoding="utf-8"))
@@ -143,8 +149,15 @@ class RunFolder:
         with replacing(self.path / name) as beside:
             beside.write_text(text, encoding="utf-8")
 
-    def write_config(self, config, experiment, data_source):
-        """Everything needed to know what was run, and to run it again."""
+    def write_config(self, config, experiment, data_source, clips=None):
+        """Everything needed to know what was run, and to run it again.
+
+        Args:
+            config: the settings.
+            experiment: its name.
+            data_source: where the clips come from.
+            clips: `data.hdf5.fingerprint` of those that are read from a file.
+        """
         import keras
 
         self.write_json(
@@ -154,6 +167,7 @@ class RunFolder:
                 "command": " ".join(sys.orig_argv),
                 "settings": config_file.as_json(config),
                 "data": data_source,
+                "clips": clips,
                 "backend": keras.backend.backend(),
                 "device": ", ".join(machine.gpus()) or f"CPU ({platform.machine()})",
                 "machine": machine.processor(),

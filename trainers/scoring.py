@@ -28,8 +28,13 @@ def collect(nem: NeuralEM, clips, objects=None, starts=1) -> dict[str, np.ndarra
     Returns:
         float64 arrays: `CURVES` and `DIAGNOSTICS`, shape (N, T), the last in nats per
         frame; `loss`, `intra` and `inter`, shape (N,), nats per clip; and the counts of
-        `occlusion.Drawn`, shape (N, T).
+        `occlusion.Drawn`, shape (N, T). What says how well labels are met is left out
+        of clips without `groups`, and NaN where a frame has no labelled pixel.
+
+    Raises:
+        ValueError: if a weight of the model is not finite.
     """
+    nem.check_weights()
     objects = nem.objects if objects is None else objects
     collected: dict[str, list[np.ndarray]] = {}
     for batch in clips.as_numpy_iterator():  # no backend needs TensorFlow's tensors
@@ -39,26 +44,35 @@ def collect(nem: NeuralEM, clips, objects=None, starts=1) -> dict[str, np.ndarra
 
 
 def _score_batch(nem, batch, objects, starts):
-    outputs = likeliest(nem, batch, starts)
-    psi, gamma = outputs["psi"], outputs["gamma"]
-    groups, x = batch["groups"][:, 1:], batch["clean"][:, 1:]
-    objects = max(objects, int(groups.max()))
-    table = metrics.contingency_table(groups, gamma, objects)  # (B, T, K, n)
-    counts = ops.convert_to_numpy(table)
+    outputs = likeliest(nem.predict_on_batch, batch, starts, nem.cell.likelihood)
+    x, psi = batch["clean"][:, 1:], outputs["psi"]
     intra, inter = nem.loss.terms(x, outputs)
     scores = {
-        "ami": _ami(counts, "max"),
-        "ami_arithmetic": _ami(counts, "arithmetic"),
-        "ari": metrics.ari_from_table(table),
-        "confidence": metrics.confidence(groups, gamma),
-        "distinct_components": metrics.distinct_from_table(table),
-        "purity": metrics.purity_from_table(table),
         "loss": intra + nem.loss.inter_weight * inter,
         "intra": intra,
         "inter": inter,
         "next_step_bound": losses.next_step_bound(
             x, ops.cast(psi, "float32"), nem.loss.likelihood
         ),
+    }
+    if "groups" not in batch:
+        return scores
+    groups, gamma = batch["groups"][:, 1:], outputs["gamma"]
+    objects = max(objects, int(groups.max()))
+    table = metrics.contingency_table(groups, gamma, objects)  # (B, T, K, n)
+    counts = ops.convert_to_numpy(table)
+    grouping = {
+        "ami": _ami(counts, "max"),
+        "ami_arithmetic": _ami(counts, "arithmetic"),
+        "ari": metrics.ari_from_table(table),
+        "confidence": metrics.confidence(groups, gamma),
+        "distinct_components": metrics.distinct_from_table(table),
+        "purity": metrics.purity_from_table(table),
+    }
+    labelled = (groups > 0).any(axis=(-2, -1))  # (B, T)
+    scores |= {
+        name: np.where(labelled, ops.convert_to_numpy(values), np.nan)
+        for name, values in grouping.items()
     }
     if "masks" in batch:
         scores |= drawn(psi, counts, batch["masks"][:, 1:])._asdict()
@@ -78,27 +92,43 @@ def summary(scores: dict[str, np.ndarray]) -> dict:
         for each of `CURVES` the mean over clips per step with quartiles, its last value
         with the standard error, and its mean over steps; the `DIAGNOSTICS` at the last
         step, and per step under `per_step`; loss and terms; and under `covered` the
-        `shares`, if there are masks.
+        `shares`, if there are masks. Of clips without labels nothing about labels.
     """
+    diagnostics = [name for name in DIAGNOSTICS if name in scores]
     found = {
         "clips": len(scores["loss"]),
-        **{name: _curve(scores[name]) for name in CURVES},
-        **{name: float(scores[name][:, -1].mean()) for name in DIAGNOSTICS},
-        **{name: float(scores[name].mean()) for name in ("loss", "intra", "inter")},
-        "per_step": {name: _rounded(scores[name].mean(axis=0)) for name in DIAGNOSTICS},
+        **{name: _curve(scores[name]) for name in CURVES if name in scores},
+        **{name: _mean(scores[name][:, -1]) for name in diagnostics},
+        **{name: _mean(scores[name]) for name in ("loss", "intra", "inter")},
+        "per_step": {name: _rounded(_mean(scores[name], 0)) for name in diagnostics},
     }
     if "covered" in scores:
         found["covered"] = {name: _rounded(x) for name, x in shares(scores).items()}
     return found
 
 
+def _mean(scores, axis=None):
+    """The mean of what is a number; NaN if nothing is."""
+    count = np.isfinite(scores).sum(axis)
+    mean = np.nansum(scores, axis) / np.maximum(count, 1)
+    mean = np.where(count, mean, np.nan)
+    return float(mean) if axis is None else mean
+
+
 def _curve(scores):
-    per_step = scores.mean(axis=0)
-    lower, upper = np.percentile(scores, [25, 75], axis=0)
+    per_step = _mean(scores, 0)
+    labelled = [column[np.isfinite(column)] for column in scores.T]
+    quartiles = [
+        np.percentile(x, [25, 75]) if x.size else [np.nan] * 2 for x in labelled
+    ]
+    lower, upper = np.transpose(quartiles)
+    last = labelled[-1]
     return {
         "last": float(per_step[-1]),
-        "last_standard_error": float(scores[:, -1].std() / np.sqrt(len(scores))),
-        "mean": float(per_step.mean()),
+        "last_standard_error": float(last.std() / np.sqrt(max(last.size, 1)))
+        if last.size
+        else np.nan,
+        "mean": _mean(per_step),
         "per_step": _rounded(per_step),
         "lower_quartile": _rounded(lower),
         "upper_quartile": _rounded(upper),

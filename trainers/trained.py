@@ -32,7 +32,7 @@ def load(source, compiled=True) -> Trained:
         compiled: whether a .keras file's loss is wanted; it must then be of nem_tf.
 
     Raises:
-        ValueError: if there is no model, or it cannot be read.
+        ValueError: if there is no model, it cannot be read, or a weight is NaN.
     """
     from nem_tf import preset
 
@@ -95,6 +95,10 @@ def _of_run(path, compiled):
         ) from None
     if not isinstance(nem, NeuralEM):
         raise ValueError(f"{file}: expected a NeuralEM, received {type(nem).__name__}")
+    try:
+        nem.check_weights()
+    except ValueError as error:
+        raise ValueError(f"{file}: {error}") from None
     folder = file.parent
     config, results = _read(folder / "config.json"), _read(folder / "results.json")
     return Trained(

@@ -1,5 +1,6 @@
 """Clips recorded in the original's HDF5 files, read batch by batch."""
 
+import hashlib
 import pathlib
 import threading
 
@@ -195,6 +196,37 @@ class _Reader:
                 f"groups: expected integers from 0 to 2**31 - 1 in {self.where}, "
                 f"received values in [{low:g}, {high:g}]; use 0 for background"
             )
+
+
+def fingerprint(path):
+    """What tells the clips of a file from others, wherever and however it is stored.
+
+    Args:
+        path: of a file as `recorded` reads it.
+
+    Returns:
+        dict from each of its groups to the `shape` of its features and the `sha256` of
+        some of its clips, evenly spaced, with their labels.
+
+    Raises:
+        ValueError: if it cannot be read.
+    """
+    found = {}
+    try:
+        with _lock, h5py.File(path, "r") as file:
+            for name in sorted(set(NAMES.values()) & set(file)):
+                shape = file[name]["features"].shape
+                count = min(_LOOK, shape[1])
+                look = np.unique(np.linspace(0, shape[1] - 1, count).astype(int))
+                digest = hashlib.sha256()
+                for part, kind in (("features", "<f4"), ("groups", "<i8")):
+                    if part in file[name]:
+                        clips = file[name][part][:, look]
+                        digest.update(np.ascontiguousarray(clips, kind).tobytes())
+                found[name] = {"shape": list(shape), "sha256": digest.hexdigest()}
+    except OSError as error:
+        raise ValueError(cannot_open(path, error)) from error
+    return found
 
 
 def cannot_open(path, error):

@@ -1,0 +1,45 @@
+"""Systems without POSIX's calls: everything imports, and a run goes its way."""
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+from tests.runs import ROOT
+
+AS_ON_WINDOWS = """
+import importlib, os, pathlib, psutil, sys  # psutil is its own on each system
+sys.modules["fcntl"] = None
+for name in ("sysconf", "sysconf_names", "sched_getaffinity", "O_DIRECTORY"):
+    if hasattr(os, name):
+        delattr(os, name)
+"""
+IMPORTS = """
+for package in ("nem_tf", "trainers", "export"):
+    for path in sorted(pathlib.Path(package).rglob("*.py")):
+        module = ".".join(path.with_suffix("").parts)
+        if not module.endswith("__main__"):
+            importlib.import_module(module)
+from export import server_files
+server_files.publish(pathlib.Path(sys.argv[1]), "tiny", 1, "/models")
+"""
+TRAINS = """
+from trainers import command, evaluate, static_shapes
+line = "--preset quick --steps 3 --train-size 8 --validation-size 8 --test-size 8"
+line += " --batch-size 8 --epoch-updates 2 --epochs 1 --out"
+run = sys.argv[1]
+sys.exit(command.main(static_shapes.StaticShapes, "x", [*line.split(), run]))
+"""
+
+
+@pytest.mark.parametrize("code", [IMPORTS, TRAINS], ids=["imports", "trains"])
+def test_without_fcntl_and_sysconf(tmp_path, code):
+    done = subprocess.run(
+        [sys.executable, "-c", AS_ON_WINDOWS + code, str(tmp_path)],
+        cwd=ROOT,
+        env={**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
