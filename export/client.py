@@ -235,7 +235,7 @@ def _lose(error, line, given, lost):
 
 
 def _address(text, rest):
-    """ "HOST:PORT" of what --server says, None for this machine.
+    """The HOST:PORT of what --server says; this machine's if it is None.
 
     Raises:
         ValueError: if it names no host, a port that there is not, or more than both.
