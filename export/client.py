@@ -67,7 +67,7 @@ def main(arguments=None):
     )
     parser.add_argument(
         "--timeout",
-        type=command.at_least(0.001, float),
+        type=command.at_least(0.001, float, most=86400),  # infinity is no deadline
         default=60.0,
         metavar="S",
         help="seconds that a request may take, with all its tries (60)",

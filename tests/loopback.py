@@ -403,7 +403,7 @@ class Loopback:
 
     @property
     def addresses(self):
-        """ "HOST:PORT" of gRPC and of REST."""
+        """The HOST:PORT of gRPC and of REST."""
         return tuple(f"127.0.0.1:{port}" for port in self.ports)
 
 

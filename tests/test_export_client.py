@@ -286,6 +286,14 @@ def test_the_timeout_holds_for_all_tries(server, kind):
         assert "raise --timeout" in said
 
 
+@pytest.mark.parametrize("seconds", ["inf", "nan", "0", "-1", "soon"])
+def test_a_timeout_is_a_time(seconds, capsys):
+    with pytest.raises(SystemExit) as ended:
+        client.main(["clip.gif", "--model", NAME, f"--timeout={seconds}"])
+    error = capsys.readouterr().err
+    assert ended.value.code == 2 and error.count("\n") == 1 and "timeout" in error
+
+
 @both
 def test_a_slow_answer_ends_with_the_timeout(server, kind, monkeypatch):
     done = threading.Event()
