@@ -82,7 +82,12 @@ def _result(text):
         raise argparse.ArgumentTypeError(
             f"expected a file ending in .gif or .npz, received {text!r}"
         )
-    return pathlib.Path(text)
+    return path(text)
+
+
+def path(text):
+    """A flag's path; a shell leaves --out=~/x alone."""
+    return pathlib.Path(text).expanduser()
 
 
 def integers(text):

@@ -33,7 +33,7 @@ def main(arguments=None):
     )
     parser.add_argument(
         "--out",
-        type=pathlib.Path,
+        type=command.path,
         default=pathlib.Path("models"),
         metavar="DIR",
         help="folder of all models (models)",

@@ -58,7 +58,7 @@ class _Convolution(Prepared, keras.layers.Layer):
 
     def _convolve(self, images, kernel, stride, padding="same"):
         kernel = ops.cast(kernel, self.compute_dtype)
-        return ops.conv(images, kernel, strides=stride, padding=padding)
+        return ops.conv(images, kernel, stride, padding, data_format="channels_last")
 
     def _constant(self, kernel):
         """A form of the weights that only passes gradients on, and gets none."""

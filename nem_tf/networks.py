@@ -208,7 +208,7 @@ def fully_connected(
         norm = LayerNorm if normalize else layers.Activation
         return [Dense(features), norm(activation)]
 
-    encoder = [layers.Flatten(), *hidden("elu")]
+    encoder = [layers.Flatten(data_format="channels_last"), *hidden("elu")]
     decoder = [*hidden("relu"), Dense(math.prod(frame_shape))]
     return {
         "encoder": keras.Sequential(encoder, name="encoder"),
@@ -265,7 +265,11 @@ def convolutional(
     encoder = [InputNormalization()] if normalize_input else []
     for count in filters:
         encoder += [HalvingConv2D(count), LayerNorm("elu")]
-    encoder += [layers.Flatten(), Dense(features), LayerNorm("elu")]
+    encoder += [
+        layers.Flatten(data_format="channels_last"),
+        Dense(features),
+        LayerNorm("elu"),
+    ]
 
     decoder = []
     for count in (decoder_features or features, math.prod(small) * filters[-1]):

@@ -36,7 +36,7 @@ def find(preset):
         ValueError: if it is neither.
     """
     name = str(preset)
-    folder = SHIPPED / name if name in names() else pathlib.Path(preset)
+    folder = SHIPPED / name if name in names() else pathlib.Path(preset).expanduser()
     if (folder / MODEL).is_file():
         return folder
     raise ValueError(
@@ -77,7 +77,7 @@ def save(model, folder, card=None, training=None):
             "save_to_preset: expected a model with a NEMLoss, received "
             f"{getattr(model, 'loss', None)!r}; call compile first"
         )
-    folder = pathlib.Path(folder)
+    folder = pathlib.Path(folder).expanduser()
     if str(folder) in names():
         raise ValueError(
             f"save_to_preset: expected a name of its own, received {folder}, which "

@@ -311,3 +311,11 @@ def test_mnist_is_read_once_in_a_fixed_order():
 def test_flying_mnist_from_mnist():
     batch = next(iter(flying_mnist(digits="mnist", pool=20, batch_size=8)))
     assert batch["clean"].shape == (8, 21, 24, 24, 1)
+
+
+def test_the_home_folder_may_be_a_tilde(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("TFDS_DATA_DIR", "~/data sets")
+    builder, prepared = sources._builder()
+    assert str(builder.data_path).startswith(f"{tmp_path}/data sets/mnist")
+    assert not prepared

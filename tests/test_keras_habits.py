@@ -274,3 +274,20 @@ def test_weights_that_are_no_numbers_are_refused(rng):
         nem.segment(batch["clean"])
     with pytest.raises(ValueError, match="model: expected finite weights"):
         nem.stream()
+
+
+@pytest.mark.parametrize("kind", ["conv", "dense", "rows", "patches", "n-em"])
+def test_channels_stay_last_whatever_keras_is_told(rng, kind):
+    """In keras.json, too, which `set_image_data_format` stands for."""
+    nem, batch = tiny.model(kind, channels=3), tiny.batch(rng, channels=3)
+    expected = nem(batch)
+    keras.config.set_image_data_format("channels_first")
+    try:
+        other = tiny.model(kind, channels=3)
+        other.set_weights(nem.get_weights())
+        for found in (other(batch), other.predict(batch, verbose=0)):
+            for name in ("psi", "gamma"):
+                np.testing.assert_allclose(found[name], expected[name], atol=1e-5)
+        other.fit(batch, verbose=0)
+    finally:
+        keras.config.set_image_data_format("channels_last")

@@ -13,6 +13,7 @@ from trainers import (
     config_file,
     flying_mnist,
     flying_shapes,
+    options,
     reproduce,
     static_shapes,
 )
@@ -221,3 +222,14 @@ def test_help_names_every_flag_with_its_reason(capsys):
 def test_the_originals_learning_rates():
     assert flying_mnist.Config().learning_rates == (0.001, 0.0005, 0.0005)
     assert flying_mnist.Config(stages=(50_000,)).learning_rates == (0.0005,)
+
+
+def test_paths_may_begin_with_a_tilde(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    (tmp_path / "clips.h5").write_bytes(options.HDF5)
+    experiment = static_shapes.StaticShapes
+    line = ["--out=~/run", "--data=~/clips.h5"]
+    config = command_line.parse(
+        experiment.Config, experiment.presets, experiment.name, "x", line
+    )
+    assert config.out == tmp_path / "run" and config.data == tmp_path / "clips.h5"

@@ -107,7 +107,8 @@ def _builder():
     logging.set_verbosity(logging.ERROR)  # an empty folder is reported by `load`
     try:
         # tensorflow-datasets itself reads the variable only when it is imported.
-        builder = tfds.builder("mnist", data_dir=os.environ.get("TFDS_DATA_DIR"))
+        folder = os.path.expanduser(os.environ.get("TFDS_DATA_DIR", "")) or None
+        builder = tfds.builder("mnist", data_dir=folder)
         return builder, builder.is_prepared()
     finally:
         logging.set_verbosity(verbosity)

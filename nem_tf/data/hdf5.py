@@ -109,7 +109,7 @@ class _Reader:
     """Reads chosen clips of one split; opens the file anew for each batch."""
 
     def __init__(self, path, split, frames):
-        self.path = pathlib.Path(path)
+        self.path = pathlib.Path(path).expanduser()
         self.group = NAMES[split]
         self.frames = frames
         self.where = f"{self.path}:{self.group}"
