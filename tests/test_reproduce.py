@@ -53,7 +53,7 @@ def test_static_shapes_are_trained_once_and_written_into_the_document(place, cap
     rows = [line for line in text.splitlines() if line.startswith("| ")]
     assert len(rows) == 6
     measured = {row.split("|")[1].strip(): row for row in rows if "not run" not in row}
-    assert "±" in measured["RNN-EM, K = 3"].split("|")[3]
+    assert "±" in measured["RNN-EM, K = 3"].split("|")[4]
     assert measured["RNN-EM, K = 3"].endswith("| 0.826 ± 0.005 |")
     assert sum("not run" in row for row in rows) == 4
     assert "Seeds 0, 1. Mean" in text and "--epochs 1" in text
@@ -365,15 +365,28 @@ def test_mistakes_end_in_one_line(capsys, line, message):
 def test_a_table_has_the_commands_that_made_its_seeds():
     trainings = [cell.training for cell in paper.PARTS["table1"] if not cell.test]
     few, *rest = trainings
-    commands, whose = tables._commands(
+    commands = tables._commands(
         "table1 --preset ours", {few: [0, 1, 2], **{one: [0] for one in rest}}, " -- -x"
     )
     line = "`python -m trainers.reproduce table1 --preset ours --seeds "
     assert commands == f"{line}1 -- -x` and {line}3 --only {few.name} -- -x`"
-    assert whose == f"Seeds 0, 1, 2 of {few.name}; seed 0 of the others"
-    assert tables._commands("x", {few: [0, 1]}, "")[1] == "Seeds 0, 1"
-    (command, _) = tables._commands("x", {few: [0]}, "", some=True)
+    command = tables._commands("x", {few: [0]}, "", some=True)
     assert command == f"`python -m trainers.reproduce x --seeds 1 --only {few.name}`"
+
+
+def test_each_row_shows_its_own_seeds(tmp_path):
+    """Rows of one training, of which one was tested with a seed more."""
+    moving, three, static = paper.PARTS["starts"]
+    results = pathlib.Path(__file__).parents[1] / "results"
+    kept = archive.Archive(results, tmp_path)
+    text = tables.section(kept, "starts")
+    rows = {cell.label: f"| {cell.label} | `ours` |" for cell in (moving, three, static)}
+    for cell, count in ((moving, 2), (three, 2), (static, 3)):
+        found = kept.results("ours", cell)
+        assert len(found) == count
+        assert f"{rows[cell.label]} {count} |" in text
+    assert f'Seeds 0, 1, 2 of "{static.label}"; seeds 0, 1 of the others.' in text
+    assert tables._whose({"a": (0, 1), "b": (0, 1)}) == "Seeds 0, 1"
 
 
 def test_samples_say_how_many_seeds_they_have():

@@ -144,7 +144,9 @@ def _converter(config_class, name):
     elif kind in (int, float, str):
         convert = kind
     else:
-        convert = pathlib.Path
+
+        def convert(text):
+            return pathlib.Path(text).expanduser()  # a shell leaves --data=~/x alone
 
     def checked(text):
         if not text:

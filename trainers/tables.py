@@ -14,8 +14,8 @@ from trainers.run_folder import replacing
 
 OPTIONAL = ("quick",)  # not mentioned where it was not run
 HEAD = (
-    "| what | settings | AMI, last step | mean over steps | arithmetic, last "
-    "| ARI, last | updates | minutes | the paper's AMI |\n" + "|---" * 9 + "|"
+    "| what | settings | seeds | AMI, last step | mean over steps | arithmetic, last "
+    "| ARI, last | updates | minutes | the paper's AMI |\n" + "|---" * 10 + "|"
 )
 
 
@@ -75,11 +75,12 @@ def _scores(archive, cells):
 
 def _row(archive, preset, cell, found):
     if not found:
-        return " | ".join(["not run"] + [""] * 5)
+        return " | ".join(["0", "not run"] + [""] * 5)
     tests = [one["test"] for one in found.values()]
     runs = {seed: archive.read_run(preset, cell.training, seed) for seed in found}
     minutes = {seed: run["seconds"] / 60 for seed, run in runs.items()}
     columns = [
+        len(found),
         sample(test["ami"]["last"] for test in tests),
         sample(test["ami"]["mean"] for test in tests),
         sample(test["ami_arithmetic"]["last"] for test in tests),
@@ -127,21 +128,23 @@ def _bounds(archive, cells):
             ]
             if not any(row) and preset in OPTIONAL:
                 continue
-            values = [
-                f"{sample(x['test']['next_step_bound'] for x in found.values()):.2f}"
-                if found
-                else "not run"
-                for found in row
-            ]
+            values = [_bound(found) if found else "not run" for found in row]
             yield f"| {task} | {components} | `{preset}` | {' | '.join(values)} |"
+
+
+def _bound(found):
+    """Mean, deviation and number of a bound's seeds, results.json by seed."""
+    bound = sample(one["test"]["next_step_bound"] for one in found.values())
+    return f"{bound:.2f}" + (f" ({len(found)} seeds)" if len(found) > 1 else "")
 
 
 def _how(archive, part, preset, others):
     """The command behind the rows of a preset, with seeds and machine."""
-    seeds, scored = {}, set()
+    seeds, of_rows, scored = {}, {}, set()
     for cell in paper.PARTS[part]:
         found = archive.results(preset, cell)
         if found:
+            of_rows[cell.label] = tuple(sorted(found))
             seeds[cell.training] = sorted({*seeds.get(cell.training, ()), *found})
             again = [one for one in found.values() if "scored_by" in one]
             scored |= {one["scored_by"] or "unknown" for one in again}
@@ -164,19 +167,19 @@ def _how(archive, part, preset, others):
     by = f", scored at {', '.join(sorted(scored))}" if scored else ""
     every = {one.training for one in paper.PARTS[part]}
     missing = {one for one in every if preset in one.presets} - set(seeds)
-    commands, whose = _commands(
+    commands = _commands(
         f"{part} --preset {preset}", seeds, others, some=bool(missing)
     )
     return (
         f"`{preset}`: {commands} on {'; '.join(machines)}. Data: "
         f"{', '.join(sources)}; {tested} test clips; code at "
-        f"{', '.join(commits)}{by}. {whose}. Mean ± standard deviation over seeds."
+        f"{', '.join(commits)}{by}. {_whose(of_rows)}. Mean ± standard deviation over seeds."
         + "".join(_passed(archive, cell, preset) for cell in paper.PARTS[part])
     )
 
 
 def _commands(what, seeds, others, some=False):
-    """The commands that made the seeds of each training, and which seeds these are.
+    """The commands that made the seeds of each training.
 
     With `some`, there are trainings without seeds, which no command may name.
     """
@@ -189,11 +192,19 @@ def _commands(what, seeds, others, some=False):
         alone = some or commands  # the first one trains all
         only = f" --only {','.join(groups[found])}" if alone else ""
         commands.append(f"{line}{max(found) + 1}{only}{others}`")
+    return " and ".join(commands)
+
+
+def _whose(of_rows):
+    """Which seeds the rows have, a dict from labels to tuples, as a sentence."""
+    groups: dict[tuple[int, ...], list[str]] = {}
+    for label, found in of_rows.items():
+        groups.setdefault(found, []).append(f'"{label}"')
     rest = max(groups, key=lambda found: len(groups[found]))
     whose = [f"{_seeds(x)} of {', '.join(groups[x])}" for x in groups if x != rest]
     whose.append(_seeds(rest) + (" of the others" if whose else ""))
     text = "; ".join(whose)
-    return " and ".join(commands), text[0].upper() + text[1:]
+    return text[0].upper() + text[1:]
 
 
 def _seeds(numbers):
