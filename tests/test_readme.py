@@ -11,7 +11,7 @@ def test_the_readmes_python_trains_segments_and_plots(tmp_path, monkeypatch):
     blocks = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.S)
     whole = "\n".join(blocks)
     code, sizes = re.subn(r"clips=\d+, batch_size=\d+", TINY, whole)
-    code, calls = re.subn(r"shuffle=False", "shuffle=False, verbose=0", code)
+    code, calls = re.subn(r"epochs=3\)", "epochs=3, verbose=0)", code)
     code = code.replace("evaluate(test", "evaluate(test, verbose=0")
     assert (sizes, calls) == (2, 1)
     monkeypatch.chdir(tmp_path)

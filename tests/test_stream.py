@@ -1,7 +1,10 @@
 """Frames one by one give what the whole clip gives."""
 
+import gc
+
 import keras
 import numpy as np
+import psutil
 import pytest
 import tensorflow as tf
 
@@ -88,3 +91,52 @@ def test_refuses_no_components():
         tiny.model().stream(0)
     with pytest.raises(ValueError, match="seed: expected integers"):
         tiny.model().stream(seed=-1)
+
+
+def _resident():
+    """Bytes of memory that this process has."""
+    return psutil.Process().memory_info().rss
+
+
+@pytest.mark.parametrize("kind", ["conv", "patches"])
+def test_a_thousand_streams_end_where_ten_do(rng, kind):
+    nem = tiny.model(kind)
+    frame = tiny.batch(rng)["noisy"][0, 0]
+    alive = [nem.stream(components=k) for k in (2, 3, 4)]
+    for stream in alive:
+        stream(frame)
+    compiled = dict(nem.steps._compiled)
+    gc.collect()
+    before = _resident()
+    for _ in range(300):
+        alive.append(nem.stream(components=3))
+        alive[-1](frame)
+    gc.collect()
+    assert nem.steps._compiled == compiled and len(compiled) == 3
+    assert _resident() - before < 30e6  # 300 compiled steps take 1200e6
+
+
+def test_a_stream_has_the_weights_that_it_began_with_and_the_next_one_the_new(rng):
+    nem, other = tiny.model("dense"), tiny.model("dense")
+    frames = tiny.batch(rng)["noisy"][0]
+    old, expected = nem.segment(frames).psi, other.segment(frames).psi
+    assert np.abs(old - expected).max() > 1e-3
+    nem.stream()(frames[0])
+    nem.set_weights(other.get_weights())
+    stream = nem.stream()
+    found = np.stack([stream(frame).psi for frame in frames])
+    np.testing.assert_allclose(found, expected, atol=2e-6)
+
+
+def test_streams_side_by_side_do_not_mix(rng):
+    nem = tiny.model()
+    clips = tiny.batch(rng)["noisy"]
+    streams = [nem.stream(), nem.stream(seed=3), nem.stream(components=2)]
+    wholes = [
+        nem.segment(clips[0]).psi,
+        nem.segment(clips[1], seed=3).psi,
+        nem.segment(clips[1], components=2).psi,
+    ]
+    for t in range(T):
+        for stream, whole, clip in zip(streams, wholes, (0, 1, 1), strict=True):
+            np.testing.assert_allclose(stream(clips[clip, t]).psi, whole[t], atol=2e-6)

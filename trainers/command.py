@@ -231,6 +231,10 @@ def _report(experiment_class, folder, result):
         )
         if folder.read_json("config.json").get("settings", {}).get("data") is None:
             scores += f"  the paper               {experiment_class.paper}\n"
+        if result["preset"] == "quick":
+            scores += (
+                "                          a first look; more without --preset quick\n"
+            )
     print(
         f"\n{result['experiment']}, data: {result['data']}, preset {result['preset']}, "
         f"seed {result['seed']}: {result['updates']} updates in {minutes:.1f} minutes\n"

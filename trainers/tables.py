@@ -167,13 +167,12 @@ def _how(archive, part, preset, others):
     by = f", scored at {', '.join(sorted(scored))}" if scored else ""
     every = {one.training for one in paper.PARTS[part]}
     missing = {one for one in every if preset in one.presets} - set(seeds)
-    commands = _commands(
-        f"{part} --preset {preset}", seeds, others, some=bool(missing)
-    )
+    commands = _commands(f"{part} --preset {preset}", seeds, others, some=bool(missing))
     return (
         f"`{preset}`: {commands} on {'; '.join(machines)}. Data: "
         f"{', '.join(sources)}; {tested} test clips; code at "
-        f"{', '.join(commits)}{by}. {_whose(of_rows)}. Mean ± standard deviation over seeds."
+        f"{', '.join(commits)}{by}. {_whose(of_rows)}. Mean ± standard "
+        "deviation over seeds."
         + "".join(_passed(archive, cell, preset) for cell in paper.PARTS[part])
     )
 
