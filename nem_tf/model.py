@@ -1,5 +1,7 @@
 """The model: the EM iterations over a clip, trained by next-step prediction."""
 
+import contextlib
+
 import keras
 import numpy as np
 import psutil
@@ -133,32 +135,51 @@ class NeuralEM(keras.Model):
             kwargs["validation_data"] = self._looked_through(kwargs["validation_data"])
         y = _beside(sample_weight, y)
         kwargs["sample_weight"] = sample_weight
-        with pixels.one_line():
+        with self._intact():
             return super().fit(self._looked_through(x), y, *args, **kwargs)
 
     def evaluate(self, x=None, y=None, *args, sample_weight=None, **kwargs):
         """`keras.Model.evaluate` on clips in the form of the call arguments."""
         y = _beside(sample_weight, y)
         kwargs["sample_weight"] = sample_weight
-        with pixels.one_line():
+        with self._intact():
             return super().evaluate(self._looked_through(x), y, *args, **kwargs)
 
     def predict(self, x, *args, **kwargs):
         """`keras.Model.predict` of clips in the form of the call arguments."""
-        with pixels.one_line():
+        with self._intact():
             return super().predict(self._looked_through(x), *args, **kwargs)
 
     def train_on_batch(self, x, *args, **kwargs):
-        with pixels.one_line():
+        with self._intact():
             return super().train_on_batch(self._looked_through(x), *args, **kwargs)
 
     def test_on_batch(self, x, *args, **kwargs):
-        with pixels.one_line():
+        with self._intact():
             return super().test_on_batch(self._looked_through(x), *args, **kwargs)
 
     def predict_on_batch(self, x):
-        with pixels.one_line():
+        with self._intact():
             return super().predict_on_batch(self._looked_through(x))
+
+    @contextlib.contextmanager
+    def _intact(self):
+        """Context of a loop that may fail: in one line, and with its weights."""
+        jax = keras.backend.backend() == "jax"
+        variables = [*self.variables, *self.metrics_variables]
+        variables += self.optimizer.variables if self.optimizer else []
+        before = [(variable, variable.value) for variable in variables if jax]
+        try:
+            with pixels.one_line():
+                yield
+        except BaseException:
+            # Keras with JAX takes the values out of the variables for the loop.
+            if jax:
+                self.jax_state_sync()
+            for variable, value in before:
+                if variable._value is None:  # no step was done
+                    variable.assign(value)
+            raise
 
     def _looked_through(self, x):
         """Clips whose pixels were looked at, where the model's graph cannot do it."""

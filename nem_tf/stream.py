@@ -110,7 +110,10 @@ class Steps:
         same = self._seen is not None and all(map(np.array_equal, now, self._seen))
         if not same:
             self._seen = [np.array(weight) for weight in now]
-            self._prepared = prepare(self._cell)
+            weights = prepare(self._cell)
+            # Copies: JAX gives the buffers of a model's variables away in `fit`.
+            copies = [keras.ops.copy(x) for x in _tensors(weights)]
+            self._prepared = _filled(weights, copies)
         return self._prepared
 
 

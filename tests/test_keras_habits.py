@@ -1,8 +1,11 @@
 """What Keras users try first works on a NeuralEM as on any model."""
 
 import json
+import os
 import pathlib
 import shutil
+import subprocess
+import sys
 import warnings
 
 import keras
@@ -291,3 +294,47 @@ def test_channels_stay_last_whatever_keras_is_told(rng, kind):
         other.fit(batch, verbose=0)
     finally:
         keras.config.set_image_data_format("channels_last")
+
+
+ON_JAX = """
+import numpy as np, tensorflow as tf
+from tests import tiny
+
+nem, other, rng = tiny.model("dense"), tiny.model("dense"), np.random.default_rng(0)
+batch = tiny.batch(rng)
+before = nem.get_weights()
+bad = {**batch, "clean": 255 * batch["clean"]}
+for clips in (bad, tf.data.Dataset.from_tensors(bad)):
+    for method in (nem.fit, nem.evaluate, nem.predict):
+        try:
+            method(clips, verbose=0)
+        except ValueError as error:
+            assert "divide 8-bit frames by 255" in str(error), error
+        else:
+            raise AssertionError(method)
+for ours, theirs in zip(nem.get_weights(), before, strict=True):
+    np.testing.assert_array_equal(ours, theirs)
+loss = nem.evaluate(batch, verbose=0)[0]
+for dtype in ("float64", "uint8", "bool", "bfloat16"):
+    frames = {name: tf.cast(batch[name], dtype) for name in ("clean", "noisy")}
+    clips = tf.data.Dataset.from_tensors({**batch, **frames})
+    np.testing.assert_allclose(nem.evaluate(clips, verbose=0)[0], loss, rtol=1e-5)
+nem.fit(batch, sample_weight=np.zeros(2), verbose=0)
+frames = batch["noisy"][0]
+for weights in (nem.get_weights(), other.get_weights()):
+    nem.set_weights(weights)
+    stream, whole = nem.stream(), nem.segment(frames)
+    found = np.stack([stream(frame).psi for frame in frames])
+    np.testing.assert_allclose(found, whole.psi, atol=2e-6)
+"""
+
+
+def test_on_jax_too():
+    done = subprocess.run(
+        [sys.executable, "-c", ON_JAX],
+        cwd=pathlib.Path(__file__).parents[1],
+        env={**os.environ, "KERAS_BACKEND": "jax", "TF_CPP_MIN_LOG_LEVEL": "3"},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr[-2000:]

@@ -380,7 +380,9 @@ def test_each_row_shows_its_own_seeds(tmp_path):
     results = pathlib.Path(__file__).parents[1] / "results"
     kept = archive.Archive(results, tmp_path)
     text = tables.section(kept, "starts")
-    rows = {cell.label: f"| {cell.label} | `ours` |" for cell in (moving, three, static)}
+    rows = {
+        cell.label: f"| {cell.label} | `ours` |" for cell in (moving, three, static)
+    }
     for cell, count in ((moving, 2), (three, 2), (static, 3)):
         found = kept.results("ours", cell)
         assert len(found) == count
