@@ -9,7 +9,7 @@ import tensorflow as tf
 from sklearn.metrics import adjusted_mutual_info_score, adjusted_rand_score
 
 from nem_tf import metrics
-from nem_tf.mutual_information import adjusted_mutual_information, count_pixels
+from nem_tf.mutual_information import adjusted_mutual_information
 
 AVERAGES = ["max", "arithmetic", "geometric", "min"]
 METRICS = [metrics.AdjustedRandIndex, metrics.DistinctComponents, metrics.Purity]
@@ -124,13 +124,7 @@ def test_names_of_objects_and_components_do_not_matter():
 def test_leading_axes():
     groups, winner = random_images(6, 5, 4, 3, 4, seed=2)
     gamma = gamma_of(winner, components=4)
-    for score in (
-        metrics.adjusted_rand_index,
-        metrics.distinct_components,
-        metrics.purity,
-        metrics.confidence,
-        adjusted_mutual_information,
-    ):
+    for score in SCORES:
         flat = np.asarray(score(groups, gamma))
         clips = score(groups.reshape(2, 3, 5, 4), gamma.reshape(2, 3, 4, 5, 4, 1))
         np.testing.assert_array_equal(clips, flat.reshape(2, 3))
@@ -139,9 +133,27 @@ def test_leading_axes():
         np.testing.assert_allclose(one, flat[4], atol=1e-6)
 
 
-def test_no_image_at_all():
-    empty = np.zeros((0, 5, 6), int), np.zeros((0, 4, 5, 6, 1), "float32")
-    assert adjusted_mutual_information(*empty).shape == (0,)
+SCORES = (
+    metrics.adjusted_rand_index,
+    metrics.distinct_components,
+    metrics.purity,
+    metrics.confidence,
+    adjusted_mutual_information,
+)
+
+
+@pytest.mark.parametrize("score", SCORES)
+def test_no_image_at_all(score):
+    for leading in ((0,), (2, 0), (0, 3)):
+        groups = np.zeros((*leading, 5, 6), int)
+        gamma = np.zeros((*leading, 4, 5, 6, 1), "float32")
+        assert np.shape(score(groups, gamma)) == leading
+
+
+@pytest.mark.parametrize("score", SCORES)
+def test_images_without_a_pixel(score):
+    found = score(np.zeros((2, 0, 6), int), np.zeros((2, 4, 0, 6, 1), "float32"))
+    np.testing.assert_array_equal(found, [score is not metrics.distinct_components] * 2)
 
 
 def test_contingency_table_counts_pixels():
@@ -154,17 +166,17 @@ def test_contingency_table_counts_pixels():
         if label > 0:
             expected[image, found, label - 1] += 1
     np.testing.assert_array_equal(metrics.contingency_table(groups, gamma, 3), expected)
-    np.testing.assert_array_equal(
-        count_pixels(groups.reshape(3, 30), gamma.reshape(3, 4, 30)), expected
-    )
+    counts = metrics.count_pixels(groups.reshape(3, 30), gamma.reshape(3, 4, 30), 0)
+    np.testing.assert_array_equal(counts.tables, expected)
+    assert counts.finite.all()
 
 
 def test_ties_go_to_the_first_component():
     groups, gamma = np.ones((1, 2), int), np.full((3, 1, 2, 1), 1 / 3, "float32")
     table = metrics.contingency_table(groups, gamma, 1)
     np.testing.assert_array_equal(table, [[2], [0], [0]])
-    counts = count_pixels(groups, gamma.reshape(1, 3, 2))
-    np.testing.assert_array_equal(counts, [[[2], [0], [0]]])
+    counts = metrics.count_pixels(groups, gamma.reshape(1, 3, 2), 1)
+    np.testing.assert_array_equal(counts.tables, [[[2], [0], [0]]])
 
 
 # table (K, n), distinct components, purity
@@ -278,6 +290,8 @@ def test_errors_name_the_argument():
             score(groups[0], gamma)
         with pytest.raises(ValueError, match="groups: expected shape"):
             score(groups[0, 0], gamma)
+        with pytest.raises(ValueError, match="gamma: expected at least 1 component"):
+            score(groups, gamma[:, :0])
     with pytest.raises(ValueError, match="average_method: expected one of.*'median'"):
         adjusted_mutual_information(groups, gamma, "median")
     with pytest.raises(ValueError, match="groups: expected integers, received float"):
