@@ -20,6 +20,7 @@ import numpy as np
 from keras import ops
 
 from nem_tf import axes
+from nem_tf.pixels import _concrete
 
 FURTHER = 56  # columns in a graph for labels above `objects`; with the usual 8, 64
 PIXELS_AT_ONCE = 2**24  # of groups; keeps the memory of counting below 1 GB
@@ -102,7 +103,7 @@ def contingency_table(groups, gamma, objects=8):
             also if labels are no whole numbers, or gamma is not finite where labelled.
     """
     check_groups(groups, gamma)
-    labels, assigned = axes._concrete(groups), axes._concrete(gamma)
+    labels, assigned = _concrete(groups), _concrete(gamma)
     if labels is not None:
         check_whole(labels)
         if assigned is not None:
@@ -404,14 +405,14 @@ def confidence(groups, gamma):
     """
     # An image without a labelled pixel has nothing to be unsure of: 1.
     check_groups(groups, gamma)
-    seen = axes._concrete(groups)
+    seen = _concrete(groups)
     if seen is not None:
         check_whole(seen)
         groups = seen > 0
     labels = _comparable(groups)
     known = ops.isfinite(ops.sum(gamma, axis=axes.COMPONENTS))  # (..., H, W, 1)
     flawed = _flawed(groups, labels, ops.squeeze(known, -1))  # (...)
-    found = axes._concrete(flawed)
+    found = _concrete(flawed)
     if found is not None:
         check_finite(~found, np.asarray(gamma))
     surest = ops.max(gamma, axis=axes.COMPONENTS, initial=-np.inf)  # (..., H, W, 1)
