@@ -22,6 +22,7 @@ from keras import ops
 from nem_tf import axes
 from nem_tf.pixels import _concrete
 
+EXACT = 2**24  # what float32 counts one by one
 FURTHER = 56  # columns in a graph for labels above `objects`; with the usual 8, 64
 PIXELS_AT_ONCE = 2**24  # of groups; keeps the memory of counting below 1 GB
 IMAGE = (-2, -1)  # the axes H, W of groups, and K, n of a table
@@ -95,8 +96,9 @@ def contingency_table(groups, gamma, objects=8):
 
     Returns:
         Pixel counts, float32, shape (..., K, n) with n of at least `objects`, exact up
-        to 2^24 pixels an image. While a graph is traced, NaN for an image that cannot
-        be scored or has more than `FURTHER` labels above `objects`, or one of 2^63.
+        to 2^24 and rounded beyond. While a graph is traced, NaN for an image that
+        cannot be scored or has more than `FURTHER` labels above `objects`, or one of
+        2^63 or more.
 
     Raises:
         ValueError: if the two shapes do not belong together; unless a graph is traced,
@@ -202,14 +204,22 @@ def _table_in_graph(groups, gamma, objects):
     winner, known = _winner(gamma)  # (..., H, W)
     own = ops.logical_and(labels > 0, labels <= objects)
     column = ops.cast(ops.where(own, labels, ops.zeros_like(labels)), "int32") - 1
-    table = ops.einsum(
-        "...hwk,...hwn->...kn",
+    table = _count(
         ops.one_hot(winner, components, dtype="float32"),  # (..., H, W, K)
         ops.one_hot(column, objects, dtype="float32"),  # (..., H, W, n); of -1, zeros
     )
     table, left = _with_further(table, labels, winner, objects)
     flawed = ops.logical_or(left, _flawed(groups, labels, known))
     return ops.where(flawed[..., None, None], np.nan, table)
+
+
+def _count(claimed, labelled):
+    """Pixels of both: (..., H, W, K), (..., H, W, n) -> (..., K, n)."""
+    height, width = claimed.shape[-3:-1]
+    if height and width and height * width > EXACT:  # row by row, as far as it goes
+        rows = ops.einsum("...hwk,...hwn->...hkn", claimed, labelled)
+        return ops.sum(rows, axis=-3)
+    return ops.einsum("...hwk,...hwn->...kn", claimed, labelled)
 
 
 def _comparable(groups):
@@ -249,7 +259,7 @@ def _with_further(table, labels, winner, objects):
         label = ops.min(ops.where(here, labels, most), axis=IMAGE, keepdims=True)
         here = ops.cast(ops.logical_and(here, labels == label), "float32")
         claimed = ops.one_hot(winner, components, dtype="float32")  # (..., H, W, K)
-        counts = ops.einsum("...hwk,...hw->...k", claimed, here)[..., None]
+        counts = _count(claimed, here[..., None])  # (..., K, 1)
         further = ops.where(ops.arange(FURTHER) == n, counts, further)
         return n + 1, label, further
 

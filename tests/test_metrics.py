@@ -179,6 +179,19 @@ def test_ties_go_to_the_first_component():
     np.testing.assert_array_equal(counts.tables, [[[2], [0], [0]]])
 
 
+@pytest.mark.parametrize("jit_compile", [False, True])
+def test_a_graph_counts_more_than_float32_does_one_by_one(jit_compile, monkeypatch):
+    exact = 2**6  # as if that was where adding 1 ends
+    monkeypatch.setattr("nem_tf.metrics.EXACT", exact)
+    groups, winner = random_images(2, 9, 8, 3, 4, seed=11)
+    gamma = gamma_of(winner, 4)
+    assert groups[0].size > exact
+    compiled = tf.function(metrics.contingency_table, jit_compile=jit_compile)
+    found = compiled(tf.constant(groups), tf.constant(gamma))
+    expected = metrics.contingency_table(groups, gamma)
+    np.testing.assert_array_equal(found[..., :8], expected)
+
+
 # table (K, n), distinct components, purity
 TABLES = [
     ([[9, 0, 0], [0, 8, 0], [0, 0, 7]], 3, 1.0),
