@@ -20,7 +20,7 @@ import numpy as np
 from keras import ops
 
 from nem_tf import axes
-from nem_tf.pixels import _concrete
+from nem_tf.pixels import concrete
 
 EXACT = 2**24  # what float32 counts one by one
 FURTHER = 56  # columns in a graph for labels above `objects`; with the usual 8, 64
@@ -105,7 +105,7 @@ def contingency_table(groups, gamma, objects=8):
             also if labels are no whole numbers, or gamma is not finite where labelled.
     """
     check_groups(groups, gamma)
-    labels, assigned = _concrete(groups), _concrete(gamma)
+    labels, assigned = concrete(groups), concrete(gamma)
     if labels is not None:
         check_whole(labels)
         if assigned is not None:
@@ -415,14 +415,14 @@ def confidence(groups, gamma):
     """
     # An image without a labelled pixel has nothing to be unsure of: 1.
     check_groups(groups, gamma)
-    seen = _concrete(groups)
+    seen = concrete(groups)
     if seen is not None:
         check_whole(seen)
         groups = seen > 0
     labels = _comparable(groups)
     known = ops.isfinite(ops.sum(gamma, axis=axes.COMPONENTS))  # (..., H, W, 1)
     flawed = _flawed(groups, labels, ops.squeeze(known, -1))  # (...)
-    found = _concrete(flawed)
+    found = concrete(flawed)
     if found is not None:
         check_finite(~found, np.asarray(gamma))
     surest = ops.max(gamma, axis=axes.COMPONENTS, initial=-np.inf)  # (..., H, W, 1)
@@ -435,7 +435,9 @@ def confidence(groups, gamma):
 
 
 class TableMetric(keras.metrics.Mean):
-    """The mean of a score over every image it is shown; subclasses name the score.
+    """The mean of a score over the images it is shown; subclasses name the score.
+
+    An image without a labelled pixel says nothing about grouping and is left out.
 
     Args:
         objects: how many labels have a column of their own; larger ones are scored too,
@@ -449,7 +451,7 @@ class TableMetric(keras.metrics.Mean):
         sample_weight: optional, one weight per clip (B,) or per image (...).
 
     Returns:
-        A scalar, NaN as soon as one image cannot be scored.
+        A scalar, NaN if no image has a labelled pixel, or one cannot be scored.
 
     Raises:
         ValueError: as `contingency_table`, or if `objects` is below 1.
@@ -471,7 +473,16 @@ class TableMetric(keras.metrics.Mean):
 
     def update_table(self, table, sample_weight=None):
         """Update from a `contingency_table` that several metrics share."""
-        super().update_state(self.score(table), sample_weight)
+        score = self.score(table)  # (...)
+        weight = ops.cast(ops.not_equal(ops.sum(table, axis=IMAGE), 0.0), "float32")
+        if sample_weight is not None:
+            given = ops.cast(sample_weight, "float32")
+            missing = (1,) * (len(weight.shape) - len(given.shape))
+            weight *= ops.reshape(given, (*ops.shape(given), *missing))
+        super().update_state(score, weight)
+
+    def result(self):
+        return ops.where(ops.equal(self.count, 0.0), np.nan, super().result())
 
     def get_config(self):
         return {**super().get_config(), "objects": self.objects}

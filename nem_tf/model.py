@@ -35,7 +35,8 @@ class NeuralEM(keras.Model):
 
     Args:
         cell: an `RNNEMCell` or `NEMCell`.
-        objects: the largest object label that the metrics look at.
+        objects: how many labels the metrics expect; larger ones count as well, see
+            `metrics.contingency_table`.
         unroll: whether the graph that is trained has one copy of the cell per step
             instead of a loop: several times slower to start, a little faster to run.
 
@@ -190,6 +191,9 @@ class NeuralEM(keras.Model):
             for name in ("clean", "noisy"):
                 if name in x:
                     pixels.check(name, x[name])
+            groups = x.get("groups")
+            if isinstance(groups, np.ndarray) and not (groups > 0).any():
+                return {name: value for name, value in x.items() if name != "groups"}
             return x
         blind = keras.backend.backend() == "jax" or self.jit_compile
         return pixels.looked_through(x) if blind else x

@@ -32,7 +32,7 @@ def intensities(name, value, in_graph=True):
         ValueError: if one is outside, or no number, where values can be seen.
     """
     check(name, value)
-    if _concrete(value) is not None:
+    if concrete(value) is not None:
         return ops.clip(ops.cast(value, "float32"), 0.0, 1.0)
     looks = in_graph and keras.backend.backend() == "tensorflow"
     return _asserted(name, value) if looks else ops.cast(value, "float32")
@@ -40,7 +40,7 @@ def intensities(name, value, in_graph=True):
 
 def check(name, value):
     """Raise ValueError if a pixel is not in [0, 1]; symbolic tensors pass unseen."""
-    seen = _concrete(value)
+    seen = concrete(value)
     if seen is None or not seen.size:
         return
     if seen.dtype.kind not in "buif" and "float" not in str(seen.dtype):
@@ -119,7 +119,7 @@ def one_line():
     raise ValueError(line)
 
 
-def _concrete(value):
+def concrete(value):
     """The numbers in a tensor, or None while a graph is traced and there are none."""
     if isinstance(value, np.ndarray):
         return value

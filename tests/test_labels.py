@@ -11,7 +11,9 @@ import tensorflow as tf
 from sklearn.metrics import adjusted_rand_score
 
 from nem_tf import metrics
+from nem_tf.metrics import AdjustedRandIndex, DistinctComponents, Purity
 from nem_tf.mutual_information import adjusted_mutual_information
+from tests import tiny
 from tests.test_metrics import (
     METRICS,
     SCORES,
@@ -231,7 +233,8 @@ def test_gamma_counts_where_something_is_labelled(mode):
 @pytest.mark.parametrize("jit_compile", [False, True])
 def test_evaluate_counts_all_objects(jit_compile):
     groups, big, gamma = crowded()
-    expected = all_scores(groups, gamma).mean(axis=1)
+    labelled = (groups > 0).any(axis=(1, 2))  # the others do not count
+    expected = all_scores(groups, gamma)[:, labelled].mean(axis=1)
     model = Echo()
     scored = [metric(objects=3) for metric in METRICS]
     model.compile(metrics=scored, jit_compile=jit_compile)
@@ -250,6 +253,7 @@ def test_evaluate_counts_all_objects(jit_compile):
 ON_JAX = """
 import jax, numpy as np, sys
 from nem_tf import metrics
+from nem_tf.metrics import AdjustedRandIndex, DistinctComponents, Purity
 
 with np.load(sys.argv[1]) as arrays:
     groups, big, gamma, expected = (arrays[f"arr_{i}"] for i in range(4))
@@ -293,3 +297,35 @@ def test_on_jax(tmp_path):
     line += [str(tmp_path / "arrays.npz")]
     done = subprocess.run(line, cwd=ROOT, env=env, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr[-2000:]
+
+
+@pytest.mark.parametrize("kind", [AdjustedRandIndex, Purity, DistinctComponents])
+def test_images_without_labels_do_not_count(rng, kind):
+    groups = rng.integers(1, 4, (3, 2, 5, 6))
+    gamma = rng.random((3, 2, 4, 5, 6, 1)).astype("float32")
+    whole, half = kind(3), kind(3)
+    whole.update_state(groups[:2], gamma[:2])
+    partly = groups.copy()
+    partly[2] = 0
+    half.update_state(partly, gamma)
+    assert float(half.result()) == pytest.approx(float(whole.result()), rel=1e-6)
+    half.reset_state()
+    half.update_state(0 * groups, gamma)
+    assert np.isnan(float(half.result()))
+    weighted = kind(3)
+    weighted.update_state(partly, gamma, np.array([1.0, 0.0, 1.0]))
+    half.reset_state()
+    half.update_state(groups[:1], gamma[:1])
+    assert float(weighted.result()) == pytest.approx(float(half.result()), rel=1e-6)
+
+
+@pytest.mark.parametrize("form", ["arrays", "dataset"])
+def test_evaluate_says_nothing_good_about_labels_that_are_none(rng, form):
+    nem, batch = tiny.model("dense"), tiny.batch(rng)
+    clips = {**batch, "groups": 0 * batch["groups"]}
+    clips = clips if form == "arrays" else tf.data.Dataset.from_tensors(clips)
+    found = nem.evaluate(clips, verbose=0, return_dict=True)
+    for name in ("ari", "purity", "distinct_components"):
+        assert np.isnan(found.get(name, np.nan))
+    assert (form == "arrays") == ("ari" not in found)
+    assert np.isfinite(found["loss"])

@@ -21,8 +21,8 @@ def collect(nem: NeuralEM, clips, objects=None, starts=1) -> dict[str, np.ndarra
     Args:
         nem: a compiled model; K is what the clips' random start says.
         clips: dataset of `nem_tf.data`; with `masks`, covered pixels are counted too.
-        objects: n, the largest label to expect; by default the model's. Larger ones
-            are scored too.
+        objects: how many labels to expect; by default the model's. Larger ones are
+            scored too.
         starts: random starts of each clip, of which the likeliest is scored.
 
     Returns:
@@ -58,7 +58,8 @@ def _score_batch(nem, batch, objects, starts):
     if "groups" not in batch:
         return scores
     groups, gamma = batch["groups"][:, 1:], outputs["gamma"]
-    objects = max(objects, int(groups.max()))
+    if "masks" in batch:
+        objects = batch["masks"].shape[2]  # a column for each of them
     table = metrics.contingency_table(groups, gamma, objects)  # (B, T, K, n)
     counts = ops.convert_to_numpy(table)
     grouping = {
