@@ -5,6 +5,7 @@ Figures use no global state of Matplotlib and need no display.
 
 import itertools
 import textwrap
+import warnings
 
 import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -33,8 +34,10 @@ def per_step(scores, title, *, label="AMI"):
     """
     scores = np.asarray(scores)
     axes.check_shape("scores", scores, (None, None))
-    lower, upper = np.nanpercentile(scores, [25, 75], axis=0)  # (T,) each
-    return quartiles(np.nanmean(scores, axis=0), lower, upper, title, label=label)
+    with warnings.catch_warnings(action="ignore", category=RuntimeWarning):
+        lower, upper = np.nanpercentile(scores, [25, 75], axis=0)  # (T,) each
+        mean = np.nanmean(scores, axis=0)  # which warn where nothing is a number
+    return quartiles(mean, lower, upper, title, label=label)
 
 
 def quartiles(mean, lower, upper, title, *, label="AMI"):

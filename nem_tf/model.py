@@ -1,6 +1,7 @@
 """The model: the EM iterations over a clip, trained by next-step prediction."""
 
 import contextlib
+import inspect
 
 import keras
 import numpy as np
@@ -28,8 +29,9 @@ class NeuralEM(keras.Model):
     `fit` and `evaluate` report, beside the loss, `intra`, `inter` and
     `next_step_bound`, and, if the clips have labels `groups` `(B, T+1, H, W)`, `ari`,
     `distinct_components` and `purity`, each a mean over the steps that the loss is
-    taken at. Nothing is learned from the labels. Metrics given to `compile` for `psi`
-    get the frames `(B, T, 1, H, W, C)` as their truth, those for `gamma` the labels
+    taken at and where a pixel is labelled (NaN if none is). Nothing is learned from the
+    labels. Metrics given to `compile` for `psi` get the frames `(B, T, 1, H, W, C)` as
+    their truth, those for `gamma` the labels
     `(B, T, H, W)`, at the same steps. The loss is Eq. 5, each clip times its
     `sample_weight`, plus what layers add, such as regularizers (`nem.losses`).
 
@@ -122,34 +124,38 @@ class NeuralEM(keras.Model):
         A file that the model is saved in then has all that loading it looks for.
         """
         super().compile(*args, **kwargs)
+        if self._compile_loss is not None:
+            # `compute_loss` takes its place. Unbuilt, Keras would ask a data set for a
+            # batch to build it with, which costs that an epoch.
+            self._compile_loss.built = True
         if self.optimizer is not None and not self.optimizer.built:
             self.optimizer.build(self.trainable_variables)
 
     def compile_from_config(self, config):
         self.compile(**keras.saving.deserialize_keras_object(config))
 
-    def fit(self, x=None, y=None, *args, sample_weight=None, **kwargs):
+    def fit(self, *args, **kwargs):
         """`keras.Model.fit` on clips in the form of the call arguments, without `y`."""
-        if not args and not isinstance(x, dict):
-            kwargs.setdefault("shuffle", False)  # Keras can shuffle arrays only
-        if kwargs.get("validation_data") is not None:
-            kwargs["validation_data"] = self._looked_through(kwargs["validation_data"])
-        y = _beside(sample_weight, y)
-        kwargs["sample_weight"] = sample_weight
+        given = self._given("fit", args, kwargs)
+        data = given.get("x")
+        if hasattr(data, "element_spec") or inspect.isgenerator(data):
+            given.setdefault("shuffle", False)  # Keras cannot, and warns
+        if given.get("validation_data") is not None:
+            given["validation_data"] = self._looked_through(given["validation_data"])
         with self._intact():
-            return super().fit(self._looked_through(x), y, *args, **kwargs)
+            return super().fit(**given)
 
-    def evaluate(self, x=None, y=None, *args, sample_weight=None, **kwargs):
+    def evaluate(self, *args, **kwargs):
         """`keras.Model.evaluate` on clips in the form of the call arguments."""
-        y = _beside(sample_weight, y)
-        kwargs["sample_weight"] = sample_weight
+        given = self._given("evaluate", args, kwargs)
         with self._intact():
-            return super().evaluate(self._looked_through(x), y, *args, **kwargs)
+            return super().evaluate(**given)
 
-    def predict(self, x, *args, **kwargs):
+    def predict(self, *args, **kwargs):
         """`keras.Model.predict` of clips in the form of the call arguments."""
+        given = self._given("predict", args, kwargs)
         with self._intact():
-            return super().predict(self._looked_through(x), *args, **kwargs)
+            return super().predict(**given)
 
     def train_on_batch(self, x, *args, **kwargs):
         with self._intact():
@@ -163,13 +169,29 @@ class NeuralEM(keras.Model):
         with self._intact():
             return super().predict_on_batch(self._looked_through(x))
 
+    def _given(self, method, args, kwargs):
+        """The arguments of a method of `keras.Model` by name, clips looked through."""
+        signature = inspect.signature(getattr(keras.Model, method))
+        given = dict(signature.bind(self, *args, **kwargs).arguments)
+        del given["self"]
+        given |= given.pop("kwargs", {})
+        if isinstance(given.get("x"), dict) and given.get("sample_weight") is not None:
+            given["y"] = _beside(given["sample_weight"], given.get("y"))
+        if "x" in given:
+            given["x"] = self._looked_through(given["x"])
+        return given
+
     @contextlib.contextmanager
     def _intact(self):
         """Context of a loop that may fail: in one line, and with its weights."""
         jax = keras.backend.backend() == "jax"
-        variables = [*self.variables, *self.metrics_variables]
-        variables += self.optimizer.variables if self.optimizer else []
-        before = [(variable, variable.value) for variable in variables if jax]
+        before = []
+        if jax:
+            self._jax_state = None  # of an earlier call, which may be out of date
+            optimizer = getattr(self, "optimizer", None)
+            variables = [*self.variables, *self.metrics_variables]
+            variables += optimizer.variables if optimizer else []
+            before = [(variable, variable.value) for variable in variables]
         try:
             with pixels.one_line():
                 yield
@@ -195,7 +217,8 @@ class NeuralEM(keras.Model):
             if isinstance(groups, np.ndarray) and not (groups > 0).any():
                 return {name: value for name, value in x.items() if name != "groups"}
             return x
-        blind = keras.backend.backend() == "jax" or self.jit_compile
+        jit_compile = getattr(self, "jit_compile", False)  # of a compiled model
+        blind = keras.backend.backend() == "jax" or jit_compile
         return pixels.looked_through(x) if blind else x
 
     def export(self, filepath, *args, input_signature=None, **kwargs):
@@ -298,7 +321,7 @@ class NeuralEM(keras.Model):
     def _looked_at(self, x, outputs):
         """Frames, psi and gamma of the steps that the loss is taken at."""
         self._check_loss()
-        frames = ops.cast(x["clean"][:, 1:], "float32")
+        frames = ops.clip(ops.cast(x["clean"][:, 1:], "float32"), 0.0, 1.0)
         psi, gamma = outputs["psi"], outputs["gamma"]
         if self.loss.steps == "last":  # so that nothing of the others is computed
             frames, psi = frames[:, -1:], psi[:, -1:]

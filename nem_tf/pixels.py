@@ -34,8 +34,11 @@ def intensities(name, value, in_graph=True):
     check(name, value)
     if concrete(value) is not None:
         return ops.clip(ops.cast(value, "float32"), 0.0, 1.0)
-    looks = in_graph and keras.backend.backend() == "tensorflow"
-    return _asserted(name, value) if looks else ops.cast(value, "float32")
+    if not in_graph:
+        return ops.cast(value, "float32")
+    if keras.backend.backend() == "tensorflow":
+        return _asserted(name, value)
+    return ops.clip(ops.cast(value, "float32"), 0.0, 1.0)
 
 
 def check(name, value):
@@ -95,8 +98,10 @@ def looked_through(clips):
 
     def check(*element):
         batch = element[0]
-        frames = {name: _asserted(name, batch[name]) for name in ("clean", "noisy")}
-        batch = {**batch, **frames}
+        if not isinstance(batch, dict):
+            return element if len(element) > 1 else batch
+        names = {"clean", "noisy"} & set(batch)
+        batch = {**batch, **{name: _asserted(name, batch[name]) for name in names}}
         return (batch, *element[1:]) if len(element) > 1 else batch
 
     return clips.map(check, num_parallel_calls=tf.data.AUTOTUNE)

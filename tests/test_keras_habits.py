@@ -19,6 +19,12 @@ from tests import tiny
 from tests.tiny import B, C, H, K, T, W
 
 
+@pytest.fixture(scope="module")
+def shared():
+    """A model whose graphs are traced once."""
+    return tiny.model("dense")
+
+
 def test_the_version_is_that_of_the_package():
     text = (pathlib.Path(__file__).parents[1] / "pyproject.toml").read_text()
     assert f'version = "{nem_tf.__version__}"' in text
@@ -120,6 +126,25 @@ def test_callbacks(rng, tmp_path):
     assert "val_ari" in (tmp_path / "log.csv").read_text()
 
 
+def test_a_model_need_not_be_compiled(rng):
+    nem, batch = NeuralEM(tiny.cell("dense")), tiny.batch(rng)
+    expected = nem(batch)["psi"]
+    for found in (nem.predict(batch, verbose=0), nem.predict_on_batch(batch)):
+        np.testing.assert_allclose(found["psi"], expected, atol=1e-6)
+    assert nem.segment(batch["clean"]).psi.shape == (B, T + 1, K, H, W, C)
+    nem.stream()(batch["clean"][0, 0])
+
+
+def test_arguments_by_place(shared, rng):
+    batch, weights = tiny.batch(rng), np.array([0.5, 2.0])
+    by_name = shared.evaluate(batch, batch_size=1, verbose=0, sample_weight=weights)
+    by_place = shared.evaluate(batch, None, 1, 0, weights)
+    np.testing.assert_allclose(by_place, by_name, rtol=1e-5)
+    bad = {**batch, "noisy": 255 * batch["noisy"]}
+    with pytest.raises(ValueError, match="divide 8-bit frames by 255"):
+        shared.fit(batch, None, 1, 1, 0, None, 0.0, (bad,))
+
+
 @pytest.mark.parametrize("lanes", [1, 2])
 def test_sample_weights_weigh_clips(rng, lanes):
     nem, clips = tiny.model(), tiny.batch(rng, clips=4)
@@ -191,12 +216,6 @@ WRONG = {
     "bright": (lambda x: 1.1 * x, r"0, 1\.1.*clip them"),
     "nan": (lambda x: np.where(x == x.max(), np.nan, x), "nan.*replace NaN"),
 }
-
-
-@pytest.fixture(scope="module")
-def shared():
-    """A model whose graphs are traced once."""
-    return tiny.model("dense")
 
 
 @pytest.mark.parametrize("form", ["arrays", "dataset", "own", "generator"])
@@ -320,6 +339,15 @@ for dtype in ("float64", "uint8", "bool", "bfloat16"):
     clips = tf.data.Dataset.from_tensors({**batch, **frames})
     np.testing.assert_allclose(nem.evaluate(clips, verbose=0)[0], loss, rtol=1e-5)
 nem.fit(batch, sample_weight=np.zeros(2), verbose=0)
+bare = type(nem).from_config(nem.get_config())
+bare.predict(batch, verbose=0)
+bare.set_weights(other.get_weights())
+try:
+    bare.predict_on_batch({**batch, "noisy": batch["clean"]})
+except ValueError:
+    pass
+for ours, theirs in zip(bare.get_weights(), other.get_weights(), strict=True):
+    np.testing.assert_array_equal(ours, theirs)
 frames = batch["noisy"][0]
 for weights in (nem.get_weights(), other.get_weights()):
     nem.set_weights(weights)

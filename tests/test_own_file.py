@@ -2,6 +2,7 @@
 
 import csv
 import json
+import re
 import shutil
 
 import h5py
@@ -115,6 +116,56 @@ def test_other_clips_are_refused(place, capsys, other):
     assert (place / "run" / "config.json").read_text() == before
 
 
+@pytest.mark.parametrize("auto", [False, True])
+def test_a_run_has_its_clips_from_a_file_or_makes_them(place, capsys, auto):
+    config = place / "run" / "config.json"
+    before = config.read_text()
+    made = json.loads(before)
+    made["settings"]["data"] = made["clips"] = None
+    for text, data in (
+        (json.dumps(made), ["--data", place / "clips.h5"]),
+        (before, []),
+    ):
+        config.write_text(text)
+        line = ["--resume", place / "run"]
+        if auto:
+            line = [*LINE, 2, "--deterministic", "--patience", 2]
+            line += ["--resume", "auto", "--out", place / "run"]
+        if not auto and not data:
+            continue  # goes on with the run's
+        try:
+            status = train(*line, *data)
+        except SystemExit as stop:
+            status = stop.code
+        said = capsys.readouterr().err
+        assert status == 2 and "data: expected" in said and "was begun" in said
+        assert config.read_text() == text
+
+
+def test_a_run_begun_before_clips_were_noted_notes_them(place):
+    config = place / "run" / "config.json"
+    content = json.loads(config.read_text())
+    noted = content.pop("clips")
+    config.write_text(json.dumps(content))
+    assert train("--resume", place / "run") == 0
+    assert json.loads(config.read_text())["clips"] == noted
+
+
+def test_a_last_frame_without_labels(tmp_path, capsys):
+    path, out = write(tmp_path / "clips.h5"), tmp_path / "run"
+    with h5py.File(path, "a") as file:
+        for split in file:
+            file[f"{split}/groups"][3] = 0
+    line = ["--data", path, "--out", out]
+    assert train(*LINE, 1, *line) == 0
+    assert train("--resume", out) == 0  # says it again
+    said = capsys.readouterr()
+    assert len(re.findall(r"last step none, mean over steps -?0\.", said.out)) == 4
+    found = json.loads((out / "results.json").read_text())["test"]["ami"]
+    assert found["last"] is None and found["per_step"][2] is None
+    assert evaluate.main([str(out)]) == 0
+
+
 LABELS = ("ami", "ari", "purity", "distinct", "confidence", "the paper", "AMI", "ARI")
 
 
@@ -142,9 +193,10 @@ def test_without_labels_nothing_is_said_about_them(tmp_path, capsys, labels):
 
 def test_the_start_of_an_hdf5_file_is_told_from_others(tmp_path):
     path = tmp_path / "block.h5"
-    with h5py.File(path, "w", userblock_size=512) as file:
-        file["x"] = 1
-    options.check_recording(path)
+    for size in (0, 512, 4096, 2**20):
+        with h5py.File(path, "w", userblock_size=size) as file:
+            file["x"] = 1
+        options.check_recording(path)
     path.write_bytes(b"no HDF5")
     with pytest.raises(ValueError, match="expected an HDF5 file"):
         options.check_recording(path)

@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import json
 import sys
 
 from trainers import (
@@ -66,7 +67,9 @@ def _resumes(config, name, out):
     """Whether the run in `out` is to be continued."""
     if config.resume != "auto" or not (out / "config.json").is_file():
         return bool(config.resume) and config.resume != "auto"
-    began = config_file.from_json(type(config), config_file.read(out, name))
+    settings = config_file.read(out, name)
+    config_file.check_data(settings.get("data"), config.data, out)
+    began = config_file.from_json(type(config), settings)
     config_file.check_same(began, dataclasses.asdict(config), out)
     return True
 
@@ -86,7 +89,7 @@ def run(experiment, folder, strategy):
         this = loop.Run(config, folder, experiment.title, strategy, asked)
         with faults.of_settings():
             resumed = bool(config.resume) and loop.resume(this)
-            clips = _clips_of(config, folder if config.resume else None)
+            clips = _clips_of(config, folder if config.resume else None, strategy)
         if resumed:
             _say(folder, f"continuing after update {this.updates}")
         elif folder:
@@ -110,12 +113,13 @@ def run(experiment, folder, strategy):
             _finish(experiment, this)
 
 
-def _clips_of(config, folder):
+def _clips_of(config, folder, strategy):
     """What identifies the clips of `--data`; None without.
 
     Args:
         config: the settings.
-        folder: of the run that goes on; None if it begins.
+        folder: of the run that goes on; None if it begins, or another host writes it.
+        strategy: the devices; host 0 says what is expected on all.
 
     Raises:
         ValueError: if they are not those that the run was begun with.
@@ -125,16 +129,17 @@ def _clips_of(config, folder):
     from nem_tf.data import hdf5
 
     clips = hdf5.fingerprint(config.data)
-    if folder is None or not (folder / "config.json").is_file():
-        return clips
-    began = folder.read_json("config.json")
-    if began.get("clips") not in (None, clips):
+    known = folder is not None and (folder / "config.json").is_file()
+    began = folder.read_json("config.json") if known else {}
+    expected = json.dumps(began.get("clips") or clips).encode()
+    if json.loads(strategy.from_first(expected)) != clips:
         raise ValueError(
-            f"data: expected the clips that {folder.path} was begun with, received "
-            f"others in {config.data}; give the file that it was, or begin a new run"
+            "data: expected the clips that the run was begun with, received others in "
+            f"{config.data}; give the file that it was, or begin a new run"
         )
-    if began["settings"]["data"] != str(config.data.absolute()):
-        began["settings"]["data"] = str(config.data.absolute())
+    place = str(config.data.absolute())
+    if known and (began["settings"]["data"], began.get("clips")) != (place, clips):
+        began["settings"]["data"] = began["data"] = place
         folder.write_json("config.json", {**began, "clips": clips})
     return clips
 
@@ -224,10 +229,8 @@ def _report(experiment_class, folder, result):
     )
     if "ami" in test:
         scores = (
-            f"  AMI on {test['clips']} test clips   last step "
-            f"{test['ami']['last']:.3f}, mean over steps {test['ami']['mean']:.3f}\n"
-            f"  ARI                     last step {test['ari']['last']:.3f}, "
-            f"mean over steps {test['ari']['mean']:.3f}\n"
+            f"  AMI on {test['clips']} test clips   {_last_and_mean(test['ami'])}\n"
+            f"  ARI                     {_last_and_mean(test['ari'])}\n"
         )
         if folder.read_json("config.json").get("settings", {}).get("data") is None:
             scores += f"  the paper               {experiment_class.paper}\n"
@@ -243,3 +246,12 @@ def _report(experiment_class, folder, result):
         f"  model and scores        {folder.best}, {folder / 'results.json'}\n"
         f"  curves                  tensorboard --logdir {folder / 'tensorboard'}"
     )
+
+
+def _last_and_mean(curve):
+    """A score at the last step and as a mean; null where no pixel is labelled."""
+    last, mean = (
+        "none" if value is None or value != value else f"{value:.3f}"
+        for value in (curve["last"], curve["mean"])
+    )
+    return f"last step {last}, mean over steps {mean}"

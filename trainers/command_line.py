@@ -85,7 +85,8 @@ def _configured(config_class, presets, name, given):
     resumed = given.get("resume", "")
     if resumed and resumed != "auto":
         settings = config_file.read(resumed, name)
-        if "data" in given and settings.get("data"):  # it may have been moved
+        if "data" in given:  # it may have been moved
+            config_file.check_data(settings.get("data"), given["data"], resumed)
             settings["data"] = str(given["data"])
         began = config_file.from_json(config_class, settings, resumed=True)
         if given.get("out", pathlib.Path(resumed)) != pathlib.Path(resumed):

@@ -119,6 +119,22 @@ def check_same(config, given, folder):
             )
 
 
+def check_data(began, given, folder):
+    """Raise ValueError if only one of a run and its flags has clips from a file.
+
+    Args:
+        began: `data` of the run in config.json.
+        given: `data` that is asked for now.
+        folder: of the run.
+    """
+    if bool(began) != bool(given):
+        raise ValueError(
+            f"data: expected {began or 'none'}, with which {folder} was begun, "
+            f"received {given or 'none'}; go on with --resume {folder} alone, or "
+            "begin a new run"
+        )
+
+
 def of_result(config_class, settings):
     """The settings that say what was computed, not where and how it was carried out."""
     left_out = about_run(config_class)

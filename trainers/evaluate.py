@@ -388,12 +388,14 @@ def report(result):
     test, settings = result["test"], result["settings"]
     still = ", static" if settings["static"] else ""
     best = _of_starts(settings["starts"])
+    objects = f"{settings['objects']} objects, " if "ami" in test else ""
     yield (
-        f"\n{result['experiment']} ({result['data']}){still}: {settings['objects']} "
-        f"objects, K = {settings['components']}, T = {settings['steps']}, noise "
+        f"\n{result['experiment']} ({result['data']}){still}: {objects}"
+        f"K = {settings['components']}, T = {settings['steps']}, noise "
         f"{settings['noise']:g}, {test['clips']} {settings['split']} clips{best}\n"
     )
-    yield f"  {'':24}{'last step':>18}{'mean':>8}   quartiles, last step"
+    if "ami" in test:
+        yield f"  {'':24}{'last step':>18}{'mean':>8}   quartiles, last step"
     for key, name in SCORES.items():
         if key not in test:  # there are no labels
             continue

@@ -11,7 +11,7 @@ import psutil
 
 MOST_CLIPS = 2**32  # a clip's random numbers are keyed by 32 bits of its index
 MOST_EPOCHS = 2**24  # and 24 bits of the epoch
-HDF5 = b"\x89HDF\r\n\x1a\n"  # what such a file begins with, after a user's block
+HDF5 = b"\x89HDF\r\n\x1a\n"  # what such a file begins with
 MOST_OBJECTS = 256  # more would not be seen in the frames of the experiments
 
 
@@ -359,9 +359,15 @@ def check_recording(path):
         raise ValueError(
             f"data: no such file, {path}; check the path, give its new one with --data"
         )
-    with open(path, "rb") as file:  # h5py refuses one that is being written as no HDF5
-        start = file.read(2**20)
-    if not any(start.startswith(HDF5, at) for at in (0, 512, 1024, 2048)):
+    try:
+        with open(path, "rb") as file:  # h5py says of a busy one that it is no HDF5
+            start = file.read(2**20 + len(HDF5))
+    except OSError as error:
+        raise ValueError(
+            f"data: {path} cannot be read ({error.strerror}); make it readable"
+        ) from None
+    places = (0, *(2**power for power in range(9, 21)))  # after a user's block
+    if not any(start.startswith(HDF5, place) for place in places):
         raise ValueError(
             f"data: expected an HDF5 file, received {path}; fetch or export it again"
         )

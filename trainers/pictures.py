@@ -35,8 +35,10 @@ def of_clip(nem, clips, title, folder, names=("overview", "clip"), starts=1):
         scores = restarts.fit(batch["noisy"], outputs["psi"], likelihood)
     else:
         scores = adjusted_mutual_information(labels[:, -1], outputs["gamma"][:, -1])
-    clip = int(np.argsort(scores)[len(scores) // 2])
-    if labels is not None:
+        scores[~(labels[:, -1] > 0).any(axis=(1, 2))] = np.nan
+    scored = np.count_nonzero(np.isfinite(scores))  # NaN is sorted to the end
+    clip = int(np.argsort(scores)[scored // 2])
+    if labels is not None and scored:
         title = f"{title}, AMI {scores[clip]:.2f} at the last step"
     frames, noisy = batch["clean"][clip, 1:], batch["noisy"][clip]
     psi, gamma = outputs["psi"][clip], outputs["gamma"][clip]

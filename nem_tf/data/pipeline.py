@@ -36,8 +36,9 @@ def batches(
     resumes exactly.
 
     To iterate again, as `fit(..., epochs=3)` and `.repeat()` do, goes on with the next
-    epochs of train: the second time over `epochs=1` is epoch 1. What has no end
-    (`epochs=None`) begins at `start` each time.
+    epochs of train: the second time over `epochs=1` is epoch 1. To look at a batch
+    beforehand is such a time, too. What has no end (`epochs=None`) begins at `start`
+    each time.
 
     Args:
         make_clips: function from index, int64 (B,), to a tuple: clean, float32
