@@ -251,7 +251,7 @@ def _check_range(low, high, dtype, name):
     if low >= -pixels.ROUNDING and high <= 1 + pixels.ROUNDING:
         return
     line = pixels.outside(name, low, high)
-    if dtype.kind != "f" and low >= 0:
+    if dtype.kind != "f":
         bits = 8 if high <= 255 else 16
         remedy = f"save {bits}-bit frames as uint{bits}, not {dtype}"
         line = f"{line.rpartition('; ')[0]}; {remedy}"

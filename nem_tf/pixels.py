@@ -16,6 +16,10 @@ ROUNDING = 1e-3  # what resizing leaves beside [0, 1], in half precision, too
 ASSERTED = "pixels of "  # how a graph names what it found
 
 
+class OutOfRange(ValueError):
+    """A pixel that is not in [0, 1]: what arrived, and the remedy."""
+
+
 def intensities(name, value, in_graph=True):
     """Pixels of any type as float32 in [0, 1].
 
@@ -52,7 +56,7 @@ def check(name, value):
         )
     low, high = float(seen.min()), float(seen.max())
     if not (low >= -ROUNDING and high <= 1.0 + ROUNDING):
-        raise ValueError(outside(name, low, high))
+        raise OutOfRange(outside(name, low, high))
 
 
 def outside(name, low, high):
@@ -121,7 +125,7 @@ def one_line():
         line = outside(name, float(low), float(high))
     else:
         return
-    raise ValueError(line)
+    raise OutOfRange(line)
 
 
 def concrete(value):

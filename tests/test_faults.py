@@ -109,7 +109,8 @@ def test_a_folder_on_a_disk_for_reading_only(tmp_path, capsys):
         assert f"cannot write into {disk}" in last_line(capsys)
 
 
-def test_nan_stops_and_keeps_the_last_good_state(tmp_path, capsys, monkeypatch):
+@pytest.mark.parametrize("where", ["pi", "clean"])
+def test_nan_stops_and_keeps_the_last_good_state(tmp_path, capsys, monkeypatch, where):
     out = tmp_path / "run"
     original = flying_shapes.FlyingShapes.clips
 
@@ -120,15 +121,19 @@ def test_nan_stops_and_keeps_the_last_good_state(tmp_path, capsys, monkeypatch):
         return clips.enumerate().map(
             lambda count, batch: {
                 **batch,
-                "clean": batch["clean"] + tf.where(count == 4, float("nan"), 0.0),
+                where: batch[where] + tf.where(count == 4, float("nan"), 0.0),
             }
         )
 
     monkeypatch.setattr(flying_shapes.FlyingShapes, "clips", spoiled)
     assert run(out) == 1
     said = last_line(capsys)
-    assert "loss became nan at update 5 (stage 1, epoch 3)" in said
-    assert str(out / "last") in said and "--learning-rates" in said
+    if where == "pi":
+        assert "loss became nan at update 5 (stage 1, epoch 3)" in said
+        assert str(out / "last") in said and "--learning-rates" in said
+    else:
+        assert "clean: expected pixels in [0, 1], received values in [nan, nan]" in said
+        assert "(update 5)" in said and "--resume" in said
     found = state.load(out / "last")
     assert (found.position.epoch, found.position.update) == (2, 0)
     assert all(np.isfinite(value).all() for value in found.variables)

@@ -7,10 +7,10 @@ from collections.abc import Callable
 import keras
 import numpy as np
 
-from nem_tf import NeuralEM
+from nem_tf import NeuralEM, pixels
 from trainers import callbacks, keeping, state
 from trainers.devices import OneDevice
-from trainers.faults import Damaged
+from trainers.faults import Damaged, NotFinite
 from trainers.interrupts import Interrupts
 from trainers.options import Config
 from trainers.run_folder import RunFolder
@@ -111,16 +111,22 @@ def fit(
             continue
         last = at.epoch + 1 if at.update else epochs
         seen = (at.epoch * updates + at.update) * config.batch_size
-        nem.fit(
-            clips("train", clips=config.train_size, epochs=None, start=seen),
-            steps_per_epoch=updates - at.update,
-            initial_epoch=at.epochs,
-            epochs=at.earlier_epochs + last,
-            validation_data=validation,
-            shuffle=False,
-            verbose=0,
-            callbacks=listing,
-        )
+        try:
+            nem.fit(
+                clips("train", clips=config.train_size, epochs=None, start=seen),
+                steps_per_epoch=updates - at.update,
+                initial_epoch=at.epochs,
+                epochs=at.earlier_epochs + last,
+                validation_data=validation,
+                shuffle=False,
+                verbose=0,
+                callbacks=listing,
+            )
+        except pixels.OutOfRange as error:
+            raise NotFinite(
+                f"{error} (update {run.updates + 1}); the states saved before it are "
+                "whole: mend the clips, then continue with --resume"
+            ) from None
     _take_best(run, nem)
     at.next_stage()
     keep.save()

@@ -232,7 +232,7 @@ def fingerprint(path):
 def cannot_open(path, error):
     """The line about a file that h5py cannot open."""
     remedy = "fetch or export it again"
-    if "lock" in str(error):
+    if "unable to lock" in str(error):
         remedy = (
             "another program writes it: wait for it or close it, or copy the file; on "
             "a file system without locks set HDF5_USE_FILE_LOCKING=FALSE"
