@@ -31,9 +31,9 @@ class NeuralEM(keras.Model):
     `distinct_components` and `purity`, each a mean over the steps that the loss is
     taken at and where a pixel is labelled (NaN if none is). Nothing is learned from the
     labels. Metrics given to `compile` for `psi` get the frames `(B, T, 1, H, W, C)` as
-    their truth, those for `gamma` the labels
-    `(B, T, H, W)`, at the same steps. The loss is Eq. 5, each clip times its
-    `sample_weight`, plus what layers add, such as regularizers (`nem.losses`).
+    their truth, those for `gamma` the labels `(B, T, H, W)`, at the same steps. The
+    loss is Eq. 5, each clip times its `sample_weight`, plus what layers add, such as
+    regularizers (`nem.losses`).
 
     Args:
         cell: an `RNNEMCell` or `NEMCell`.
