@@ -80,8 +80,13 @@ def states(folder):
 
 
 def log(folder):
-    """The rows of log.csv as numbers, without the clock."""
-    with open(folder / "log.csv") as file:
+    """The rows of a run's log.csv as numbers, without the clock."""
+    return read_log(folder / "log.csv")
+
+
+def read_log(path):
+    """The rows of a log.csv as numbers, without the clock."""
+    with open(path) as file:
         rows = list(csv.DictReader(file))
     return [
         {name: float(value) for name, value in row.items() if name != "seconds"}
