@@ -20,7 +20,7 @@ import tensorflow as tf
 
 from benchmarks import arguments
 from benchmarks.turns import in_turns, print_ratios
-from nem_tf import tracking
+from nem_tf.networks.tracking import ANYWHERE, FAINT, TrackedFilters
 from trainers.machine import machine
 
 
@@ -63,7 +63,7 @@ def prepare(trainer, sizes, network=None, drafted=False, lanes=None):
         devices.share_cores(batch_lanes)
     keras.utils.set_random_seed(0)
     if drafted:
-        with mock.patch.object(tracking, "TrackedFilters", DraftedTracking):
+        with mock.patch("nem_tf.networks.tracking.TrackedFilters", DraftedTracking):
             parts = experiment.parts()
         if trainer == "flying_shapes":
             find, *rest = parts["encoder"].layers
@@ -105,7 +105,7 @@ class DraftedFilters(keras.layers.Layer):
         return self.find.compute_output_shape(images_shape)
 
 
-class DraftedTracking(tracking.TrackedFilters):
+class DraftedTracking(TrackedFilters):
     """`TrackedFilters` in the ops of a first draft."""
 
     def call(self, images, theta):
@@ -113,9 +113,9 @@ class DraftedTracking(tracking.TrackedFilters):
         found, seen = _look(self, images)
         down, across = self.places
         p, q = theta[:, -down - across : -across], theta[:, -across:]
-        expected = p[:, :, None] * q[:, None] + tracking.ANYWHERE
+        expected = p[:, :, None] * q[:, None] + ANYWHERE
         trust = self.trust.value
-        place = trust[0] * tf.math.log(seen + tracking.FAINT)
+        place = trust[0] * tf.math.log(seen + FAINT)
         place = _flat([place + trust[1] * tf.math.log(expected)])
         place = tf.reshape(tf.nn.softmax(place), (-1, down, across))
         one = (1, 1, 1, 1)

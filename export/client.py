@@ -19,7 +19,7 @@ import sys
 import threading
 import time
 import traceback
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -82,7 +82,7 @@ def main(arguments=None):
 class Played(NamedTuple):
     """One stream after its end."""
 
-    result: result.Result | None  # if it was asked for
+    found: Any  # a `nem_tf.Segmentation`, if it was asked for
     latencies: list[float]  # seconds, one per request with all its tries
     version: int  # of the model, that answered
     retries: int  # requests that were sent again
@@ -143,8 +143,10 @@ def play(server, frames, seed, *, chunk=1, clips=False, keep=True, on_frames=Non
             pieces.append(found if chunk == 1 else [x[0] for x in found])
     if not keep:
         return Played(None, latencies, version, retries)
+    from nem_tf import Segmentation  # which imports TensorFlow
+
     parts = (np.concatenate(part) for part in zip(*pieces, strict=True))
-    return Played(result.Result(*parts), latencies, version, retries)
+    return Played(Segmentation(*parts), latencies, version, retries)
 
 
 def _send(given, lost):
@@ -176,7 +178,7 @@ def _send(given, lost):
         )
     for number, (path, stream) in enumerate(zip(outs, streams, strict=False)):
         if number in played:
-            _write(path, stream, played[number].result, given, lost)
+            _write(path, stream, played[number].found, given, lost)
 
 
 class Stream(NamedTuple):

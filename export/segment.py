@@ -122,8 +122,7 @@ class TrainedModel:
 
     def segment(self, frames, seed, starts=1):
         """`NeuralEM.segment` of one video, frames (T, H, W, C)."""
-        found = self.nem.segment(frames, self.components, seed, starts)
-        return result.Result(*found)
+        return self.nem.segment(frames, self.components, seed, starts)
 
 
 class ExportedModel:
@@ -159,7 +158,8 @@ class ExportedModel:
 
     def segment(self, frames, seed, starts=1):
         """The same through `chunk`, so that length costs no more memory."""
-        from nem_tf import likelihoods, restarts
+        from nem_tf import Segmentation, likelihoods
+        from nem_tf.inference import likeliest
         from nem_tf.random_start import random_start
 
         about = self.about
@@ -168,8 +168,8 @@ class ExportedModel:
         likelihood = likelihoods.get(
             about.get("likelihood_config", about["likelihood"])
         )
-        found = restarts.likeliest(self._predict, clips, starts, likelihood)
-        return result.Result(*(found[name][0] for name in result.Result._fields))
+        found = likeliest(self._predict, clips, starts, likelihood)
+        return Segmentation(*(found[name][0] for name in Segmentation._fields))
 
     def _predict(self, clips):
         """All results of one video, (1, T, H, W, C), from the random start pi."""

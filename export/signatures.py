@@ -16,7 +16,7 @@ import keras
 import tensorflow as tf
 
 from nem_tf import NeuralEM, pixels
-from nem_tf.prepared import prepared
+from nem_tf.layers.prepared import prepared
 from nem_tf.random_start import random_start
 
 MOST_BYTES = 2**30  # of a reply; protobuf's own limit is 2 GiB

@@ -3,7 +3,7 @@
 from nem_tf import NeuralEM, NEMLoss, RNNEMCell, data, networks
 
 nem = NeuralEM(RNNEMCell(**networks.flying_shapes(), components=3))
-nem.compile("adam", loss=NEMLoss("bernoulli"))
+nem.compile("adam", loss=NEMLoss())
 nem.fit(data.flying_shapes("train", objects=3, components=3))
 found = nem.segment(frames)
 """
@@ -12,22 +12,22 @@ from importlib import metadata
 
 from nem_tf import (
     axes,
+    cells,
     data,
-    graphs,
+    inference,
+    layers,
     likelihoods,
     losses,
-    metrics,
     networks,
     plots,
     preset,
+    scores,
 )
-from nem_tf.e_step import EStep
+from nem_tf.cells import EStep, NEMCell, RNNEMCell
+from nem_tf.inference import Segmentation, Stream
 from nem_tf.losses import NEMLoss
-from nem_tf.metrics import AdjustedRandIndex
-from nem_tf.model import NeuralEM, Segmentation
-from nem_tf.mutual_information import adjusted_mutual_information
-from nem_tf.nem_cell import NEMCell
-from nem_tf.rnn_em_cell import RNNEMCell
+from nem_tf.model import NeuralEM
+from nem_tf.scores import AdjustedRandIndex, adjusted_mutual_information
 
 __version__ = metadata.version("nem-tf")
 
@@ -39,14 +39,17 @@ __all__ = [
     "NeuralEM",
     "RNNEMCell",
     "Segmentation",
+    "Stream",
     "adjusted_mutual_information",
     "axes",
+    "cells",
     "data",
-    "graphs",
+    "inference",
+    "layers",
     "likelihoods",
     "losses",
-    "metrics",
     "networks",
     "plots",
     "preset",
+    "scores",
 ]

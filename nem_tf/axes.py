@@ -17,6 +17,7 @@ from keras import ops
 
 COMPONENTS = -4  # the position of K in psi, gamma and pi
 STEPS = 1  # the position of T in a batch of clips
+PIXELS = (-3, -2, -1)  # the positions of H, W and C
 
 
 def fold_components(x):

@@ -14,9 +14,17 @@ class Likelihood:
     """A distribution of one pixel channel, chosen once by `get`.
 
     Methods take `x` and `psi` of any shapes that broadcast and work elementwise.
+
+    Attributes:
+        name: by which `get` finds it.
+        binary: whether it is of pixels that are 0 or 1.
+        black: what `readout` makes (nearly) black of; what networks draw before
+            training.
     """
 
-    name: str | None = None
+    name: str
+    binary = False
+    black = 0.0
 
     def prob(self, x, psi):
         """P(x | psi) + 1e-6 of the E-step (Eq. 3), above 0."""
@@ -55,6 +63,8 @@ class Bernoulli(Likelihood):
     """Binary pixels: psi is the probability of a pixel to be on. The prior is 0."""
 
     name = "bernoulli"
+    binary = True
+    black = -3.0
 
     def prob(self, x, psi):
         return x * psi + (1.0 - x) * (1.0 - psi) + FLOOR
@@ -110,7 +120,14 @@ class Gaussian(Likelihood):
         return {"variance": self.variance}
 
 
-_BY_NAME = {cls.name: cls for cls in (Bernoulli, Gaussian)}
+def names():
+    """The names that `get` knows: of the likelihoods in this file, and of your own."""
+    return sorted(_by_name())
+
+
+def _by_name():
+    kinds = Likelihood.__subclasses__()
+    return {kind.name: kind for kind in kinds if hasattr(kind, "name")}
 
 
 def get(identifier):
@@ -127,9 +144,9 @@ def get(identifier):
         return identifier
     if isinstance(identifier, dict):
         return keras.saving.deserialize_keras_object(identifier)
-    if isinstance(identifier, str) and identifier in _BY_NAME:
-        return _BY_NAME[identifier]()
-    choices = ", ".join(f'"{name}"' for name in _BY_NAME)
+    if isinstance(identifier, str) and identifier in _by_name():
+        return _by_name()[identifier]()
+    choices = ", ".join(f'"{name}"' for name in names())
     raise ValueError(
         f"likelihood: expected {choices} or a Likelihood, received {identifier!r}"
     )

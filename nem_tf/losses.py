@@ -5,8 +5,7 @@ from keras import ops
 
 from nem_tf import axes, likelihoods
 
-PIXELS = (-3, -2, -1)  # H, W, C
-NOISE = 0.1  # of `log_likelihood`, beside a probability or a density
+EVERY = (axes.COMPONENTS, *axes.PIXELS)  # what a term is summed over, of a frame
 
 
 def intra_cluster(x, psi, gamma, likelihood):
@@ -23,7 +22,7 @@ def intra_cluster(x, psi, gamma, likelihood):
     """
     x = ops.expand_dims(x, axes.COMPONENTS)  # (..., 1, H, W, C)
     terms = gamma * likelihood.nll(x, psi)  # (..., K, H, W, C)
-    return ops.sum(terms, axis=(axes.COMPONENTS, *PIXELS))
+    return ops.sum(terms, axis=EVERY)
 
 
 def inter_cluster(psi, gamma, likelihood):
@@ -34,48 +33,20 @@ def inter_cluster(psi, gamma, likelihood):
     those of `intra_cluster`.
     """
     terms = (1.0 - gamma) * likelihood.kl_from_prior(psi)  # (..., K, H, W, C)
-    return ops.sum(terms, axis=(axes.COMPONENTS, *PIXELS))
-
-
-def next_step_bound(x, psi, likelihood):
-    """-log P(x_i | max_k psi_ik), summed over pixels: the measure of Figure 5.
-
-    An upper bound on the prediction error, since it does not use gamma, which knows the
-    next frame. Shapes as in `intra_cluster`; `(...)`, nats per frame.
-    """
-    strongest = ops.max(psi, axis=axes.COMPONENTS)  # (..., H, W, C)
-    return ops.sum(likelihood.nll(x, strongest), axis=PIXELS)
-
-
-def log_likelihood(x, psi, likelihood):
-    """log(sum_k P(x_i | psi_ik) / K + NOISE), summed over pixels: how well psi fits x.
-
-    The likelihood of the mixture (Eq. 1 with a uniform pi), and a share for noise: else
-    a few pixels that nobody can predict would count for more than all others. With that
-    share it is no longer normalised, so it compares predictions of the same frames.
-
-    Args:
-        x: frames, shape `(..., H, W, C)`.
-        psi: what the components predicted of them, shape `(..., K, H, W, C)`.
-        likelihood: a `likelihoods.Likelihood`.
-
-    Returns:
-        float32 `(...)`, nats per frame.
-    """
-    x = ops.expand_dims(ops.cast(x, "float32"), axes.COMPONENTS)
-    log_p = likelihood.log_prob(x, ops.cast(psi, "float32"))  # (..., K, H, W, C)
-    p = ops.exp(ops.sum(log_p, axis=-1))  # (..., K, H, W)
-    return ops.sum(ops.log(ops.mean(p, axis=-3) + NOISE), axis=(-2, -1))
+    return ops.sum(terms, axis=EVERY)
 
 
 @keras.saving.register_keras_serializable("nem_tf")
 class NEMLoss(keras.losses.Loss):
     """Eq. 5 over a clip: intra-cluster plus weighted inter-cluster loss.
 
-    Summed over T, K, H, W and C, averaged over B: nats per clip.
+    Summed over T, K, H, W and C, averaged over B: nats per clip. A subclass may have
+    other terms: it adds them to `terms` and `weights`, and they are trained, reported
+    by `fit` and `evaluate`, and scored (docs/extending.md).
 
     Args:
-        likelihood: `"bernoulli"`, `"gaussian"`, or a `likelihoods.Likelihood`.
+        likelihood: `"bernoulli"`, `"gaussian"`, or a `likelihoods.Likelihood`; None is
+            that of the cell of the model which is compiled with this loss.
         inter_weight: weight of the inter-cluster term, at least 0; the original has 0.2
             for flying MNIST and 1 elsewhere.
         steps: `"all"` sums the loss of every step, `"last"` takes the last one only, as
@@ -87,12 +58,11 @@ class NEMLoss(keras.losses.Loss):
             `gamma` `(B, T, K, H, W, 1)`.
 
     Raises:
-        ValueError: if an argument is none of the above.
+        ValueError: if an argument is none of the above, or if the loss is called before
+            it has a likelihood.
     """
 
-    def __init__(
-        self, likelihood="bernoulli", inter_weight=1.0, steps="all", name="nem_loss"
-    ):
+    def __init__(self, likelihood=None, inter_weight=1.0, steps="all", name="nem_loss"):
         super().__init__(name=name, reduction="sum_over_batch_size", dtype="float32")
         if not inter_weight >= 0:
             raise ValueError(
@@ -100,28 +70,79 @@ class NEMLoss(keras.losses.Loss):
             )
         if steps not in ("all", "last"):
             raise ValueError(f'steps: expected "all" or "last", received {steps!r}')
-        self.likelihood = likelihoods.get(likelihood)
+        self.likelihood = None if likelihood is None else likelihoods.get(likelihood)
         self.inter_weight = float(inter_weight)
         self.steps = steps
 
-    def terms(self, x, outputs):
-        """Intra- and inter-cluster loss of each clip, unweighted: `(B,)` and `(B,)`."""
+    @property
+    def weights(self):
+        """What each of the `terms` counts, a dict of numbers; its keys name them."""
+        return {"intra": 1.0, "inter": self.inter_weight}
+
+    def terms(self, x, psi, gamma):
+        """The terms of each frame, unweighted.
+
+        Args:
+            x: shape `(B, T, H, W, C)`.
+            psi: float32, shape `(B, T, K, H, W, C)`.
+            gamma: shape `(B, T, K, H, W, 1)`.
+
+        Returns:
+            dict of the keys of `weights`, each `(B, T)`, nats.
+        """
+        return {
+            "intra": intra_cluster(x, psi, gamma, self.likelihood),
+            "inter": inter_cluster(psi, gamma, self.likelihood),
+        }
+
+    def at_steps(self, clips):
+        """Of arrays `(B, T, ...)` the steps that the loss is taken at."""
+        return clips[:, -1:] if self.steps == "last" else clips
+
+    def per_clip(self, x, outputs):
+        """The terms of each clip, unweighted, and `loss`, their weighted sum.
+
+        Args:
+            x, outputs: see the class.
+
+        Returns:
+            dict of `loss` and the keys of `weights`, each `(B,)`, nats per clip.
+        """
+        if self.likelihood is None:
+            raise ValueError(
+                "likelihood: expected one to compute the loss with, received None; "
+                'name it, as in NEMLoss("bernoulli"), or compile a NeuralEM with it'
+            )
         psi = ops.cast(outputs["psi"], "float32")
-        gamma = outputs["gamma"]
-        if self.steps == "last":
-            x, psi, gamma = x[:, -1:], psi[:, -1:], gamma[:, -1:]
-        intra = intra_cluster(x, psi, gamma, self.likelihood)  # (B, T)
-        inter = inter_cluster(psi, gamma, self.likelihood)  # (B, T)
-        return ops.sum(intra, axis=axes.STEPS), ops.sum(inter, axis=axes.STEPS)
+        terms = self.terms(*map(self.at_steps, (x, psi, outputs["gamma"])))
+        terms = {name: ops.sum(term, axis=axes.STEPS) for name, term in terms.items()}
+        loss = sum(weight * terms[name] for name, weight in self.weights.items())
+        return {"loss": loss, **terms}
 
     def call(self, y_true, y_pred):
-        intra, inter = self.terms(y_true, y_pred)
-        return intra + self.inter_weight * inter  # (B,)
+        return self.per_clip(y_true, y_pred)["loss"]  # (B,)
+
+    def of_cell(self, likelihood):
+        """This loss, with the likelihood of a cell unless it has one of its own.
+
+        Raises:
+            ValueError: if its own is of another kind than the cell's.
+        """
+        if self.likelihood is None:
+            own = {"likelihood": likelihoods.serialize(likelihood)}
+            return self.from_config({**self.get_config(), **own})
+        if type(self.likelihood) is not type(likelihood):
+            raise ValueError(
+                f"loss: expected the likelihood of the cell, {likelihood.name!r}, "
+                f"received {self.likelihood.name!r}; leave it out"
+            )
+        return self
 
     def get_config(self):
+        known = self.likelihood is not None
         return {
             "name": self.name,
-            "likelihood": likelihoods.serialize(self.likelihood),
+            "likelihood": likelihoods.serialize(self.likelihood) if known else None,
             "inter_weight": self.inter_weight,
             "steps": self.steps,
         }

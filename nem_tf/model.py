@@ -1,32 +1,31 @@
 """The model: the EM iterations over a clip, trained by next-step prediction."""
 
-import contextlib
-import inspect
-
 import keras
-import numpy as np
-import psutil
 from keras import ops
 
-from nem_tf import axes, losses, metrics, pixels, preset
-from nem_tf.prepared import prepared
-from nem_tf.random_start import random_start
-from nem_tf.restarts import likeliest
-from nem_tf.stream import Segmentation, Steps, Stream
+from nem_tf import axes, pixels, preset
+from nem_tf.clip_model import ClipModel
+from nem_tf.inference.segment import segment
+from nem_tf.inference.stream import Steps, Stream
+from nem_tf.layers.prepared import prepared
+from nem_tf.losses import NEMLoss
+from nem_tf.scores.metrics import AdjustedRandIndex, DistinctComponents, Purity
+from nem_tf.scores.prediction import next_step_bound
+from nem_tf.scores.tables import contingency_table
 
 
 @keras.saving.register_keras_serializable("nem_tf")
-class NeuralEM(keras.Model):
+class NeuralEM(ClipModel):
     """Neural Expectation Maximization over clips (Figure 1, Figure 2).
 
     One frame is one EM iteration; `keras.layers.RNN` runs the cell over the frames.
     Trained by `fit` on datasets of `nem_tf.data` with a `losses.NEMLoss`:
 
         nem = NeuralEM(RNNEMCell(**networks.flying_shapes(), components=3))
-        nem.compile("adam", loss=NEMLoss("bernoulli"))
+        nem.compile("adam", loss=NEMLoss())
         nem.fit(nem_tf.data.flying_shapes("train"))
 
-    `fit` and `evaluate` report, beside the loss, `intra`, `inter` and
+    `fit` and `evaluate` report, beside the loss, its terms `intra` and `inter`,
     `next_step_bound`, and, if the clips have labels `groups` `(B, T+1, H, W)`, `ari`,
     `distinct_components` and `purity`, each a mean over the steps that the loss is
     taken at and where a pixel is labelled (NaN if none is). Nothing is learned from the
@@ -38,7 +37,7 @@ class NeuralEM(keras.Model):
     Args:
         cell: an `RNNEMCell` or `NEMCell`.
         objects: how many labels the metrics expect; larger ones count as well, see
-            `metrics.contingency_table`.
+            `scores.contingency_table`.
         unroll: whether the graph that is trained has one copy of the cell per step
             instead of a loop: several times slower to start, a little faster to run.
 
@@ -79,14 +78,12 @@ class NeuralEM(keras.Model):
         self.rnn.built = True
         self.built = True
         self.steps = Steps(cell)  # of streams
-        self._means = {
-            name: keras.metrics.Mean(name=name)
-            for name in ("intra", "inter", "next_step_bound")
-        }
+        self._terms = _Means()
+        self._bound = keras.metrics.Mean(name="next_step_bound")
         self._grouping = [
-            metrics.AdjustedRandIndex(objects, name="ari"),
-            metrics.DistinctComponents(objects, name="distinct_components"),
-            metrics.Purity(objects, name="purity"),
+            AdjustedRandIndex(objects),
+            DistinctComponents(objects),
+            Purity(objects),
         ]
 
     def build(self, input_shape=None):
@@ -118,12 +115,19 @@ class NeuralEM(keras.Model):
             return [arrays]
         return list(zip(*(ops.split(x, lanes) for x in arrays), strict=True))
 
-    def compile(self, *args, **kwargs):
-        """`keras.Model.compile`; the optimizer's variables are made at once.
+    def compile(self, optimizer="rmsprop", loss=None, *args, **kwargs):
+        """`keras.Model.compile` with a `NEMLoss`, which takes the cell's likelihood.
 
-        A file that the model is saved in then has all that loading it looks for.
+        The optimizer's variables are made at once: a file that the model is saved in
+        then has all that loading it looks for.
+
+        Raises:
+            ValueError: if the loss has another likelihood than the cell.
         """
-        super().compile(*args, **kwargs)
+        if isinstance(loss, NEMLoss):
+            loss = loss.of_cell(self.cell.likelihood)
+            self._terms.be_of(loss.weights)
+        super().compile(optimizer, loss, *args, **kwargs)
         if self._compile_loss is not None:
             # `compute_loss` takes its place. Unbuilt, Keras would ask a data set for a
             # batch to build it with, which costs that an epoch.
@@ -131,95 +135,15 @@ class NeuralEM(keras.Model):
         if self.optimizer is not None and not self.optimizer.built:
             self.optimizer.build(self.trainable_variables)
 
+    @property
+    def metrics(self):
+        """Keras's, with the means of the loss's terms before what is about psi."""
+        metrics = super().metrics
+        place = next(i for i, metric in enumerate(metrics) if metric is self._bound)
+        return [*metrics[:place], *self._terms.means, *metrics[place:]]
+
     def compile_from_config(self, config):
         self.compile(**keras.saving.deserialize_keras_object(config))
-
-    def fit(self, *args, **kwargs):
-        """`keras.Model.fit` on clips in the form of the call arguments, without `y`."""
-        given = self._given("fit", args, kwargs)
-        data = given.get("x")
-        if hasattr(data, "element_spec") or inspect.isgenerator(data):
-            given.setdefault("shuffle", False)  # Keras cannot, and warns
-        if given.get("validation_data") is not None:
-            given["validation_data"] = self._looked_through(given["validation_data"])
-        with self._intact():
-            return super().fit(**given)
-
-    def evaluate(self, *args, **kwargs):
-        """`keras.Model.evaluate` on clips in the form of the call arguments."""
-        given = self._given("evaluate", args, kwargs)
-        with self._intact():
-            return super().evaluate(**given)
-
-    def predict(self, *args, **kwargs):
-        """`keras.Model.predict` of clips in the form of the call arguments."""
-        given = self._given("predict", args, kwargs)
-        with self._intact():
-            return super().predict(**given)
-
-    def train_on_batch(self, x, *args, **kwargs):
-        with self._intact():
-            return super().train_on_batch(self._looked_through(x), *args, **kwargs)
-
-    def test_on_batch(self, x, *args, **kwargs):
-        with self._intact():
-            return super().test_on_batch(self._looked_through(x), *args, **kwargs)
-
-    def predict_on_batch(self, x):
-        with self._intact():
-            return super().predict_on_batch(self._looked_through(x))
-
-    def _given(self, method, args, kwargs):
-        """The arguments of a method of `keras.Model` by name, clips looked through."""
-        signature = inspect.signature(getattr(keras.Model, method))
-        given = dict(signature.bind(self, *args, **kwargs).arguments)
-        del given["self"]
-        given |= given.pop("kwargs", {})
-        if isinstance(given.get("x"), dict) and given.get("sample_weight") is not None:
-            given["y"] = _beside(given["sample_weight"], given.get("y"))
-        if "x" in given:
-            given["x"] = self._looked_through(given["x"])
-        return given
-
-    @contextlib.contextmanager
-    def _intact(self):
-        """Context of a loop that may fail: in one line, and with its weights."""
-        jax = keras.backend.backend() == "jax"
-        before = []
-        if jax:
-            self._jax_state = None  # of an earlier call, which may be out of date
-            optimizer = getattr(self, "optimizer", None)
-            variables = [*self.variables, *self.metrics_variables]
-            variables += optimizer.variables if optimizer else []
-            before = [(variable, variable.value) for variable in variables]
-        try:
-            with pixels.one_line():
-                yield
-        except BaseException:
-            # Keras with JAX takes the values out of the variables for the loop.
-            if jax:
-                self.jax_state_sync()
-            for variable, value in before:
-                if variable._value is None:  # no step was done
-                    variable.assign(value)
-            raise
-
-    def _looked_through(self, x):
-        """Clips whose pixels were looked at, where the model's graph cannot do it."""
-        if isinstance(x, tuple | list) and x:  # of validation
-            x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(x)
-            return self._looked_through(x), _beside(sample_weight, y), sample_weight
-        if isinstance(x, dict):
-            for name in ("clean", "noisy"):
-                if name in x:
-                    pixels.check(name, x[name])
-            groups = x.get("groups")
-            if isinstance(groups, np.ndarray) and not (groups > 0).any():
-                return {name: value for name, value in x.items() if name != "groups"}
-            return x
-        jit_compile = getattr(self, "jit_compile", False)  # of a compiled model
-        blind = keras.backend.backend() == "jax" or jit_compile
-        return pixels.looked_through(x) if blind else x
 
     def export(self, filepath, *args, input_signature=None, **kwargs):
         """`keras.Model.export`, of the call for any B, T and K.
@@ -236,17 +160,6 @@ class NeuralEM(keras.Model):
             }
             input_signature = [specs]
         super().export(filepath, *args, input_signature=input_signature, **kwargs)
-
-    def check_weights(self):
-        """Raise ValueError if a weight is NaN or infinite."""
-        for weight in self.weights:
-            value = ops.convert_to_numpy(weight)
-            if not np.isfinite(value.astype("float32")).all():
-                raise ValueError(
-                    f"model: expected finite weights, received NaN or infinity in "
-                    f"{weight.path}; take a model that was saved earlier, or train "
-                    "with a smaller learning rate"
-                )
 
     def compute_loss(
         self, x=None, y=None, y_pred=None, sample_weight=None, training=True
@@ -275,18 +188,15 @@ class NeuralEM(keras.Model):
     def compute_metrics(self, x, y, y_pred, sample_weight=None):
         frames, psi, gamma = self._looked_at(x, y_pred)
         for lane in self._outputs_by_lane(frames, psi, gamma):
-            intra, inter = self.loss.terms(*lane)
-            self._means["intra"].update_state(intra)
-            self._means["inter"].update_state(inter)
-        bound = losses.next_step_bound(
-            frames, ops.cast(psi, "float32"), self.loss.likelihood
-        )
-        self._means["next_step_bound"].update_state(bound)
+            terms = self.loss.per_clip(*lane)
+            for mean in self._terms.means:
+                mean.update_state(terms[mean.name])
+        bound = next_step_bound(frames, ops.cast(psi, "float32"), self.cell.likelihood)
+        self._bound.update_state(bound)
         labelled = "groups" in x
         if labelled:
-            groups = x["groups"][:, 1:]
-            groups = groups[:, -1:] if self.loss.steps == "last" else groups
-            table = metrics.contingency_table(groups, gamma, self.objects)
+            groups = self.loss.at_steps(x["groups"][:, 1:])
+            table = contingency_table(groups, gamma, self.objects)
             for metric in self._grouping:
                 metric.update_table(table)
         else:
@@ -305,26 +215,16 @@ class NeuralEM(keras.Model):
             if name not in of_labels and not name.startswith("gamma_")
         }
 
-    def _check_loss(self):
-        """The loss has to fit the cell: nothing else would notice."""
-        if not isinstance(self.loss, losses.NEMLoss):
+    def _looked_at(self, x, outputs):
+        """Frames, psi and gamma of the steps that the loss is taken at."""
+        if not isinstance(self.loss, NEMLoss):
             raise ValueError(
                 f"loss: expected a NEMLoss, received {self.loss!r}; use nem_tf.NEMLoss"
             )
-        ours, theirs = self.cell.likelihood, self.loss.likelihood
-        if type(ours) is not type(theirs):
-            raise ValueError(
-                f"loss: expected NEMLoss({ours.name!r}), as the cell's E-step has it, "
-                f"received NEMLoss({theirs.name!r})"
-            )
-
-    def _looked_at(self, x, outputs):
-        """Frames, psi and gamma of the steps that the loss is taken at."""
-        self._check_loss()
         frames = ops.clip(ops.cast(x["clean"][:, 1:], "float32"), 0.0, 1.0)
         psi, gamma = outputs["psi"], outputs["gamma"]
         if self.loss.steps == "last":  # so that nothing of the others is computed
-            frames, psi = frames[:, -1:], psi[:, -1:]
+            frames, psi = map(self.loss.at_steps, (frames, psi))
             gamma = self.cell.e_step(frames, psi)
         return frames, psi, gamma
 
@@ -345,8 +245,8 @@ class NeuralEM(keras.Model):
             seed: of the random start, an integer of at least 0 or one per clip; clip b
                 of a single seed starts from seed + b.
             starts: random starts of each clip, of which the likeliest is returned: see
-                `restarts.likeliest`. Four take four times as long; RESULTS.md says what
-                they gain.
+                `inference.likeliest`. Four take four times as long; RESULTS.md says
+                what they gain.
 
         Returns:
             `Segmentation`. Frame t is assigned by what frames 0..t-1 predicted for it;
@@ -357,35 +257,7 @@ class NeuralEM(keras.Model):
                 not in [0, 1], if `starts` is below 1, if a weight is not finite, or if
                 the result does not fit the memory.
         """
-        self.check_weights()
-        try:
-            frames = np.asarray(frames, "float32")
-        except (ValueError, TypeError):
-            raise ValueError(
-                "frames: expected an array of numbers, received "
-                f"{type(frames).__name__}; read the video first"
-            ) from None
-        frames = ops.convert_to_numpy(pixels.intensities("frames", frames))
-        frames, batched = self._as_clips(frames)  # (B, T, H, W, C)
-        components = self.cell.check_components(components)
-        _check_memory(components, frames)
-        seeds = seed + np.arange(len(frames)) if np.ndim(seed) == 0 else seed
-        if len(seeds) != len(frames):
-            raise ValueError(
-                f"seed: expected one or one per clip ({len(frames)}), received "
-                f"{len(seeds)}"
-            )
-        pi = random_start(seeds, components, self.cell.frame_shape)
-        # The last frame stands in for the unknown next one, which only gamma would use.
-        clean = np.concatenate([frames, frames[:, -1:]], axis=1)
-        clips = {"clean": clean, "noisy": frames, "pi": ops.convert_to_numpy(pi)}
-        outputs = likeliest(self.predict_on_batch, clips, starts, self.cell.likelihood)
-        psi = np.asarray(outputs["psi"], "float32")
-        start = ops.convert_to_numpy(self.cell.first_pi(outputs["pi"]))[:, None]
-        gamma = np.concatenate([start, outputs["gamma"][:, :-1]], axis=1)
-        segments = gamma[..., 0].argmax(axis=2).astype("int32")
-        found = Segmentation(segments, gamma, psi)
-        return found if batched else Segmentation(*(part[0] for part in found))
+        return segment(self, frames, components, seed, starts)
 
     def stream(self, components=None, seed=0):
         """Group the frames of a live video one by one, as they come.
@@ -458,36 +330,17 @@ class NeuralEM(keras.Model):
         x, noisy = pixels.intensities("clean", x), pixels.intensities("noisy", noisy)
         return x, noisy, ops.cast(pi, "float32")
 
-    def _as_clips(self, frames):
-        height, width, channels = self.cell.frame_shape
-        given = frames.shape
-        if channels == 1 and given[-2:] == (height, width) and frames.ndim in (3, 4):
-            frames = frames[..., None]
-        batched = frames.ndim == 5
-        if not batched:
-            frames = frames[None]
-        if frames.shape[2:] != self.cell.frame_shape or 0 in frames.shape:
-            raise ValueError(
-                f"frames: expected (T, {height}, {width}, {channels}), with or without "
-                f"leading B, received {given}; resize or convert the clip first"
-            )
-        return frames, batched
 
+class _Means:
+    """A mean for each term of the compiled loss; Keras would track those of any loss.
 
-def _beside(sample_weight, y):
-    """`y`, or zeros, since Keras forgets the weights of arrays without a `y`."""
-    if y is None and sample_weight is not None:
-        return np.zeros(len(sample_weight), "float32")
-    return y
+    Attributes:
+        means: list of `keras.metrics.Mean`.
+    """
 
+    def __init__(self):
+        self.means = []
 
-def _check_memory(components, frames):
-    """Refuse a K whose psi and gamma, float32, would not fit this machine."""
-    needed = 2 * 4 * components * frames.size
-    here = psutil.virtual_memory().total
-    if needed > here:
-        raise ValueError(
-            f"components: expected what fits {here / 1e9:.0f} GB of memory, received "
-            f"{components}, which take {needed / 1e9:.0f} GB; use fewer, or fewer "
-            "clips at a time"
-        )
+    def be_of(self, names):
+        if [mean.name for mean in self.means] != list(names):
+            self.means = [keras.metrics.Mean(name=name) for name in names]

@@ -23,11 +23,11 @@ import numpy as np
 import tensorflow as tf
 from keras import ops
 
-from nem_tf import axes, losses, networks
-from nem_tf.e_step import EStep
+from nem_tf import axes, losses, networks, scores
+from nem_tf.cells.e_step import EStep
+from nem_tf.cells.nem_cell import NEMCell
+from nem_tf.cells.rnn_em_cell import RNNEMCell
 from nem_tf.model import NeuralEM
-from nem_tf.nem_cell import NEMCell
-from nem_tf.rnn_em_cell import RNNEMCell
 
 TOLERANCE = 1e-4
 GRADIENT_TOLERANCE = 1e-3
@@ -89,9 +89,9 @@ class Golden:
             cell = NEMCell(units, (*size, channels), e_step, components)
         elif convs:
             parts = networks.convolutional(
-                [shape[-1] for shape in convs],
-                denses[0][-1],
                 units,
+                denses[0][-1],
+                filters=[shape[-1] for shape in convs],
                 size=size,
                 channels=channels,
                 e_step=e_step,
@@ -147,7 +147,7 @@ def compare(path):
     intra = losses.intra_cluster(x, psi, gamma, likelihood)  # (B, T)
     inter = losses.inter_cluster(psi, gamma, likelihood)  # (B, T)
     per_step = ops.stack([intra + weight * inter, intra, inter], axis=-1)  # (B, T, 3)
-    bound = losses.next_step_bound(x, psi, likelihood)  # (B, T)
+    bound = scores.next_step_bound(x, psi, likelihood)  # (B, T)
 
     ours = {
         "theta": _theta_of_each_step(nem.cell, inputs),

@@ -6,26 +6,35 @@ import pathlib
 import pytest
 
 ROOT = pathlib.Path(__file__).parents[1]
+
+# Each stands before those that may import it: a module, or all of a folder.
 ORDER = (
-    "axes",
-    "pixels",
-    "draws",
-    "random_start",
-    "likelihoods",
-    "e_step",
-    "em_cell",
-    "rnn_em_cell",
-    "layers",
-    "networks",
-    "losses",
-    "metrics",
-    "restarts",
-    "model",
+    "nem_tf.axes",
+    "nem_tf.pixels",
+    "nem_tf.memory",
+    "nem_tf.draws",
+    "nem_tf.random_start",
+    "nem_tf.data",
+    "nem_tf.likelihoods",
+    "nem_tf.cells",
+    "nem_tf.layers",
+    "nem_tf.networks",
+    "nem_tf.losses",
+    "nem_tf.scores",
+    "nem_tf.plots",
+    "nem_tf.inference",
+    "nem_tf.preset",
+    "nem_tf.clip_model",
+    "nem_tf.model",
+    "nem_tf",
+)
+WITHOUT_TENSORFLOW = (  # of nem_tf: on any of Keras's backends
+    set(ORDER) - {"nem_tf", "nem_tf.data", "nem_tf.pixels", "nem_tf.inference"}
 )
 
 
 def imported(path):
-    """Names of the project's modules that a file imports."""
+    """Names of the project's modules that a file imports, wherever it does."""
     names = set()
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.ImportFrom) and node.module:
@@ -35,38 +44,55 @@ def imported(path):
     return names
 
 
-@pytest.mark.parametrize("path", sorted(ROOT.glob("nem_tf/**/*.py")), ids=str)
+def module_of(path):
+    """The name of a file's module."""
+    name = ".".join(path.relative_to(ROOT).with_suffix("").parts)
+    return name.removesuffix(".__init__")
+
+
+def unit_of(name):
+    """The entry of `ORDER` that a module, or a name in one, belongs to."""
+    parts = ".".join(name.split(".")[:2])
+    return parts if parts in ORDER else name.split(".")[0]
+
+
+def files(package):
+    return sorted((ROOT / package).rglob("*.py"))
+
+
+@pytest.mark.parametrize("path", files("nem_tf"), ids=module_of)
+def test_modules_import_only_what_stands_before_them(path):
+    mine = unit_of(module_of(path))
+    ours = {unit_of(name) for name in imported(path) if name.startswith("nem_tf")}
+    allowed = {mine, *ORDER[: ORDER.index(mine)]}
+    assert ours <= allowed
+
+
+def test_every_module_has_its_place():
+    assert {unit_of(module_of(path)) for path in files("nem_tf")} == set(ORDER)
+
+
+@pytest.mark.parametrize("path", files("nem_tf"), ids=module_of)
+def test_layers_use_keras_ops_only(path):
+    if unit_of(module_of(path)) in WITHOUT_TENSORFLOW:
+        assert not [name for name in imported(path) if name.startswith("tensorflow")]
+
+
+@pytest.mark.parametrize("path", files("nem_tf"), ids=module_of)
 def test_the_package_imports_no_trainer(path):
     later = ("trainers", "export", "benchmarks", "tests")
-    assert not [n for n in imported(path) if n.startswith(later)]
+    assert not [name for name in imported(path) if name.startswith(later)]
 
 
-@pytest.mark.parametrize("path", sorted(ROOT.glob("trainers/*.py")), ids=str)
+@pytest.mark.parametrize("path", files("trainers"), ids=module_of)
 def test_trainers_know_nothing_of_the_export(path):
-    assert not [n for n in imported(path) if n.startswith(("export", "tests"))]
+    later = ("export", "benchmarks", "tests")
+    assert not [name for name in imported(path) if name.startswith(later)]
 
 
-@pytest.mark.parametrize("path", sorted(ROOT.glob("nem_tf/data/*.py")), ids=str)
-def test_data_know_nothing_of_the_model(path):
-    ours = {name for name in imported(path) if name.startswith("nem_tf.")}
-    assert all(name.startswith(("nem_tf.data", "nem_tf.pixels")) for name in ours)
-
-
-@pytest.mark.parametrize("name", ORDER)
-def test_modules_import_only_what_stands_before_them(name):
-    ours = {
-        module.split(".")[1]
-        for module in imported(ROOT / "nem_tf" / f"{name}.py")
-        if module.startswith("nem_tf.")
-    }
-    allowed = set(ORDER[: ORDER.index(name)])
-    assert not (ours & set(ORDER)) - allowed
-
-
-def test_layers_use_keras_ops_only():
-    for name in set(ORDER) - {"pixels"}:  # which asks TensorFlow's graphs to look
-        modules = imported(ROOT / "nem_tf" / f"{name}.py")
-        assert not [module for module in modules if module.startswith("tensorflow")]
+@pytest.mark.parametrize("path", files("export"), ids=module_of)
+def test_the_export_knows_nothing_of_tests(path):
+    assert not [n for n in imported(path) if n.startswith(("benchmarks", "tests"))]
 
 
 def test_ci_runs_the_readmes_test_command():

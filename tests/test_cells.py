@@ -3,8 +3,8 @@ import pytest
 from keras import ops
 
 from nem_tf import EStep, NEMCell, NeuralEM, RNNEMCell, axes, draws, networks
-from nem_tf.convolutions import UpsampleConv2D
 from nem_tf.layers import InputNormalization, Recurrence
+from nem_tf.layers.convolutions import UpsampleConv2D
 from nem_tf.random_start import random_start, sides
 from tests import reference, tiny
 from tests.tiny import B, C, H, K, T, W
@@ -188,7 +188,7 @@ def test_noise_on_theta_has_its_size_and_differs_between_components():
 def test_a_cell_that_starts_from_sides(rng):
     """Clip, stream and `segment` begin with the same sides."""
     parts = networks.places(
-        filters=2, filter_size=(3, 5), features=4, units=5, rank=2, size=(H, W)
+        filters=2, object_size=(3, 5), features=4, units=5, rank=2, size=(H, W)
     )
     of_training = {"floor": 0.02, "keep_floor": True, "theta_noise": 0.1}
     nem = NeuralEM(RNNEMCell(**parts, components=3, start="sides", **of_training))

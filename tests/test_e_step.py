@@ -88,5 +88,5 @@ def test_the_cell_refuses_a_floor_below_zero_and_unknown_evidence():
     parts = networks.static_shapes()
     with pytest.raises(ValueError, match="floor: expected at least 0, received -1"):
         RNNEMCell(**parts, floor=-1)
-    with pytest.raises(ValueError, match='reads: expected "error" or "pixels"'):
+    with pytest.raises(ValueError, match="reads: expected error or pixels"):
         RNNEMCell(**parts, reads="x")

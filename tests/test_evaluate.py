@@ -10,7 +10,7 @@ from sklearn import metrics as theirs
 
 from export import saved_model, segment
 from nem_tf import data
-from nem_tf.occlusion import drawn
+from nem_tf.scores.occlusion import drawn
 from tests import runs
 from trainers import config_file, evaluate, scoring, static_shapes, trained
 from trainers.evaluate import Config, Evaluation

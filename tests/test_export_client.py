@@ -187,7 +187,7 @@ def test_a_refused_request_is_sent_again(server, video, kind, way):
     undisturbed = client.play(connect(server, kind), video, 5, **way)
     server.trouble = loopback.Trouble(every=2)
     played = client.play(connect(server, kind), video, 5, **way)
-    np.testing.assert_array_equal(played.result.gamma, undisturbed.result.gamma)
+    np.testing.assert_array_equal(played.found.gamma, undisturbed.found.gamma)
     assert played.retries == server.trouble.refused > 0 == undisturbed.retries
     assert len(played.latencies) == len(undisturbed.latencies)
     assert max(played.latencies) > 0.5 * servers.FIRST_WAIT  # with its tries
@@ -213,7 +213,7 @@ def test_a_stream_outlives_a_restart(server, video, kind):
     played = client.play(connect(server, kind), video, 5, on_frames=restart)
     coming[0].join()
     expected = segmented(server, 2, video)
-    np.testing.assert_allclose(played.result.gamma, expected, atol=2e-6)
+    np.testing.assert_allclose(played.found.gamma, expected, atol=2e-6)
     assert len(answered) == len(video) and played.retries
     assert max(played.latencies) > 0.5
 
@@ -243,7 +243,7 @@ def test_a_stream_outlives_an_answer_that_breaks_off(server, video, kind, monkey
     played = client.play(connect(server, kind), video, 5)
     restarting.join()
     expected = segmented(server, 2, video)
-    np.testing.assert_allclose(played.result.gamma, expected, atol=2e-6)
+    np.testing.assert_allclose(played.found.gamma, expected, atol=2e-6)
     assert played.retries >= (2 if kind == "rest" else 1)
 
 
@@ -493,10 +493,10 @@ def test_a_stream_stays_with_the_version_that_began_it(server, video, kind, chun
 
     one = connect(server, kind, servers.Spec(NAME, label="stable"))
     played = client.play(one, video, 5, chunk=chunk, on_frames=promote)
-    np.testing.assert_allclose(played.result.gamma, first, atol=2e-6)
+    np.testing.assert_allclose(played.found.gamma, first, atol=2e-6)
     assert played.version == 1
     anew = client.play(one, video, 5, chunk=chunk)
-    np.testing.assert_allclose(anew.result.gamma, second, atol=2e-6)
+    np.testing.assert_allclose(anew.found.gamma, second, atol=2e-6)
     assert anew.version == 2
 
 
@@ -510,7 +510,7 @@ def test_a_stream_without_a_label_stays_with_its_version_too(server, video, kind
     one = connect(server, kind, servers.Spec(NAME))
     played = client.play(one, video, 5, on_frames=load)
     expected = segmented(server, 1, video)
-    np.testing.assert_allclose(played.result.gamma, expected, atol=2e-6)
+    np.testing.assert_allclose(played.found.gamma, expected, atol=2e-6)
     assert (played.version, client.play(one, video, 5).version) == (1, 2)
 
 

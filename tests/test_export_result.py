@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from export import result
-from nem_tf import plots
+from nem_tf import Segmentation, plots
 
 T, K, H, W = 4, 2, 5, 6
 LONGEST = 655_350  # milliseconds, what 16 bits of hundredths of a second hold
@@ -20,7 +20,7 @@ def clip(rng):
     gamma = rng.dirichlet(np.ones(K), (T, H, W)).astype(np.float32)
     gamma = np.moveaxis(gamma, -1, 1)[..., None]  # (T, K, H, W, 1)
     psi = rng.random((T, K, H, W, 1), np.float32)
-    return frames, result.Result(gamma.argmax(axis=1)[..., 0], gamma, psi)
+    return frames, Segmentation(gamma.argmax(axis=1)[..., 0], gamma, psi)
 
 
 def delays(path):

@@ -78,9 +78,9 @@ WAYS = {"step": {}, "chunk": {"chunk": 4}, "clip": {"clips": True}}
 def test_client_gets_the_models_numbers(exported, server, video, kind, way):
     played = client.play(connect(server, kind), video, 5, **WAYS[way])
     found = segmented(exported, video, 5)
-    np.testing.assert_allclose(played.result.gamma, found.gamma, atol=2e-6)
-    np.testing.assert_allclose(played.result.psi, found.psi, atol=2e-6)
-    assert played.result.segments.shape == found.segments.shape
+    np.testing.assert_allclose(played.found.gamma, found.gamma, atol=2e-6)
+    np.testing.assert_allclose(played.found.psi, found.psi, atol=2e-6)
+    assert played.found.segments.shape == found.segments.shape
     assert len(played.latencies) == {"step": 6, "chunk": 2, "clip": 1}[way]
 
 
@@ -177,7 +177,7 @@ def test_clients_never_see_each_others_state(exported, server, rng):
     videos = (rng.random((4, 12, H, W, C)) < 0.3).astype("float32")
 
     def stream(number):
-        return client.play(connect(server), videos[number], number).result
+        return client.play(connect(server), videos[number], number).found
 
     with concurrent.futures.ThreadPoolExecutor(4) as pool:
         results = list(pool.map(stream, range(4)))
@@ -335,7 +335,7 @@ def test_tensorflow_model_server_itself(exported, video):
                         connect(address, kind, stable), video, 5, **way
                     )
                     np.testing.assert_allclose(
-                        played.result.gamma, expected.gamma, atol=1e-5
+                        played.found.gamma, expected.gamma, atol=1e-5
                     )
                     assert played.version == 1
                 with pytest.raises(ValueError, match="Unrecognized servable version"):
@@ -347,7 +347,7 @@ def test_tensorflow_model_server_itself(exported, video):
                     ]
                     for stream in streams:
                         np.testing.assert_allclose(
-                            stream.result().result.gamma, expected.gamma, atol=1e-5
+                            stream.result().found.gamma, expected.gamma, atol=1e-5
                         )
             with pytest.raises(ValueError, match=r"expected pixels in \[0, 1\]"):
                 client.play(connect(address), 255.0 * video, 5)

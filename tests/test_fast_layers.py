@@ -6,10 +6,10 @@ import pytest
 import tensorflow as tf
 
 from nem_tf import likelihoods, networks
-from nem_tf.convolutions import HalvingConv2D, UpsampleConv2D
-from nem_tf.layer_norm import LayerNorm
 from nem_tf.layers import Dense, Recurrence
-from nem_tf.prepared import Prepared, prepared
+from nem_tf.layers.convolutions import HalvingConv2D, UpsampleConv2D
+from nem_tf.layers.normalization import LayerNorm
+from nem_tf.layers.prepared import Prepared, prepared
 from tests import tiny
 
 

@@ -3,12 +3,12 @@
 import numpy as np
 import pytest
 
-from nem_tf import graphs, plots
+from nem_tf import plots
 
 
 def test_per_step_has_mean_and_quartiles(rng):
     scores = rng.random((11, 5))
-    figure = graphs.per_step(scores, "made-up scores")
+    figure = plots.per_step(scores, "made-up scores")
     (line,) = figure.axes[0].lines
     np.testing.assert_array_equal(line.get_xdata(), [1, 2, 3, 4, 5])
     np.testing.assert_allclose(line.get_ydata(), scores.mean(axis=0))
@@ -16,13 +16,13 @@ def test_per_step_has_mean_and_quartiles(rng):
     np.testing.assert_allclose(band.max(), np.percentile(scores, 75, axis=0).max())
     assert plots.image_of(figure).ndim == 3
     with pytest.raises(ValueError, match="scores: expected shape"):
-        graphs.per_step(scores[0], "one clip")
+        plots.per_step(scores[0], "one clip")
 
 
 def test_curves_have_names_bands_and_levels(rng):
     x = np.arange(1, 6)
     series = {"one": (x, x / 6), "two": (x, x / 8, x / 10, x / 7)}
-    figure = graphs.curves(
+    figure = plots.curves(
         series, "made up", x_label="step", y_label="share", lines={"the paper": 0.8}
     )
     plot = figure.axes[0]
@@ -39,7 +39,7 @@ def test_many_names_stand_below_the_curves():
     x = np.arange(1, 6)
     series = {f"curve {i}": (x, x / i) for i in range(1, 4)}
     levels = {"the paper": 0.8, "another paper": 0.9}
-    figure = graphs.curves(series, "", x_label="", y_label="", lines=levels)
+    figure = plots.curves(series, "", x_label="", y_label="", lines=levels)
     (legend,) = figure.legends
     names = [text.get_text() for text in legend.get_texts()]
     with_last = ["curve 1: 5.000", "curve 2: 2.500", "curve 3: 1.667"]
@@ -48,9 +48,9 @@ def test_many_names_stand_below_the_curves():
     figure.canvas.draw()
     assert legend.get_window_extent().y1 < figure.axes[0].get_window_extent().y0
     long = {f"{'a long name ' * 5}{i}": (x, x / i) for i in range(1, 6)}
-    figure = graphs.curves(long, "", x_label="", y_label="")
+    figure = plots.curves(long, "", x_label="", y_label="")
     figure.canvas.draw()
     assert figure.legends[0].get_window_extent().x1 <= figure.bbox.x1
-    figure = graphs.curves(series, "", x_label="", y_label="", lines=levels)
+    figure = plots.curves(series, "", x_label="", y_label="", lines=levels)
     dashed = figure.axes[0].lines[-2:]
     assert dashed[0].get_linestyle() != dashed[1].get_linestyle()

@@ -10,9 +10,10 @@ import pytest
 import tensorflow as tf
 from sklearn.metrics import adjusted_rand_score
 
-from nem_tf import metrics
-from nem_tf.metrics import AdjustedRandIndex, DistinctComponents, Purity
-from nem_tf.mutual_information import adjusted_mutual_information
+from nem_tf import scores
+from nem_tf.scores import AdjustedRandIndex, DistinctComponents, Purity
+from nem_tf.scores.mutual_information import adjusted_mutual_information
+from nem_tf.scores.tables import FURTHER
 from tests import tiny
 from tests.test_metrics import (
     METRICS,
@@ -25,9 +26,9 @@ from tests.test_metrics import (
 
 ROOT = pathlib.Path(__file__).parents[1]
 OF_TABLE = (
-    metrics.ari_from_table,
-    metrics.distinct_from_table,
-    metrics.purity_from_table,
+    scores.ari_from_table,
+    scores.distinct_from_table,
+    scores.purity_from_table,
 )
 BIG = [0, 7, 1_000_000, 16_777_215, 2**31 - 2, 2**31 - 1]  # instead of 0, 1, ... 5
 
@@ -42,9 +43,9 @@ def crowded():
 
 def scores_of_tensors(groups, gamma, objects=8):
     """Every score that there is inside a graph: four times (N,)."""
-    table = metrics.contingency_table(groups, gamma, objects)
-    scores = [score(table) for score in OF_TABLE]
-    return tf.stack([*scores, metrics.confidence(groups, gamma)])
+    table = scores.contingency_table(groups, gamma, objects)
+    found = [score(table) for score in OF_TABLE]
+    return tf.stack([*found, scores.confidence(groups, gamma)])
 
 
 def all_scores(groups, gamma, objects=8, mode="eager"):
@@ -90,7 +91,7 @@ def test_two_far_labels_are_two_objects(mode):
 def test_ari_of_big_labels_is_scikit_learns():
     groups, winner = random_images(20, 9, 8, 7, 5, seed=10)
     names = np.array([0, *np.random.default_rng(0).integers(9, 2**62, 7)])
-    ari = metrics.adjusted_rand_index(names[groups], gamma_of(winner, 5))
+    ari = scores.adjusted_rand_index(names[groups], gamma_of(winner, 5))
     expected = sklearn_scores(adjusted_rand_score, groups, winner)
     np.testing.assert_allclose(ari, expected, atol=1e-5)
 
@@ -158,7 +159,7 @@ def test_labels_that_are_no_whole_numbers_are_refused(broken):
         with pytest.raises(ValueError, match=f"groups: expected whole.* {broken:g}; "):
             score(labels, gamma)
     with pytest.raises(ValueError, match="groups: expected whole numbers, received <U"):
-        metrics.purity(groups.astype(str), gamma)
+        scores.purity(groups.astype(str), gamma)
     if np.isfinite(broken):
         expected = all_scores(groups, gamma)
         expected[:, 2] = np.nan
@@ -176,10 +177,10 @@ def many(objects):
 
 @pytest.mark.parametrize("mode", MODES)
 def test_more_labels_than_columns_are_never_silent(mode):
-    room = many(metrics.FURTHER)
+    room = many(FURTHER)
     found, expected = all_scores(*room, mode=mode), all_scores(*room)
     np.testing.assert_allclose(found, expected, atol=1e-6)
-    beyond = many(metrics.FURTHER + 1)
+    beyond = many(FURTHER + 1)
     expected = all_scores(*beyond)  # without a graph there is no limit
     assert np.isfinite(expected).all()
     if mode != "eager":
@@ -252,23 +253,22 @@ def test_evaluate_counts_all_objects(jit_compile):
 
 ON_JAX = """
 import jax, numpy as np, sys
-from nem_tf import metrics
-from nem_tf.metrics import AdjustedRandIndex, DistinctComponents, Purity
+from nem_tf import scores
+from nem_tf.scores import AdjustedRandIndex, DistinctComponents, Purity
 
 with np.load(sys.argv[1]) as arrays:
     groups, big, gamma, expected = (arrays[f"arr_{i}"] for i in range(4))
 
-def scores(groups, gamma):
-    table = metrics.contingency_table(groups, gamma, 3)
-    scores = metrics.ari_from_table, metrics.distinct_from_table
-    scores = [score(table) for score in (*scores, metrics.purity_from_table)]
-    return [*scores, metrics.confidence(groups, gamma)]
+def each(groups, gamma):
+    table = scores.contingency_table(groups, gamma, 3)
+    kinds = scores.ari_from_table, scores.distinct_from_table, scores.purity_from_table
+    return [*(score(table) for score in kinds), scores.confidence(groups, gamma)]
 
-compiled = jax.jit(scores)
+compiled = jax.jit(each)
 far = np.where(groups > 0, 2**40 + 2**32 * groups, 0)  # JAX has 32 bits for a label
 for labels in (groups, big, far):
-    np.testing.assert_allclose(scores(labels, gamma), expected, atol=1e-6)
-    constant = jax.jit(lambda gamma: scores(labels, gamma))(gamma)
+    np.testing.assert_allclose(each(labels, gamma), expected, atol=1e-6)
+    constant = jax.jit(lambda gamma: each(labels, gamma))(gamma)
     np.testing.assert_allclose(constant, expected, atol=1e-6)
 for labels in (groups.astype("int32"), big.astype("int32"), 2 * big.astype("uint32")):
     np.testing.assert_allclose(compiled(labels, gamma), expected, atol=1e-6)
@@ -276,14 +276,14 @@ gamma[2] = np.nan
 expected[:, 2] = np.nan
 found = compiled(groups.astype("int32"), gamma)
 np.testing.assert_allclose(found, expected, atol=1e-6)
-for score in (metrics.purity, metrics.confidence):
+for score in (scores.purity, scores.confidence):
     try:
         score(groups, gamma)
     except ValueError as error:
         assert "received NaN in 1 of 6 images" in str(error)
     else:
         raise AssertionError("not refused")
-empty = metrics.adjusted_rand_index(groups[:0], gamma[:0])
+empty = scores.adjusted_rand_index(groups[:0], gamma[:0])
 assert empty.shape == (0,)
 """
 

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from nem_tf import NEMLoss, likelihoods, losses
+from nem_tf import NEMLoss, likelihoods, scores
 from tests import reference
 
 
@@ -10,7 +10,8 @@ def test_terms_equal_the_paper_written_as_loops(rng, likelihood):
     x = rng.random((2, 3, 5, 6, 1)).round().astype("float32")
     psi = rng.uniform(0.1, 0.9, (2, 3, 4, 5, 6, 1)).astype("float32")
     gamma = rng.random((2, 3, 4, 5, 6, 1)).astype("float32")
-    intra, inter = NEMLoss(likelihood).terms(x, {"psi": psi, "gamma": gamma})
+    found = NEMLoss(likelihood).per_clip(x, {"psi": psi, "gamma": gamma})
+    intra, inter = found["intra"], found["inter"]
     for clip in range(2):
         steps = [
             reference.loss(likelihood, x[clip, t], psi[clip, t], gamma[clip, t])
@@ -27,8 +28,9 @@ def test_the_mean_runs_over_clips_and_the_weight_over_the_second_term(rng):
         "gamma": rng.random((2, 3, 4, 5, 6, 1)).astype("float32"),
     }
     loss = NEMLoss("bernoulli", inter_weight=0.2)
-    intra, inter = loss.terms(x, outputs)
-    expected = np.mean(np.asarray(intra) + 0.2 * np.asarray(inter))
+    found = {name: np.asarray(term) for name, term in loss.per_clip(x, outputs).items()}
+    np.testing.assert_allclose(found["loss"], found["intra"] + 0.2 * found["inter"])
+    expected = np.mean(found["intra"] + 0.2 * found["inter"])
     np.testing.assert_allclose(loss(x, outputs), expected, rtol=1e-6)
     last = {name: value[:, -1:] for name, value in outputs.items()}
     np.testing.assert_allclose(
@@ -43,7 +45,7 @@ def test_bound_reads_the_strongest_component():
     psi[0, 1, 1, 1] = 0.8
     x = np.zeros((1, 3, 3, 1), "float32")
     x[0, 1, 1] = 1.0
-    bound = losses.next_step_bound(x, psi, likelihoods.get("bernoulli"))
+    bound = scores.next_step_bound(x, psi, likelihoods.get("bernoulli"))
     np.testing.assert_allclose(bound, [-8 * np.log(0.9) - np.log(0.8)], rtol=1e-5)
 
 

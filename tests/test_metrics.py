@@ -8,11 +8,12 @@ import pytest
 import tensorflow as tf
 from sklearn.metrics import adjusted_mutual_info_score, adjusted_rand_score
 
-from nem_tf import metrics
-from nem_tf.mutual_information import adjusted_mutual_information
+from nem_tf import scores
+from nem_tf.scores import tables
+from nem_tf.scores.mutual_information import adjusted_mutual_information
 
 AVERAGES = ["max", "arithmetic", "geometric", "min"]
-METRICS = [metrics.AdjustedRandIndex, metrics.DistinctComponents, metrics.Purity]
+METRICS = [scores.AdjustedRandIndex, scores.DistinctComponents, scores.Purity]
 
 
 def gamma_of(winner, components):
@@ -53,7 +54,7 @@ SIZES += [(2, 2, 4, 5), (9, 8, 7, 8), (64, 64, 5, 3)]
 def test_ari_and_ami_are_those_of_scikit_learn(size):
     groups, winner = random_images(25, *size, seed=sum(size))
     gamma = gamma_of(winner, components=size[-1])
-    ari = metrics.adjusted_rand_index(groups, gamma)
+    ari = scores.adjusted_rand_index(groups, gamma)
     expected = sklearn_scores(adjusted_rand_score, groups, winner)
     np.testing.assert_allclose(ari, expected, rtol=0, atol=1e-5)
     # With as many clusters as pixels "min" is 0 / 0: scikit-learn returns rounding.
@@ -84,7 +85,7 @@ def test_degenerate_partitions(case):
     labels, found, expected = DEGENERATE[case]
     groups, winner = np.array([labels]), np.array([found])
     gamma = gamma_of(winner, components=3)
-    assert float(metrics.adjusted_rand_index(groups, gamma)) == expected
+    assert float(scores.adjusted_rand_index(groups, gamma)) == expected
     images = groups[None], winner[None]
     assert sklearn_scores(adjusted_rand_score, *images) == expected
     for average in AVERAGES:
@@ -103,7 +104,7 @@ def test_ari_stays_exact_when_nearly_all_pixels_are_one_object():
     groups[:, 0, :2] = 2
     winner = np.zeros((1, 64, 64), int)
     winner[:, 0, 1:3] = 1
-    ari = metrics.adjusted_rand_index(groups, gamma_of(winner, 2))
+    ari = scores.adjusted_rand_index(groups, gamma_of(winner, 2))
     expected = sklearn_scores(adjusted_rand_score, groups, winner)
     np.testing.assert_allclose(ari, expected, rtol=0, atol=1e-5)
 
@@ -113,9 +114,9 @@ def test_names_of_objects_and_components_do_not_matter():
     gamma = gamma_of(winner, components=4)
     renamed = np.array([0, 3, 1, 2])[groups], gamma[:, [2, 0, 3, 1]]
     for score in (
-        metrics.adjusted_rand_index,
-        metrics.purity,
-        metrics.confidence,
+        scores.adjusted_rand_index,
+        scores.purity,
+        scores.confidence,
         adjusted_mutual_information,
     ):
         np.testing.assert_allclose(score(*renamed), score(groups, gamma), atol=1e-6)
@@ -134,10 +135,10 @@ def test_leading_axes():
 
 
 SCORES = (
-    metrics.adjusted_rand_index,
-    metrics.distinct_components,
-    metrics.purity,
-    metrics.confidence,
+    scores.adjusted_rand_index,
+    scores.distinct_components,
+    scores.purity,
+    scores.confidence,
     adjusted_mutual_information,
 )
 
@@ -153,7 +154,7 @@ def test_no_image_at_all(score):
 @pytest.mark.parametrize("score", SCORES)
 def test_images_without_a_pixel(score):
     found = score(np.zeros((2, 0, 6), int), np.zeros((2, 4, 0, 6, 1), "float32"))
-    np.testing.assert_array_equal(found, [score is not metrics.distinct_components] * 2)
+    np.testing.assert_array_equal(found, [score is not scores.distinct_components] * 2)
 
 
 def test_contingency_table_counts_pixels():
@@ -165,30 +166,30 @@ def test_contingency_table_counts_pixels():
     ):
         if label > 0:
             expected[image, found, label - 1] += 1
-    np.testing.assert_array_equal(metrics.contingency_table(groups, gamma, 3), expected)
-    counts = metrics.count_pixels(groups.reshape(3, 30), gamma.reshape(3, 4, 30), 0)
+    np.testing.assert_array_equal(scores.contingency_table(groups, gamma, 3), expected)
+    counts = tables.count_pixels(groups.reshape(3, 30), gamma.reshape(3, 4, 30), 0)
     np.testing.assert_array_equal(counts.tables, expected)
     assert counts.finite.all()
 
 
 def test_ties_go_to_the_first_component():
     groups, gamma = np.ones((1, 2), int), np.full((3, 1, 2, 1), 1 / 3, "float32")
-    table = metrics.contingency_table(groups, gamma, 1)
+    table = scores.contingency_table(groups, gamma, 1)
     np.testing.assert_array_equal(table, [[2], [0], [0]])
-    counts = metrics.count_pixels(groups, gamma.reshape(1, 3, 2), 1)
+    counts = tables.count_pixels(groups, gamma.reshape(1, 3, 2), 1)
     np.testing.assert_array_equal(counts.tables, [[[2], [0], [0]]])
 
 
 @pytest.mark.parametrize("jit_compile", [False, True])
 def test_a_graph_counts_more_than_float32_does_one_by_one(jit_compile, monkeypatch):
     exact = 2**6  # as if that was where adding 1 ends
-    monkeypatch.setattr("nem_tf.metrics.EXACT", exact)
+    monkeypatch.setattr("nem_tf.scores.tables.EXACT", exact)
     groups, winner = random_images(2, 9, 8, 3, 4, seed=11)
     gamma = gamma_of(winner, 4)
     assert groups[0].size > exact
-    compiled = tf.function(metrics.contingency_table, jit_compile=jit_compile)
+    compiled = tf.function(scores.contingency_table, jit_compile=jit_compile)
     found = compiled(tf.constant(groups), tf.constant(gamma))
-    expected = metrics.contingency_table(groups, gamma)
+    expected = scores.contingency_table(groups, gamma)
     np.testing.assert_array_equal(found[..., :8], expected)
 
 
@@ -205,9 +206,9 @@ TABLES = [
 
 def test_distinct_components_and_purity_by_hand():
     tables = np.array([table for table, _, _ in TABLES], "float32")
-    distinct = metrics.distinct_from_table(tables)
+    distinct = scores.distinct_from_table(tables)
     np.testing.assert_array_equal(distinct, [count for _, count, _ in TABLES])
-    purity = metrics.purity_from_table(tables)
+    purity = scores.purity_from_table(tables)
     np.testing.assert_allclose(purity, [share for _, _, share in TABLES], atol=1e-6)
 
 
@@ -216,28 +217,28 @@ def test_confidence_by_hand():
     first = np.array([0.5, 0.9, 0.3], "float32").reshape(1, 3, 1)
     gamma = np.stack([np.stack([first, 1 - first])] * 2)  # (2, K, H, W, 1)
     expected = [(0.9 + 0.7) / 2, 1.0]
-    np.testing.assert_allclose(metrics.confidence(groups, gamma), expected, atol=1e-6)
+    np.testing.assert_allclose(scores.confidence(groups, gamma), expected, atol=1e-6)
 
 
 @pytest.mark.parametrize("metric", METRICS)
 def test_a_metric_is_the_mean_over_images(metric):
     groups, winner = random_images(6, 5, 4, 3, 4, seed=4)
     gamma = gamma_of(winner, components=4)
-    tables = metrics.contingency_table(groups, gamma, 3)
-    scores = np.asarray(metric(objects=3).score(tables))  # (6,)
-    assert scores.std() > 0
+    table = scores.contingency_table(groups, gamma, 3)
+    found = np.asarray(metric(objects=3).score(table))  # (6,)
+    assert found.std() > 0
     clips = groups.reshape(2, 3, 5, 4), gamma.reshape(2, 3, 4, 5, 4, 1)
 
     updated = metric(objects=3)
     updated.update_state(*clips)
-    updated.update_table(tables[:2])  # as a model does that shares its table
+    updated.update_table(table[:2])  # as a model does that shares its table
     # Two clips, each with the mean of its steps, then two images.
-    expected = (scores.reshape(2, 3).mean(1).sum() + scores[:2].sum()) / 4
+    expected = (found.reshape(2, 3).mean(1).sum() + found[:2].sum()) / 4
     np.testing.assert_allclose(updated.result(), expected, atol=1e-6)
 
     updated.reset_state()
     updated.update_state(*clips, sample_weight=np.array([1.0, 3.0]))
-    first, second = scores.reshape(2, 3).mean(axis=1)
+    first, second = found.reshape(2, 3).mean(axis=1)
     np.testing.assert_allclose(updated.result(), (first + 3 * second) / 4, atol=1e-6)
 
 
@@ -261,12 +262,12 @@ def test_scores_in_a_graph_equal_eager_ones(jit_compile):
     scored = [metric(objects=3) for metric in METRICS]
 
     @tf.function(input_signature=specs, jit_compile=jit_compile)
-    def scores(groups, gamma):
-        table = metrics.contingency_table(groups, gamma, 3)
+    def each(groups, gamma):
+        table = scores.contingency_table(groups, gamma, 3)
         return [metric.score(table) for metric in scored]
 
-    table = metrics.contingency_table(*clips, 3)
-    for metric, score in zip(scored, scores(*clips), strict=True):
+    table = scores.contingency_table(*clips, 3)
+    for metric, score in zip(scored, each(*clips), strict=True):
         np.testing.assert_allclose(score, metric.score(table), atol=1e-6)
 
 
@@ -284,17 +285,17 @@ def test_evaluate_and_compile_take_the_metric():
     groups, winner = random_images(6, 5, 4, 3, 4, seed=6)
     gamma = gamma_of(winner, components=4)
     model = Echo()
-    model.compile(metrics=[metrics.AdjustedRandIndex(objects=3)])
+    model.compile(metrics=[scores.AdjustedRandIndex(objects=3)])
     logs = model.evaluate(gamma, groups, batch_size=4, return_dict=True, verbose=0)
-    expected = np.mean(metrics.adjusted_rand_index(groups, gamma, 3))
+    expected = np.mean(scores.adjusted_rand_index(groups, gamma, 3))
     np.testing.assert_allclose(logs["ari"], expected, atol=1e-6)
 
 
 def test_errors_name_the_argument():
     groups, gamma = np.ones((2, 5, 6), int), np.ones((2, 4, 5, 6, 1), "float32")
     for score in (
-        metrics.adjusted_rand_index,
-        metrics.confidence,
+        scores.adjusted_rand_index,
+        scores.confidence,
         adjusted_mutual_information,
     ):
         with pytest.raises(ValueError, match="gamma: expected shape .*2, .*, 5, 6, 1"):
@@ -310,4 +311,4 @@ def test_errors_name_the_argument():
     with pytest.raises(ValueError, match="groups: expected integers, received float"):
         adjusted_mutual_information(groups / 1.0, gamma)
     with pytest.raises(ValueError, match="objects: expected at least 1"):
-        metrics.Purity(objects=0)
+        scores.Purity(objects=0)

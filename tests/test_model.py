@@ -10,11 +10,11 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from nem_tf import AdjustedRandIndex, NEMCell, NEMLoss, NeuralEM, networks
-from nem_tf.convolutions import HalvingConv2D, UpsampleConv2D
-from nem_tf.layer_norm import LayerNorm
+from nem_tf import AdjustedRandIndex, EStep, NEMCell, NEMLoss, NeuralEM
 from nem_tf.layers import Dense, InputNormalization, Recurrence
-from nem_tf.prepared import prepared
+from nem_tf.layers.convolutions import HalvingConv2D, UpsampleConv2D
+from nem_tf.layers.normalization import LayerNorm
+from nem_tf.layers.prepared import prepared
 from tests import tiny
 from tests.tiny import B, C, H, K, T, W
 
@@ -161,9 +161,15 @@ def test_metrics_of_ones_own(rng):
 
 def test_the_loss_fits_the_cell(rng):
     nem = tiny.model()
-    nem.compile("adam", loss=NEMLoss("gaussian"))
-    with pytest.raises(ValueError, match=r"loss: expected NEMLoss\('bernoulli'\)"):
-        nem.train_on_batch(tiny.batch(rng))
+    problem = "loss: expected the likelihood of the cell, 'bernoulli', received 'gau"
+    with pytest.raises(ValueError, match=problem):
+        nem.compile("adam", loss=NEMLoss("gaussian"))
+    loss = NEMLoss()
+    nem.compile("adam", loss=loss)
+    assert nem.loss.likelihood.name == "bernoulli" and loss.likelihood is None
+    nem.train_on_batch(tiny.batch(rng))
+    with pytest.raises(ValueError, match="likelihood: expected one to compute the"):
+        loss(np.zeros((1, 1, H, W, C)), {"psi": 0.0, "gamma": 0.0})
     nem.compile("adam", loss="mse")
     with pytest.raises(ValueError, match="loss: expected a NEMLoss, received 'mse'"):
         nem.train_on_batch(tiny.batch(rng))
@@ -279,8 +285,8 @@ def test_loss_through_gamma_reaches_the_weights():
     gradients = []
     for differentiable in (True, False):
         keras.utils.set_random_seed(1)
-        parts = networks.static_shapes(7, (H, W), differentiable=differentiable)
-        nem = NeuralEM(NEMCell(7, (H, W, C), parts["e_step"], K))
+        e_step = EStep("bernoulli", differentiable=differentiable)
+        nem = NeuralEM(NEMCell(7, (H, W, C), e_step, K))
         nem.compile(loss=NEMLoss("bernoulli", steps="last"))
         with tf.GradientTape() as tape:
             loss = nem.compute_loss(batch, y_pred=nem(batch))

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from sklearn.metrics import adjusted_mutual_info_score
 
-from nem_tf import adjusted_mutual_information, metrics
-from nem_tf.mutual_information import AVERAGES, MOST_PIXELS, ami_from_tables
+from nem_tf import adjusted_mutual_information, scores
+from nem_tf.scores.mutual_information import AVERAGES, MOST_PIXELS, ami_from_tables
 from tests.test_metrics import gamma_of, random_images
 
 LONG = np.longdouble  # 19 digits on x86, 34 on ARM
@@ -121,9 +121,9 @@ def test_memory_does_not_follow_the_pixels_of_a_table():
 
 SCORES = (
     adjusted_mutual_information,
-    metrics.adjusted_rand_index,
-    metrics.distinct_components,
-    metrics.purity,
+    scores.adjusted_rand_index,
+    scores.distinct_components,
+    scores.purity,
 )
 
 
@@ -155,9 +155,9 @@ def test_many_images_in_parts(monkeypatch):
     groups, winner = random_images(40, 5, 6, 3, 4, seed=8)
     gamma = gamma_of(winner, 4)
     whole = adjusted_mutual_information(groups * 1000, gamma)
-    monkeypatch.setattr("nem_tf.mutual_information.ENTRIES_AT_ONCE", 400)
-    monkeypatch.setattr("nem_tf.mutual_information.TERMS_AT_ONCE", 50)
-    monkeypatch.setattr("nem_tf.metrics.PIXELS_AT_ONCE", 100)
+    monkeypatch.setattr("nem_tf.scores.mutual_information.ENTRIES_AT_ONCE", 400)
+    monkeypatch.setattr("nem_tf.scores.mutual_information.TERMS_AT_ONCE", 50)
+    monkeypatch.setattr("nem_tf.scores.tables.PIXELS_AT_ONCE", 100)
     parts = adjusted_mutual_information(groups * 1000, gamma)
     np.testing.assert_allclose(parts, whole, rtol=1e-12)
     gamma[3, 1, groups[3] > 0] = np.nan

@@ -10,8 +10,8 @@ import tensorflow as tf
 
 from nem_tf import NeuralEM, RNNEMCell, data, networks
 from nem_tf.layers import GatedRecurrence, SkipDense
-from nem_tf.places import BLANK, MatchedFilters, RowsTimesColumns
-from nem_tf.prepared import prepared
+from nem_tf.layers.prepared import prepared
+from nem_tf.networks.places import BLANK, MatchedFilters, RowsTimesColumns
 
 
 def assert_same(layer, inputs, plain, inside):
@@ -127,8 +127,8 @@ def test_the_input_goes_beside_the_dense_layer(rng, keep):
 @pytest.mark.parametrize(
     ("network", "small"),
     [
-        (networks.places, {"filter_size": (4, 5)}),
-        (networks.tracking, {"patch_size": (4, 5)}),
+        (networks.places, {"object_size": (4, 5)}),
+        (networks.tracking, {"object_size": (3, 4)}),
     ],
     ids=["places", "tracking"],
 )

@@ -6,6 +6,8 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from nem_tf import plots
+from nem_tf.plots.animation import PANEL
+from nem_tf.plots.drawing import CELL
 
 T, K, H, W = 3, 4, 5, 6
 
@@ -70,7 +72,7 @@ def test_overview_rng_pixels_as_they_are(rng):
     frames, psi, gamma = clip(rng)
     figure = plots.overview(frames, psi, gamma, title="pixels")
     drawn = np.asarray(figure.axes[0].images[0].get_array())
-    scale = -(-plots.CELL // W)
+    scale = -(-CELL // W)
     height, width = H * scale + 8, W * scale + 8
     assert drawn.shape == ((K + 2) * height, T * width, 3)
     last = drawn[:, 2 * width :]  # column 3: the last step
@@ -109,7 +111,7 @@ def test_animation_has_one_page_per_step_and_loops(rng, tmp_path):
         assert gif.n_frames == T and gif.info["loop"] == 0
         assert gif.info["duration"] == 200
         panels = 4 + K  # input, noisy input, soft assignment, all, one per component
-        assert gif.width // panels >= plots.PANEL
+        assert gif.width // panels >= PANEL
         gif.seek(T - 1)
         image = np.asarray(gif.convert("RGB"))
     for colour in plots.component_colours(K):
@@ -144,7 +146,7 @@ def test_animation_stacks_clips(rng, tmp_path):
 
 def test_errors_name_the_argument(rng, tmp_path):
     frames, psi, gamma = clip(rng)
-    with pytest.raises(ValueError, match="frames: expected shape"):
+    with pytest.raises(ValueError, match="x: expected shape"):
         plots.overview(frames[..., 0], psi, gamma, title="")
     with pytest.raises(ValueError, match="psi: expected"):
         plots.overview(frames, psi[:2], gamma, title="")

@@ -8,7 +8,7 @@ from hypothesis.extra import numpy as arrays
 from keras import ops
 from sklearn.metrics import adjusted_mutual_info_score, adjusted_rand_score
 
-from nem_tf import EStep, adjusted_mutual_information, data, metrics
+from nem_tf import EStep, adjusted_mutual_information, data, scores
 
 FEW = settings(max_examples=12, deadline=None, derandomize=True)
 MANY = settings(max_examples=150, deadline=None, derandomize=True)
@@ -102,9 +102,9 @@ def soft(winners, components=4):
 def test_scores_are_scikit_learns(grouping):
     labels, winners = grouping
     gamma, scored = soft(winners), labels > 0
-    table = metrics.contingency_table(labels, gamma, objects=4)
+    table = scores.contingency_table(labels, gamma, objects=4)
     theirs = adjusted_rand_score(labels[scored], winners[scored])
-    np.testing.assert_allclose(metrics.ari_from_table(table), theirs, atol=1e-5)
+    np.testing.assert_allclose(scores.ari_from_table(table), theirs, atol=1e-5)
     for method in ("max", "arithmetic"):
         ours = adjusted_mutual_information(labels, gamma, method)
         theirs = adjusted_mutual_info_score(
@@ -123,7 +123,7 @@ def test_scores_know_no_names(grouping, components, objects):
     here = adjusted_mutual_information(labels, soft(winners))
     np.testing.assert_allclose(adjusted_mutual_information(*other), here, atol=1e-9)
     ari = [
-        metrics.ari_from_table(metrics.contingency_table(*pair, objects=4))
+        scores.ari_from_table(scores.contingency_table(*pair, objects=4))
         for pair in ((labels, soft(winners)), other)
     ]
     np.testing.assert_allclose(ari[0], ari[1], atol=1e-6)

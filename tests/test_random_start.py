@@ -103,7 +103,7 @@ def lowbias32(seeds, count):
 
 
 def test_a_seed_of_32_bits_has_a_start_of_its_own():
-    seeds = np.array([5, 2**31 + 5, 2**32 - 1], "uint32")  # as `restarts` has them
+    seeds = np.array([5, 2**31 + 5, 2**32 - 1], "uint32")  # as further starts have them
     pi = np.asarray(random_start(tf.constant(seeds), K, (H, W, C)))
     np.testing.assert_array_equal(pi[:1], start([5]))
     drawn = np.abs(np.asarray(draws.normals(tf.constant(seeds), K * H * W)))

@@ -11,7 +11,7 @@ import matplotlib.figure
 import numpy as np
 import pytest
 
-from nem_tf import graphs, matching
+from nem_tf import plots, scores
 from trainers import (
     archive,
     figures,
@@ -187,7 +187,7 @@ def test_a_run_that_has_not_ended_has_a_curve_and_no_row(place, tmp_path):
         return matplotlib.figure.Figure()
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(graphs, "curves", curves)
+        patch.setattr(plots, "curves", curves)
         figures.draw(kept, ("static_shapes",))
     assert list(drawn) == ["paper: RNN-EM, K = 3 (2 seeds, not all ended)"]
 
@@ -402,7 +402,7 @@ def test_components_are_put_into_the_order_of_the_objects(rng):
     gamma = np.zeros((2, 5, 6, 7, 1))
     for k, thing in enumerate(shuffled):
         gamma[:, k, ..., 0] = groups == thing + 1
-    order = matching.order_of_objects(groups, gamma)
+    order = scores.order_of_objects(groups, gamma)
     assert shuffled[order].tolist()[:3] == [0, 1, 2] and sorted(order) == [
         0,
         1,

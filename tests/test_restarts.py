@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 
-from nem_tf import NEMLoss, NeuralEM, RNNEMCell, losses, networks, restarts
+from nem_tf import NEMLoss, NeuralEM, RNNEMCell, inference, networks
+from nem_tf.inference.starts import NOISE, several_starts
 from nem_tf.likelihoods import Bernoulli, Gaussian
 from nem_tf.random_start import random_start
-from nem_tf.restarts import several_starts
 from tests import tiny
 from tests.tiny import C, H, K, W
 from trainers import scoring
@@ -26,7 +26,7 @@ def nem(request):
 
 def likeliest(nem, clips, starts):
     predict = nem.predict_on_batch
-    return restarts.likeliest(predict, clips, starts, nem.cell.likelihood)
+    return inference.likeliest(predict, clips, starts, nem.cell.likelihood)
 
 
 def random_pi(count, components=K):
@@ -39,8 +39,8 @@ def test_the_likelihood_is_that_of_the_mixture(rng, likelihood, channels):
     x = rng.random((2, 4, 5, channels)).astype("float32")
     psi = rng.random((2, K, 4, 5, channels)).astype("float32")
     p = np.asarray(likelihood.prob(x[:, None], psi), "float64").prod(-1)  # (2, K, 4, 5)
-    expected = np.log(p.mean(1) + losses.NOISE).sum((1, 2))
-    found = losses.log_likelihood(x, psi, likelihood)
+    expected = np.log(p.mean(1) + NOISE).sum((1, 2))
+    found = inference.log_likelihood(x, psi, likelihood)
     np.testing.assert_allclose(found, expected, rtol=1e-5)
 
 
@@ -50,13 +50,13 @@ def test_a_better_prediction_is_likelier_and_noise_does_not_decide(likelihood):
     x[0, :3] = 1.0
     right, wrong, black = (np.clip(y, 1e-3, 1 - 1e-3) for y in (x, 1 - x, 0 * x))
     fits = [
-        losses.log_likelihood(x, np.stack([psi, black], 1), likelihood)
+        inference.log_likelihood(x, np.stack([psi, black], 1), likelihood)
         for psi in (right, wrong)
     ]
     assert fits[0] > fits[1]
     noisy = x.copy()
     noisy[0, 5, 5] = 1.0  # which all call black
-    lost = fits[0] - losses.log_likelihood(
+    lost = fits[0] - inference.log_likelihood(
         noisy, np.stack([right, black], 1), likelihood
     )
     assert 1 < lost < 3  # nats; 6.9 and more without the share for noise
@@ -92,7 +92,7 @@ def test_each_clip_gets_its_likeliest_start(nem, rng):
     fits = np.zeros((STARTS, len(batch["pi"])))
     for start, output in enumerate(outputs):
         for t in range(1, batch["noisy"].shape[1]):
-            fits[start] += losses.log_likelihood(
+            fits[start] += inference.log_likelihood(
                 batch["noisy"][:, t], output["psi"][:, t - 1], nem.cell.likelihood
             )
     best = fits.argmax(0)
@@ -139,8 +139,8 @@ def test_scores_are_those_of_the_likeliest_start(nem, rng):
     batch = tiny.batch(rng)
     clips = tf.data.Dataset.from_tensors(batch)
     one, several = (scoring.collect(nem, clips, starts=n) for n in (1, STARTS))
-    best = nem.loss.terms(batch["clean"][:, 1:], likeliest(nem, batch, STARTS))
-    np.testing.assert_allclose(several["intra"], best[0], rtol=1e-5)
+    best = nem.loss.per_clip(batch["clean"][:, 1:], likeliest(nem, batch, STARTS))
+    np.testing.assert_allclose(several["intra"], best["intra"], rtol=1e-5)
     assert np.abs(several["intra"] - one["intra"]).max() > 1e-3
 
 

@@ -5,8 +5,9 @@ import pytest
 import tensorflow as tf
 
 from nem_tf import RNNEMCell, networks
-from nem_tf.places import BLANK
-from nem_tf.tracking import (
+from nem_tf.cells import ThetaEncoder
+from nem_tf.networks.places import BLANK
+from nem_tf.networks.tracking import (
     ANYWHERE,
     FAINT,
     PatchAtPlace,
@@ -112,7 +113,7 @@ def test_the_encoder_hands_on_what_is_there_and_where(rng):
     np.testing.assert_allclose(found[:, 5:], layer.find(images, theta)[:, -kept:])
     np.testing.assert_allclose(found[:, -across:].sum(1), 1, atol=1e-5)
     assert found.shape == layer.compute_output_shape((3, 6, 7, 2))
-    assert layer.reads_theta
+    assert isinstance(layer, ThetaEncoder)
 
 
 def test_a_place_is_moved_by_the_displacements(rng):
@@ -172,7 +173,9 @@ def test_a_patch_larger_than_the_frame_is_refused():
 
 
 def test_noise_is_on_what_is_not_the_place(rng):
-    parts = networks.tracking(filters=2, patch_size=(3, 3), features=6, units=5, size=8)
+    parts = networks.tracking(
+        filters=2, object_size=(2, 2), features=6, units=5, size=8
+    )
     cell = RNNEMCell(**parts, theta_noise=0.5)
     cell.build()
     assert cell.units == 5 + 2 * 10

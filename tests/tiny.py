@@ -16,18 +16,18 @@ def cell(kind="conv", likelihood="bernoulli", channels=C, components=K):
         sizes = {"filters": 3, "features": 6, "units": 7, "size": (H, W)}
         sizes |= {"channels": channels, "e_step": e_step}
         if kind == "rows":
-            parts = networks.places(filter_size=(3, 5), rank=2, **sizes)
+            parts = networks.places(object_size=(3, 5), rank=2, **sizes)
         else:
-            parts = networks.tracking(patch_size=(3, 5), reach=1, **sizes)
+            parts = networks.tracking(object_size=(2, 4), reach=1, **sizes)
     elif kind == "dense":
         parts = networks.fully_connected(
             7, features=6, size=(H, W), channels=channels, e_step=e_step, normalize=True
         )
     else:
         parts = networks.convolutional(
-            (5, 6),
-            9,
             7,
+            9,
+            filters=(5, 6),
             size=(H, W),
             channels=channels,
             e_step=e_step,

@@ -10,7 +10,8 @@ import tensorflow as tf
 from tensorboard.plugins.hparams import api as hparams
 from tqdm import tqdm
 
-from nem_tf import adjusted_mutual_information, plots
+from nem_tf import plots
+from nem_tf.scores import labelled_ami
 
 _COMPILED, _TIMED = 1, 10  # updates before the estimate, and those it looks at
 WARMUP_UPDATES = 100  # of the cosine schedule: Adam's moments are noise at first
@@ -90,11 +91,8 @@ class ValidationAMI(keras.callbacks.Callback):
         if "groups" not in self.clips.element_spec:
             return
         for batch in self.clips.as_numpy_iterator():
-            groups = batch["groups"][:, 1:]
             gamma = self.run.devices.predict(self.model, batch)["gamma"]
-            ami = adjusted_mutual_information(groups, gamma)
-            labelled = (groups > 0).any(axis=(-2, -1))
-            scores.append(np.where(labelled, ami, np.nan))
+            scores.append(labelled_ami(batch["groups"][:, 1:], gamma))
         scores = np.concatenate(scores)  # (N, T)
         if np.isfinite(scores[:, -1]).any():
             logs["val_ami"] = float(np.nanmean(scores[:, -1]))

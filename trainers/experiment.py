@@ -42,14 +42,25 @@ class Experiment:
         """Clips made on the fly; `settings` are common to all data sets."""
         raise NotImplementedError
 
+    object_size = (8, 12)  # (h, w), about an object's, pixels
+
+    def e_step(self):
+        """The E-step, or its likelihood."""
+        return self.likelihood
+
     def parts(self):
         """The keyword arguments of the `RNNEMCell`."""
-        raise NotImplementedError
+        from nem_tf import networks
 
-    def sizes(self, **own):
-        """The sizes of a network: those that the settings ask for, or its own."""
-        asked = {name: getattr(self.config, name) for name in ("units", "features")}
-        return {**own, **{name: size for name, size in asked.items() if size}}
+        config = self.config
+        return networks.build(
+            self.name if config.network == "paper" else config.network,
+            units=config.units or None,
+            features=config.features or None,
+            size=config.size,
+            e_step=self.e_step(),
+            object_size=self.object_size,
+        )
 
     def cell(self):
         """The EM cell, with fresh weights."""

@@ -8,7 +8,7 @@ import sys
 
 import numpy as np
 
-from nem_tf import data, graphs, plots
+from nem_tf import data, plots
 from trainers import evaluate, paper, pictures, quiet, trained
 
 IMAGES = 6  # of Figure 3
@@ -96,7 +96,7 @@ def _prediction(archive, folder, part):
                 bound = np.mean([one["test"]["next_step_bound"] for one in tests])
                 series.setdefault(name, []).append((settings["objects"], bound))
     if series:
-        figure = graphs.curves(
+        figure = plots.curves(
             {name: tuple(np.array(points).T) for name, points in series.items()},
             "Prediction error against the number of objects (Figure 5)",
             x_label="objects",
@@ -117,7 +117,7 @@ def _fifty_steps(archive, folder, part):
             mean = [np.mean([test[key] for test in tests], axis=0) for key in keys]
             title = f"{paper.TITLES[part]}: {cell.label}, {preset} settings"
             path = folder / f"{part}-{preset}.png"
-            graphs.quartiles(*mean, title).savefig(path)
+            plots.quartiles(*mean, title).savefig(path)
             yield title, path
 
 
@@ -144,7 +144,7 @@ def _time_to_score(archive, folder, part):
         what = part.replace("_", " ")
         where = f"; {machines.pop()}" if len(machines) == 1 else ""
         lowest = min(band.min() for _, _, band, _ in series.values())
-        figure = graphs.curves(
+        figure = plots.curves(
             series,
             f"Time to the paper's score, {what}{where}",
             x_label="minutes of training (logarithmic)",

@@ -178,20 +178,9 @@ class FlyingMNIST(experiment.Experiment):
         }
         return data.flying_mnist(split, digits=self.digits, **settings)
 
-    def parts(self):
-        from nem_tf import networks
-
-        side = self.config.digit_size
-        if self.config.network == "tracking":
-            own = {"patch_size": (side + 1, side + 1), "size": self.config.size}
-            return networks.tracking(**own, **self.sizes())
-        if self.config.network == "places":
-            own = {"filter_size": (side, side), "size": self.config.size}
-            return networks.places(**own, e_step=self.likelihood, **self.sizes())
-        if self.config.network == "small":
-            sizes = self.sizes(features=256, units=100)
-            return networks.flying_mnist(filters=(16, 32), **sizes)
-        return networks.flying_mnist(**self.sizes())
+    @property
+    def object_size(self):
+        return (self.config.digit_size,) * 2
 
 
 if __name__ == "__main__":

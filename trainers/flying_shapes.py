@@ -74,17 +74,6 @@ class FlyingShapes(experiment.Experiment):
         settings = {"objects": config.objects, "speed": speed, **settings}
         return data.flying_shapes(split, **settings)
 
-    def parts(self):
-        from nem_tf import networks
-
-        if self.config.network == "places":
-            return networks.places(**self.sizes())
-        if self.config.network == "narrow":
-            return networks.narrow(**self.sizes())
-        if self.config.network == "small":
-            return networks.fully_connected(normalize=True, **self.sizes(units=250))
-        return networks.flying_shapes(**self.sizes())
-
 
 if __name__ == "__main__":
     sys.exit(command.main(FlyingShapes, __doc__))

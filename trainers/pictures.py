@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from nem_tf import adjusted_mutual_information, graphs, matching, plots, restarts
-from nem_tf.restarts import likeliest
+from nem_tf import inference, plots, scores
+from nem_tf.inference import likeliest
 from trainers import scoring
 
 AREAS = {
@@ -31,44 +31,40 @@ def of_clip(nem, clips, title, folder, names=("overview", "clip"), starts=1):
     title = f"{title}: a typical test clip"
     labels = batch.get("groups")
     if labels is None:
-        likelihood = nem.cell.likelihood
-        scores = restarts.fit(batch["noisy"], outputs["psi"], likelihood)
+        fits = inference.fit(batch["noisy"], outputs["psi"], nem.cell.likelihood)
     else:
-        scores = adjusted_mutual_information(labels[:, -1], outputs["gamma"][:, -1])
-        scores[~(labels[:, -1] > 0).any(axis=(1, 2))] = np.nan
-    scored = np.count_nonzero(np.isfinite(scores))  # NaN is sorted to the end
-    clip = int(np.argsort(scores)[scored // 2])
+        fits = scores.labelled_ami(labels[:, -1], outputs["gamma"][:, -1])
+    scored = np.count_nonzero(np.isfinite(fits))  # NaN is sorted to the end
+    clip = int(np.argsort(fits)[scored // 2])
     if labels is not None and scored:
-        title = f"{title}, AMI {scores[clip]:.2f} at the last step"
-    frames, noisy = batch["clean"][clip, 1:], batch["noisy"][clip]
+        title = f"{title}, AMI {fits[clip]:.2f} at the last step"
+    x, noisy = batch["clean"][clip, 1:], batch["noisy"][clip]
     psi, gamma = outputs["psi"][clip], outputs["gamma"][clip]
     if labels is not None:
-        order = matching.order_of_objects(labels[clip, 1:], gamma)
+        order = scores.order_of_objects(labels[clip, 1:], gamma)
         psi, gamma = psi[:, order], gamma[:, order]
-    figure = plots.overview(
-        frames, psi, gamma, noisy=noisy, title=title, max_columns=10
-    )
+    figure = plots.overview(x, psi, gamma, noisy=noisy, title=title, max_columns=10)
     figure.savefig(folder / f"{names[0]}.png")
-    plots.animation(folder / f"{names[1]}.gif", frames, psi, gamma, noisy=noisy)
+    plots.animation(folder / f"{names[1]}.gif", x, psi, gamma, noisy=noisy)
 
 
-def of_scores(scores, title, folder):
+def of_scores(found, title, folder):
     """per_step.png of clips with labels and, where masks are known, covered.png.
 
     Args:
-        scores: what `scoring.collect` returned.
+        found: what `scoring.collect` returned.
         title, folder: see `of_clip`.
     """
-    if "ami" in scores:
-        figure = graphs.per_step(scores["ami"], f"{title}: {len(scores['ami'])} clips")
+    if "ami" in found:
+        figure = plots.per_step(found["ami"], f"{title}: {len(found['ami'])} clips")
         figure.savefig(folder / "per_step.png")
     else:
         (folder / "per_step.png").unlink(missing_ok=True)  # of an earlier evaluation
-    if "covered" not in scores:
+    if "covered" not in found:
         (folder / "covered.png").unlink(missing_ok=True)  # of an earlier evaluation
         return
-    shares = scoring.shares(scores)
-    figure = graphs.curves(
+    shares = scoring.shares(found)
+    figure = plots.curves(
         {
             meaning: (np.arange(1, len(shares[area]) + 1), shares[area])
             for area, meaning in AREAS.items()

@@ -3,10 +3,10 @@
 import numpy as np
 from keras import ops
 
-from nem_tf import NeuralEM, losses, metrics
-from nem_tf.mutual_information import AVERAGES, ami_from_tables
-from nem_tf.occlusion import Drawn, drawn
-from nem_tf.restarts import likeliest
+from nem_tf import NeuralEM, scores
+from nem_tf.inference.starts import likeliest
+from nem_tf.scores.mutual_information import AVERAGES, ami_from_tables
+from nem_tf.scores.occlusion import Drawn
 
 CURVES = ("ami", "ami_arithmetic", "ari")  # from -1 to 1, higher is better
 DIAGNOSTICS = ("confidence", "distinct_components", "purity", "next_step_bound")
@@ -46,38 +46,35 @@ def collect(nem: NeuralEM, clips, objects=None, starts=1) -> dict[str, np.ndarra
 def _score_batch(nem, batch, objects, starts):
     outputs = likeliest(nem.predict_on_batch, batch, starts, nem.cell.likelihood)
     x, psi = batch["clean"][:, 1:], outputs["psi"]
-    intra, inter = nem.loss.terms(x, outputs)
-    scores = {
-        "loss": intra + nem.loss.inter_weight * inter,
-        "intra": intra,
-        "inter": inter,
-        "next_step_bound": losses.next_step_bound(
-            x, ops.cast(psi, "float32"), nem.loss.likelihood
+    found = {
+        **nem.loss.per_clip(x, outputs),
+        "next_step_bound": scores.next_step_bound(
+            x, ops.cast(psi, "float32"), nem.cell.likelihood
         ),
     }
     if "groups" not in batch:
-        return scores
+        return found
     groups, gamma = batch["groups"][:, 1:], outputs["gamma"]
     if "masks" in batch:
         objects = batch["masks"].shape[2]  # a column for each of them
-    table = metrics.contingency_table(groups, gamma, objects)  # (B, T, K, n)
+    table = scores.contingency_table(groups, gamma, objects)  # (B, T, K, n)
     counts = ops.convert_to_numpy(table)
     grouping = {
         "ami": _ami(counts, "max"),
         "ami_arithmetic": _ami(counts, "arithmetic"),
-        "ari": metrics.ari_from_table(table),
-        "confidence": metrics.confidence(groups, gamma),
-        "distinct_components": metrics.distinct_from_table(table),
-        "purity": metrics.purity_from_table(table),
+        "ari": scores.ari_from_table(table),
+        "confidence": scores.confidence(groups, gamma),
+        "distinct_components": scores.distinct_from_table(table),
+        "purity": scores.purity_from_table(table),
     }
-    labelled = (groups > 0).any(axis=(-2, -1))  # (B, T)
-    scores |= {
+    labelled = scores.labelled(groups)  # (B, T)
+    found |= {
         name: np.where(labelled, ops.convert_to_numpy(values), np.nan)
         for name, values in grouping.items()
     }
     if "masks" in batch:
-        scores |= drawn(psi, counts, batch["masks"][:, 1:])._asdict()
-    return scores
+        found |= scores.drawn(psi, counts, batch["masks"][:, 1:])._asdict()
+    return found
 
 
 def _ami(table, average):

@@ -107,18 +107,6 @@ class StaticShapes(experiment.Experiment):
 
         return EStep("bernoulli", differentiable=self.config.gamma_gradient == "on")
 
-    def parts(self):
-        from nem_tf import networks
-
-        if self.config.network == "places":
-            return networks.places(e_step=self.e_step(), **self.sizes())
-        if self.config.network == "narrow":
-            return networks.narrow(e_step=self.e_step(), **self.sizes())
-        normalize = self.config.network == "small"
-        return networks.fully_connected(
-            e_step=self.e_step(), normalize=normalize, **self.sizes(units=250)
-        )
-
     def cell(self):
         from nem_tf import NEMCell
 

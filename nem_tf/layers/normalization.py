@@ -1,11 +1,42 @@
-"""Layer norm as the original has it."""
+"""Normalisation: of input images, and layer norm as the original has it."""
 
 import math
 
 import keras
 from keras import ops
 
-EPSILON = 1e-12
+EPSILON = 1e-12  # of `LayerNorm`
+
+
+@keras.saving.register_keras_serializable("nem_tf")
+class InputNormalization(keras.layers.Layer):
+    """Shift and scale each image to mean 0 and variance 1.
+
+    An image of one value gives zeros. (The original divides 0 by 0 there.)
+
+    Call arguments:
+        images: shape `(N, H, W, C)`; one image is one clip and component.
+
+    Returns:
+        the same shape; moments are over H, W and C.
+    """
+
+    def __init__(self, **kwargs):
+        super().__init__(**kwargs)
+        self.built = True
+
+    def call(self, images):
+        images = ops.cast(images, "float32")  # half precision loses small variances
+        mean, variance = ops.moments(
+            images, axes=(1, 2, 3), keepdims=True
+        )  # (N, 1, 1, 1)
+        smallest_normal = 1.2e-38  # so that only an exact 0 is replaced
+        scale = ops.rsqrt(ops.maximum(variance, smallest_normal))
+        scale = ops.where(variance > smallest_normal, scale, 0.0)
+        return ops.cast((images - mean) * scale, self.compute_dtype)
+
+    def compute_output_shape(self, images_shape):
+        return images_shape
 
 
 @keras.saving.register_keras_serializable("nem_tf")

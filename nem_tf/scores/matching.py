@@ -3,7 +3,8 @@
 import numpy as np
 from scipy.optimize import linear_sum_assignment
 
-from nem_tf import axes, metrics
+from nem_tf import axes
+from nem_tf.scores.tables import check_groups
 
 MOST = 256  # labels above are names, such as colours; their objects count in order
 
@@ -25,7 +26,7 @@ def order_of_objects(groups, gamma):
         ValueError: if the shapes do not belong together.
     """
     groups, gamma = np.asarray(groups), np.asarray(gamma)
-    metrics.check_groups(groups, gamma)
+    check_groups(groups, gamma)
     components = gamma.shape[axes.COMPONENTS]
     winner = gamma[..., 0].argmax(axis=1)  # (T, H, W)
     labelled = groups > 0

@@ -36,7 +36,7 @@ def drawn(psi, table, masks) -> Drawn:
 
     Args:
         psi: predictions, shape (..., K, H, W, C).
-        table: `metrics.contingency_table` of the same images, shape (..., K, n).
+        table: `scores.contingency_table` of the same images, shape (..., K, n).
         masks: 1 where object n is, in view or covered, shape (..., n, H, W).
 
     Returns:

@@ -1,16 +1,13 @@
-"""How well gamma groups the pixels of an image, measured inside the graph.
+"""Contingency tables: how many pixels of object n component k claims.
 
-Every score here reads one contingency table per image: entry (k, n) counts the pixels
-of object n that component k claims, which is where gamma_k is largest. Pixels of label
+Every score of a grouping reads one table per image: entry (k, n) counts the pixels of
+object n that component k claims, which is where gamma_k is largest. Pixels of label
 0 (background or overlap) are not scored, as in the paper (Sec. 4), nor are those of a
 negative one. All others are, whatever their labels.
 
 An image that cannot be scored is refused where numbers can be seen and scores NaN while
 a graph is traced: one with labels that are no whole numbers, or with a labelled pixel
 where gamma is not finite.
-
-The paper's own score, adjusted mutual information, needs sums of factorials over each
-table and so lives outside the graph: `mutual_information.py`.
 """
 
 from typing import NamedTuple
@@ -52,6 +49,11 @@ def check_groups(groups, gamma):
     axes.check_shape("gamma", gamma, (*labels[:-2], None, *labels[-2:], 1))
     if gamma.shape[axes.COMPONENTS] == 0:
         raise ValueError("gamma: expected at least 1 component, received 0")
+
+
+def labelled(groups):
+    """Whether an image has a labelled pixel: an array (..., H, W) -> (...)."""
+    return (np.asarray(groups) > 0).any(axis=IMAGE)
 
 
 def check_whole(groups):
@@ -200,7 +202,7 @@ def _renamed(groups, objects):
 
 def _table_in_graph(groups, gamma, objects):
     """`contingency_table` of tensors whose numbers are not known yet."""
-    labels, components = _comparable(groups), ops.shape(gamma)[axes.COMPONENTS]
+    labels, components = comparable(groups), ops.shape(gamma)[axes.COMPONENTS]
     winner, known = _winner(gamma)  # (..., H, W)
     own = ops.logical_and(labels > 0, labels <= objects)
     column = ops.cast(ops.where(own, labels, ops.zeros_like(labels)), "int32") - 1
@@ -209,7 +211,7 @@ def _table_in_graph(groups, gamma, objects):
         ops.one_hot(column, objects, dtype="float32"),  # (..., H, W, n); of -1, zeros
     )
     table, left = _with_further(table, labels, winner, objects)
-    flawed = ops.logical_or(left, _flawed(groups, labels, known))
+    flawed = ops.logical_or(left, flawed_images(groups, labels, known))
     return ops.where(flawed[..., None, None], np.nan, table)
 
 
@@ -222,7 +224,7 @@ def _count(claimed, labelled):
     return ops.einsum("...hwk,...hwn->...kn", claimed, labelled)
 
 
-def _comparable(groups):
+def comparable(groups):
     """Labels as a tensor of a type that all backends compare, as they are."""
     groups = ops.convert_to_tensor(groups)
     dtype = keras.backend.standardize_dtype(groups.dtype)
@@ -270,7 +272,7 @@ def _with_further(table, labels, winner, objects):
     return table, ops.any(last < most, axis=IMAGE)
 
 
-def _flawed(groups, labels, known):
+def flawed_images(groups, labels, known):
     """Whether an image cannot be scored: three of shape (..., H, W) -> (...)."""
     flawed = ops.logical_and(labels > 0, ops.logical_not(known))
     dtype = keras.backend.standardize_dtype(groups.dtype)
@@ -295,227 +297,3 @@ def _winner(gamma):
         largest = ops.maximum(candidate, largest)
         total = total + candidate
     return winner, ops.isfinite(total)
-
-
-def ari_from_table(table):
-    """Adjusted Rand index (Hubert and Arabie, 1985) of each table.
-
-    Among ordered pairs of pixels count those that both sides join (tp), both part
-    (tn), only the components join (fp) and only the objects join (fn):
-
-        ARI = 2 (tp tn - fn fp) / ((tp + fn)(fn + tn) + (tp + fp)(fp + tn))
-
-    Args:
-        table: pixel counts, float32, shape (..., K, n).
-
-    Returns:
-        float32, shape (...): 1 for equal partitions, 0 on average for random ones; NaN
-        where the table is.
-    """
-    # Each count is a sum of products that are not negative, so nothing cancels in
-    # float32 however large the image is.
-    claimed = ops.sum(table, axis=-1, keepdims=True)  # (..., K, 1)
-    sizes = ops.sum(table, axis=-2, keepdims=True)  # (..., 1, n)
-    pixels = ops.sum(sizes, axis=-1, keepdims=True)  # (..., 1, 1)
-    cell = (-2, -1)
-    tp = ops.sum(table * (table - 1.0), axis=cell)
-    fp = ops.sum(table * (claimed - table), axis=cell)
-    fn = ops.sum(table * (sizes - table), axis=cell)
-    tn = ops.sum(table * ((pixels - claimed) - (sizes - table)), axis=cell)
-    divisor = (tp + fn) * (fn + tn) + (tp + fp) * (fp + tn)
-    # Degenerate cases, as in scikit-learn. Equal partitions score 1, and so does what
-    # has no pair to disagree on: no labelled pixel, a single one, or one object all
-    # in one component. One object in several components, or several objects in one,
-    # score 0 by the formula itself.
-    equal = ops.equal(fp + fn, 0.0)
-    ari = 2.0 * (tp * tn - fn * fp) / ops.where(equal, 1.0, divisor)
-    return ops.where(equal, 1.0, ari)  # NaN is not equal, and stays
-
-
-def distinct_from_table(table):
-    """How many components dominate some object, for each table.
-
-    The dominating component of an object claims more of its pixels than any other
-    component does; on a tie, the first one. When every object has a component of its
-    own this is the number of objects in view; when one component takes all it is 1.
-
-    Args:
-        table: pixel counts, float32, shape (..., K, n).
-
-    Returns:
-        float32, shape (...), a whole number from 0 to min(K, n); NaN where the table
-        is.
-    """
-    # An object without a labelled pixel has no dominating component. An image without
-    # any object has 0 of them.
-    components = ops.shape(table)[-2]
-    dominates = ops.one_hot(ops.argmax(table, axis=-2), components)  # (..., n, K)
-    dominates = ops.swapaxes(dominates, -1, -2)  # (..., K, n)
-    visible = ops.max(table, axis=-2, keepdims=True, initial=0.0) > 0  # (..., 1, n)
-    dominates = ops.cast(dominates, "float32") * ops.cast(visible, "float32")
-    count = ops.sum(ops.max(dominates, axis=-1, initial=0.0), axis=-1)  # (...)
-    return _unless_flawed(table, count)
-
-
-def purity_from_table(table):
-    """Share of an object's pixels in its dominating component, mean over objects.
-
-    Args:
-        table: pixel counts, float32, shape (..., K, n).
-
-    Returns:
-        float32, shape (...), from 1/K (an object spread evenly) to 1 (objects whole).
-        Objects that share a component are whole too: read `distinct_from_table` beside.
-        NaN where the table is.
-    """
-    # An object without a labelled pixel is not averaged over. An image without any
-    # object has nothing torn apart: 1.
-    sizes = ops.sum(table, axis=-2)  # (..., n)
-    share = ops.max(table, axis=-2, initial=0.0) / ops.maximum(sizes, 1.0)  # (..., n)
-    present = ops.sum(ops.cast(sizes > 0, "float32"), axis=-1)  # (...)
-    purity = ops.sum(share, axis=-1) / ops.maximum(present, 1.0)
-    purity = ops.where(ops.equal(present, 0.0), 1.0, purity)
-    return _unless_flawed(table, purity)
-
-
-def _unless_flawed(table, score):
-    """NaN where a table (..., K, n) is, else the score: (...)."""
-    return ops.where(ops.isnan(ops.sum(table, axis=IMAGE)), np.nan, score)
-
-
-def adjusted_rand_index(groups, gamma, objects=8):
-    """`ari_from_table` of labels (..., H, W) and gamma (..., K, H, W, 1)."""
-    return ari_from_table(contingency_table(groups, gamma, objects))
-
-
-def distinct_components(groups, gamma, objects=8):
-    """`distinct_from_table` of labels (..., H, W) and gamma (..., K, H, W, 1)."""
-    return distinct_from_table(contingency_table(groups, gamma, objects))
-
-
-def purity(groups, gamma, objects=8):
-    """`purity_from_table` of labels (..., H, W) and gamma (..., K, H, W, 1)."""
-    return purity_from_table(contingency_table(groups, gamma, objects))
-
-
-def confidence(groups, gamma):
-    """How sure the model is: max_k gamma, averaged over the labelled pixels.
-
-    Args:
-        groups: labels as of `contingency_table`, shape (..., H, W).
-        gamma: soft assignment, shape (..., K, H, W, 1).
-
-    Returns:
-        float32, shape (...), from 1/K to 1, one per image. While a graph is traced, NaN
-        for an image that cannot be scored.
-
-    Raises:
-        ValueError: if the two shapes do not belong together; unless a graph is traced,
-            also if labels are no whole numbers, or gamma is not finite where labelled.
-    """
-    # An image without a labelled pixel has nothing to be unsure of: 1.
-    check_groups(groups, gamma)
-    seen = concrete(groups)
-    if seen is not None:
-        check_whole(seen)
-        groups = seen > 0
-    labels = _comparable(groups)
-    known = ops.isfinite(ops.sum(gamma, axis=axes.COMPONENTS))  # (..., H, W, 1)
-    flawed = _flawed(groups, labels, ops.squeeze(known, -1))  # (...)
-    found = concrete(flawed)
-    if found is not None:
-        check_finite(~found, np.asarray(gamma))
-    surest = ops.max(gamma, axis=axes.COMPONENTS, initial=-np.inf)  # (..., H, W, 1)
-    labelled = labels > 0
-    surest = ops.where(labelled, ops.cast(surest[..., 0], "float32"), 0.0)
-    pixels = ops.sum(ops.cast(labelled, "float32"), axis=IMAGE)  # (...)
-    mean = ops.sum(surest, axis=IMAGE) / ops.maximum(pixels, 1.0)
-    mean = ops.where(ops.equal(pixels, 0.0), 1.0, mean)
-    return ops.where(flawed, np.nan, mean)
-
-
-class TableMetric(keras.metrics.Mean):
-    """The mean of a score over the images it is shown; subclasses name the score.
-
-    An image without a labelled pixel says nothing about grouping and is left out.
-
-    Args:
-        objects: how many labels have a column of their own; larger ones are scored too,
-            by `FURTHER` columns: see `contingency_table`.
-        name: what logs call it.
-        dtype: of the result; float32 if not given.
-
-    Call arguments:
-        groups: labels as of `contingency_table`, shape (..., H, W).
-        gamma: soft assignment, shape (..., K, H, W, 1).
-        sample_weight: optional, one weight per clip (B,) or per image (...).
-
-    Returns:
-        A scalar, NaN if no image has a labelled pixel, or one cannot be scored.
-
-    Raises:
-        ValueError: as `contingency_table`, or if `objects` is below 1.
-    """
-
-    def __init__(self, objects=8, name="score", dtype=None):
-        super().__init__(name=name, dtype=dtype)
-        if objects < 1:
-            raise ValueError(f"objects: expected at least 1, received {objects}")
-        self.objects = objects
-
-    def score(self, table):
-        """The score of each table: (..., K, n) -> (...)."""
-        raise NotImplementedError
-
-    def update_state(self, groups, gamma, sample_weight=None):
-        table = contingency_table(groups, gamma, self.objects)
-        self.update_table(table, sample_weight)
-
-    def update_table(self, table, sample_weight=None):
-        """Update from a `contingency_table` that several metrics share."""
-        score = self.score(table)  # (...)
-        weight = ops.cast(ops.not_equal(ops.sum(table, axis=IMAGE), 0.0), "float32")
-        if sample_weight is not None:
-            given = ops.cast(sample_weight, "float32")
-            missing = (1,) * (len(weight.shape) - len(given.shape))
-            weight *= ops.reshape(given, (*ops.shape(given), *missing))
-        super().update_state(score, weight)
-
-    def result(self):
-        return ops.where(ops.equal(self.count, 0.0), np.nan, super().result())
-
-    def get_config(self):
-        return {**super().get_config(), "objects": self.objects}
-
-
-@keras.saving.register_keras_serializable("nem_tf")
-class AdjustedRandIndex(TableMetric):
-    """Mean adjusted Rand index of argmax_k gamma; see `ari_from_table`."""
-
-    def __init__(self, objects=8, name="ari", dtype=None):
-        super().__init__(objects, name, dtype)
-
-    def score(self, table):
-        return ari_from_table(table)
-
-
-@keras.saving.register_keras_serializable("nem_tf")
-class DistinctComponents(TableMetric):
-    """Mean number of components that dominate an object; see `distinct_from_table`."""
-
-    def __init__(self, objects=8, name="distinct_components", dtype=None):
-        super().__init__(objects, name, dtype)
-
-    def score(self, table):
-        return distinct_from_table(table)
-
-
-@keras.saving.register_keras_serializable("nem_tf")
-class Purity(TableMetric):
-    """Mean share of an object in its dominating component; see `purity_from_table`."""
-
-    def __init__(self, objects=8, name="purity", dtype=None):
-        super().__init__(objects, name, dtype)
-
-    def score(self, table):
-        return purity_from_table(table)

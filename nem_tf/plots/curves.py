@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter
 
 from nem_tf import axes
-from nem_tf.plots import DPI, PALETTE, component_colours
+from nem_tf.plots.drawing import DPI, PALETTE, component_colours
 
 _HALF_A_LINE = 55  # letters that fit into a legend's half of the width
 

@@ -1,9 +1,10 @@
-"""Follow a thing: find it near where it is expected, and say how far it will move.
+"""A network of ours that follows a thing, and its layers.
 
-The parts of `networks.tracking`. Theta of a component is [h, p, q]: p says in which row
-and q in which column the next frame has its thing, h is all else. The encoder finds the
-thing, the recurrence moves its place on, the decoder draws it there. Before the first
-frame p and q are 0: nothing is expected anywhere.
+It finds the thing near where it is expected, and says how far it will move. Theta of a
+component is [h, p, q]: p says in which row and q in which column the next frame has its
+thing, h is all else. The encoder finds the thing, the recurrence moves its place on,
+the decoder draws it there. Before the first frame p and q are 0: nothing is expected
+anywhere.
 """
 
 import math
@@ -11,11 +12,67 @@ import math
 import keras
 from keras import ops
 
+from nem_tf.cells.parts import ThetaEncoder, ThetaRecurrence
 from nem_tf.layers import Dense, SkipDense
-from nem_tf.places import Drawing, MatchedFilters, located, meeting, places
+from nem_tf.networks.frames import as_e_step, frame_shape
+from nem_tf.networks.places import (
+    Drawing,
+    MatchedFilters,
+    count_places,
+    located,
+    meeting,
+)
 
 FAINT = 1e-6  # added to the share of a place before its logarithm
 ANYWHERE = 3e-3  # added to what is expected of a place: a thing may be lost
+
+
+def tracking(
+    units=250,
+    features=512,
+    *,
+    size=(24, 24),
+    channels=1,
+    e_step="gaussian",
+    object_size=(10, 10),
+    filters=16,
+    reach=2,
+):
+    """A network for things of many kinds that move: it follows one thing.
+
+    As `places`, but each component finds, moves and draws one patch at one place. Which
+    place that is stands in theta by itself, so that neither motion nor looks have to be
+    learned for each place; what is at the place found passes by the dense layers on its
+    way into theta, and from there to the patch. A component cannot draw two things that
+    are apart. With `reads="pixels"`, a `floor` of 0.1 that is kept, `start="sides"` and
+    `theta_noise` (`RNNEMCell`) it passes the paper's scores on flying MNIST
+    (RESULTS.md).
+
+    Args:
+        units: numbers of theta without the place, carried on by a gated recurrence. M
+            is as much larger as there are rows and columns to begin a patch in.
+        features: width of the dense layer with ReLU before the drawing; those after
+            the filters, with ELU, and before the motion, with ReLU, have half of it.
+            All have layer norm.
+        size, channels, e_step: see `nem_tf.networks`.
+        object_size: (h, w); what is found and drawn is a pixel larger.
+        filters: F, learned patterns, of the size of a patch.
+        reach: the largest displacement that is learned, pixels per frame and axis.
+    """
+    shape, e_step = frame_shape(size, channels), as_e_step(e_step)
+    patch_size = tuple(extent + 1 for extent in object_size)
+    draw = PatchAtPlace(patch_size, shape, background=e_step.likelihood.black)
+    decoder = [SkipDense(features, "relu"), draw]
+    half = features // 2
+    return {
+        "encoder": TrackingEncoder(filters, patch_size, half, name="encoder"),
+        "recurrence": TrackingRecurrence(
+            units, draw.places, half, reach, name="recurrence"
+        ),
+        "decoder": keras.Sequential(decoder, name="decoder"),
+        "frame_shape": shape,
+        "e_step": e_step,
+    }
 
 
 @keras.saving.register_keras_serializable("nem_tf")
@@ -84,20 +141,17 @@ class TrackedFilters(MatchedFilters):
     def compute_output_shape(self, images_shape):
         count, found = super().compute_output_shape(images_shape)
         seen = math.prod(self.size) * images_shape[-1]
-        where = sum(places(images_shape[1:], self.size, self.margin))
+        where = sum(count_places(images_shape[1:], self.size, self.margin))
         return count, found + seen + where
 
 
 @keras.saving.register_keras_serializable("nem_tf")
-class TrackingEncoder(keras.layers.Layer):
+class TrackingEncoder(ThetaEncoder):
     """`TrackedFilters`, and a dense layer that what is at the place passes by.
 
     Args:
         filters, size, margin, sharpness: see `MatchedFilters`.
         features: width of the dense layer, with layer norm and ELU.
-
-    Attributes:
-        reads_theta: True, for the cell: it is called with theta, too.
 
     Call arguments:
         images: shape `(N, H, W, C)`.
@@ -106,8 +160,6 @@ class TrackingEncoder(keras.layers.Layer):
     Returns:
         `(N, features + h w C + X + Y)`, the place where it is found last.
     """
-
-    reads_theta = True
 
     def __init__(self, filters, size, features=256, margin=2, sharpness=6.0, **kwargs):
         super().__init__(**kwargs)
@@ -147,7 +199,7 @@ class TrackingEncoder(keras.layers.Layer):
 
 
 @keras.saving.register_keras_serializable("nem_tf")
-class TrackingRecurrence(keras.layers.Layer):
+class TrackingRecurrence(ThetaRecurrence):
     """A gated recurrent unit on h, and a place that is moved by what h says.
 
         h' = GRU(features, h)
@@ -166,6 +218,7 @@ class TrackingRecurrence(keras.layers.Layer):
 
     Attributes:
         units: M, the size of theta: hidden + X + Y.
+        noisy_units: hidden: a place is moved by no noise.
 
     Call arguments:
         features: shape `(N, F)`; the last X + Y numbers are the place.
@@ -190,6 +243,10 @@ class TrackingRecurrence(keras.layers.Layer):
     @property
     def units(self):
         return self.hidden + sum(self.places)
+
+    @property
+    def noisy_units(self):
+        return self.hidden
 
     def build(self, features_shape, theta_shape=None):
         self.cell.build(features_shape)
@@ -223,10 +280,6 @@ class TrackingRecurrence(keras.layers.Layer):
         moved = sum(steps)  # what would leave the frame is lost, hence the division
         moved = moved / (ops.sum(moved, -1, keepdims=True) + FAINT)
         return share * own + (1 - share) * moved
-
-    def compute_output_shape(self, features_shape, theta_shape=None):
-        shape = (features_shape[0], self.units)
-        return shape, shape
 
     def get_config(self):
         return {
@@ -268,7 +321,7 @@ class PatchAtPlace(Drawing):
         super().__init__(frame_shape, background, **kwargs)
         self.size = tuple(size)
         self.margin = margin
-        self.places = places(frame_shape, size, margin)
+        self.places = count_places(frame_shape, size, margin)
         faint = keras.initializers.VarianceScaling(0.05, distribution="uniform")
         pixels = math.prod(self.size) * self.frame_shape[-1]
         self.what = Dense(pixels, faint, name="what", dtype=self.dtype_policy)

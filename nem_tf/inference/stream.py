@@ -2,22 +2,14 @@
 
 import functools
 import threading
-from typing import NamedTuple
 
 import keras
 import numpy as np
 
 from nem_tf import pixels
-from nem_tf.prepared import prepare, prepared
+from nem_tf.inference.segment import Segmentation
+from nem_tf.layers.prepared import prepare, prepared
 from nem_tf.random_start import random_start
-
-
-class Segmentation(NamedTuple):
-    """What was found in a clip; B, or B and T, are absent if the input had none."""
-
-    segments: np.ndarray  # (B, T, H, W) int32, the component that explains the pixel
-    gamma: np.ndarray  # (B, T, K, H, W, 1), soft assignment of frame t
-    psi: np.ndarray  # (B, T, K, H, W, C), each component's prediction of frame t+1
 
 
 class Stream:

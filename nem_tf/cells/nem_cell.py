@@ -4,7 +4,7 @@ import keras
 from keras import ops
 
 from nem_tf import axes
-from nem_tf.em_cell import EMCell
+from nem_tf.cells.em_cell import EMCell
 
 
 @keras.saving.register_keras_serializable("nem_tf")
@@ -21,9 +21,13 @@ class NEMCell(EMCell):
 
     Args:
         units: M, the size of theta; 250 in Sec. 4.1.
-        frame_shape, e_step, components, floor, keep_floor, start, theta_noise: see
-            `EMCell`, as for call arguments, states and errors.
+        frame_shape: (H, W, C).
+        e_step: an `EStep`, or the name of its likelihood.
+        components: K, where a call does not bring its own; the weights fit any K.
         learning_rate: eta before training.
+        floor, keep_floor, start, theta_noise: see `EMCell`, as for call arguments,
+            states and errors.
+        kwargs: of `keras.layers.Layer`: name, dtype, trainable.
     """
 
     def __init__(
@@ -33,9 +37,23 @@ class NEMCell(EMCell):
         e_step="bernoulli",
         components=3,
         learning_rate=1.0,
+        floor=0.0,
+        keep_floor=False,
+        start="random",
+        theta_noise=0.0,
         **kwargs,
     ):
-        super().__init__(frame_shape, units, e_step, components, **kwargs)
+        super().__init__(
+            frame_shape,
+            units,
+            e_step,
+            components,
+            floor,
+            keep_floor,
+            start,
+            theta_noise,
+            **kwargs,
+        )
         self.learning_rate = learning_rate
 
     def build(self, frames_shape=None):

@@ -11,6 +11,7 @@ loop over the steps:
 import contextlib
 import threading
 
+import keras
 from keras import ops
 
 
@@ -74,7 +75,22 @@ def prepared(layer, weights=None):
 
 
 def _parts(layer):
-    return [part for part in layer._flatten_layers() if isinstance(part, Prepared)]
+    """The `Prepared` layers in `layer`, in its attributes, and in theirs."""
+    found, seen = [], set()
+
+    def look(value):
+        if isinstance(value, list | tuple):
+            for one in value:
+                look(one)
+        elif isinstance(value, keras.Layer) and id(value) not in seen:
+            seen.add(id(value))
+            if isinstance(value, Prepared):
+                found.append(value)
+            for attribute in vars(value).values():
+                look(attribute)
+
+    look(layer)
+    return found
 
 
 def with_input_gradient(y, x, gradient):

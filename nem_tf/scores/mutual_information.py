@@ -20,7 +20,7 @@ import math
 import numpy as np
 from scipy.special import gammaln, xlogy
 
-from nem_tf.metrics import check_finite, check_groups, count_pixels
+from nem_tf.scores.tables import check_finite, check_groups, count_pixels, labelled
 
 ENTRIES_AT_ONCE = 2**23  # of contingency tables; 64 MB an array
 TERMS_AT_ONCE = 2**14  # of the sum in `expected_information`; they stay in the cache
@@ -86,6 +86,15 @@ def adjusted_mutual_information(groups, gamma, average_method="max"):
         score[chunk] = ami_from_tables(tables, AVERAGES[average_method])
     check_finite(finite, gamma)
     return score.reshape(images)
+
+
+def labelled_ami(groups, gamma, average_method="max"):
+    """`adjusted_mutual_information`, but NaN where an image has no labelled pixel.
+
+    Such an image says nothing about grouping; by definition its score is 1.
+    """
+    score = adjusted_mutual_information(groups, gamma, average_method)
+    return np.where(labelled(groups), score, np.nan)
 
 
 def ami_from_tables(tables, average=np.maximum):

@@ -6,7 +6,7 @@ import keras
 from keras import ops
 
 from nem_tf import axes, draws
-from nem_tf.e_step import EStep
+from nem_tf.cells.e_step import EStep
 from nem_tf.random_start import random_start, sides
 
 STARTS = ("random", "sides")

@@ -8,8 +8,10 @@ from the frames alone: no label is looked at.
 import numpy as np
 from keras import ops
 
-from nem_tf import draws, losses
+from nem_tf import axes, draws
 from nem_tf.random_start import random_start
+
+NOISE = 0.1  # of `log_likelihood`, beside a probability or a density
 
 
 def check_starts(starts):
@@ -48,6 +50,27 @@ def several_starts(pi, starts):
     return [pi, *more.swapaxes(0, 1)]
 
 
+def log_likelihood(x, psi, likelihood):
+    """log(sum_k P(x_i | psi_ik) / K + NOISE), summed over pixels: how well psi fits x.
+
+    The likelihood of the mixture (Eq. 1 with a uniform pi), and a share for noise: else
+    a few pixels that nobody can predict would count for more than all others. With that
+    share it is no longer normalised, so it compares predictions of the same frames.
+
+    Args:
+        x: frames, shape `(..., H, W, C)`.
+        psi: what the components predicted of them, shape `(..., K, H, W, C)`.
+        likelihood: a `likelihoods.Likelihood`.
+
+    Returns:
+        float32 `(...)`, nats per frame.
+    """
+    x = ops.expand_dims(ops.cast(x, "float32"), axes.COMPONENTS)
+    log_p = likelihood.log_prob(x, ops.cast(psi, "float32"))  # (..., K, H, W, C)
+    p = ops.exp(ops.sum(log_p, axis=-1))  # (..., K, H, W)
+    return ops.sum(ops.log(ops.mean(p, axis=-3) + NOISE), axis=(-2, -1))
+
+
 def fit(frames, psi, likelihood):
     """How well psi predicted the frames after the first: what starts are compared by.
 
@@ -57,11 +80,11 @@ def fit(frames, psi, likelihood):
         likelihood: a `likelihoods.Likelihood`.
 
     Returns:
-        NumPy array `(...)`, the sum of `losses.log_likelihood(frames[t], psi[t-1])`,
+        NumPy array `(...)`, the sum of `log_likelihood(frames[t], psi[t-1])`,
         nats; -inf where it is no number.
     """
     seen, predicted = frames[..., 1:, :, :, :], psi[..., :-1, :, :, :, :]
-    fits = ops.sum(losses.log_likelihood(seen, predicted, likelihood), -1)
+    fits = ops.sum(log_likelihood(seen, predicted, likelihood), -1)
     return np.nan_to_num(ops.convert_to_numpy(fits), nan=-np.inf)
 
 

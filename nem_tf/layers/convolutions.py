@@ -8,7 +8,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from nem_tf.prepared import Prepared, with_input_gradient
+from nem_tf.layers.prepared import Prepared, with_input_gradient
 
 FEW_CHANNELS = 4  # up to so many, blocks of 4 x 4 pixels are computed at once
 

@@ -3,7 +3,10 @@
 import keras
 
 from nem_tf import axes
-from nem_tf.em_cell import EMCell
+from nem_tf.cells.em_cell import EMCell
+from nem_tf.cells.parts import ThetaEncoder, ThetaRecurrence
+
+READS = ("error", "pixels")  # what the encoder sees of a frame
 
 
 @keras.saving.register_keras_serializable("nem_tf")
@@ -18,18 +21,31 @@ class RNNEMCell(EMCell):
         RNNEMCell(**networks.flying_shapes(), components=3)
 
     Args:
-        encoder: layer `(N, H, W, C) -> (N, F)`; one whose attribute `reads_theta` is
-            true is called with theta, too.
-        recurrence: layer `(N, F), (N, M) -> (N, M), (N, M)`: what the decoder reads,
-            and the theta that is carried on; with an attribute `units`, M. If it has
-            an attribute `hidden`, only so many first numbers get `theta_noise`.
+        encoder: layer `(N, H, W, C) -> (N, F)`; a `ThetaEncoder` is shown theta, too.
+        recurrence: a `ThetaRecurrence`, `(N, F), (N, M) -> (N, M), (N, M)`: what the
+            decoder reads, and the theta that is carried on.
         decoder: layer `(N, M) -> (N, H, W, C)`, before the readout (sigmoid for
             Bernoulli pixels, identity for Gaussian ones).
-        frame_shape, e_step, components, floor, keep_floor, start, theta_noise: see
-            `EMCell`, as for call arguments, states and errors.
+        frame_shape: (H, W, C).
+        e_step: an `EStep`, or the name of its likelihood.
+        components: K, where a call does not bring its own; the weights fit any K.
         reads: the evidence: `"error"`, the paper's gamma * (x - psi), or `"pixels"`,
             gamma * x: then the encoder has the component's own pixels before it, from
             which a place can be read whatever was predicted.
+        floor: added to P(x | psi) where components share pixels, in training; 0 in the
+            paper, 0.02 keeps components from dying. See `EMCell`.
+        keep_floor: whether the floor is there outside training, too.
+        start: `"random"`, the original's random share of every pixel, or `"sides"`: one
+            side of the frame each.
+        theta_noise: in training, standard deviation of noise on what the decoder reads;
+            0 in the paper.
+        kwargs: of `keras.layers.Layer`: name, dtype, trainable.
+
+    Call arguments, states and returns are those of `EMCell`.
+
+    Raises:
+        ValueError: if the recurrence is no `ThetaRecurrence`, `reads` is none of the
+            above, or the decoder draws another frame; and as `EMCell`.
     """
 
     def __init__(
@@ -41,16 +57,37 @@ class RNNEMCell(EMCell):
         e_step,
         components=3,
         reads="error",
+        floor=0.0,
+        keep_floor=False,
+        start="random",
+        theta_noise=0.0,
         **kwargs,
     ):
-        super().__init__(frame_shape, recurrence.units, e_step, components, **kwargs)
-        if reads not in ("error", "pixels"):
-            raise ValueError(f'reads: expected "error" or "pixels", received {reads!r}')
+        if not isinstance(recurrence, ThetaRecurrence):
+            raise ValueError(
+                f"recurrence: expected a ThetaRecurrence, received {recurrence!r}; "
+                "derive its class from nem_tf.cells.ThetaRecurrence"
+            )
+        if reads not in READS:
+            raise ValueError(
+                f"reads: expected {' or '.join(READS)}, received {reads!r}"
+            )
+        super().__init__(
+            frame_shape,
+            recurrence.units,
+            e_step,
+            components,
+            floor,
+            keep_floor,
+            start,
+            theta_noise,
+            **kwargs,
+        )
         self.encoder = encoder
         self.recurrence = recurrence
         self.decoder = decoder
         self.reads = reads
-        self.noisy_units = getattr(recurrence, "hidden", self.units)
+        self.noisy_units = recurrence.noisy_units
 
     def build(self, frames_shape=None):
         pixels_shape, theta_shape = (None, *self.frame_shape), (None, self.units)
@@ -76,7 +113,7 @@ class RNNEMCell(EMCell):
 
     def m_step(self, evidence, theta, seed=None):
         images, theta = axes.fold_components(evidence), axes.fold_components(theta)
-        also = (theta,) if getattr(self.encoder, "reads_theta", False) else ()
+        also = (theta,) if isinstance(self.encoder, ThetaEncoder) else ()
         features = self.encoder(images, *also)  # (B*K, F)
         read, theta = self.recurrence(features, theta)
         read = self.with_noise(read, seed)
