@@ -13,7 +13,7 @@ import time
 import numpy as np
 
 from benchmarks import arguments
-from trainers.machine import machine
+from trainers.training.machine import machine
 
 STEPS, COMPONENTS = 20, 5
 METHODS = ("max", "arithmetic")

@@ -24,8 +24,8 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # before TensorFlow is impor
 
 import numpy as np  # noqa: E402
 
-from trainers import state  # noqa: E402
-from trainers.machine import machine  # noqa: E402
+from trainers.training import state  # noqa: E402
+from trainers.training.machine import machine  # noqa: E402
 
 COMMAND = (
     "-m trainers.flying_mnist --deterministic --digits sklearn-digits --stages 20,50 "

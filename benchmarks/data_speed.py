@@ -14,8 +14,8 @@ import time
 
 from benchmarks import arguments, steps
 from benchmarks.turns import alternately
-from trainers import devices
-from trainers.machine import machine
+from trainers.training import devices
+from trainers.training.machine import machine
 
 
 def main(given=None):

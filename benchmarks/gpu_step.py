@@ -14,7 +14,7 @@ import sys
 
 from benchmarks import arguments, steps
 from benchmarks.turns import alternately
-from trainers import machine
+from trainers.training import machine
 
 PRECISIONS = ("float32", "tf32", "bfloat16")
 
@@ -49,7 +49,7 @@ def main(given=None):
 
 def row(task, precision, xla, rounds):
     """Measure and print one row; return clips/s."""
-    from trainers import devices
+    from trainers.training import devices
 
     devices.set_precision(precision)
     policy = "mixed_bfloat16" if precision == "bfloat16" else "float32"

@@ -13,7 +13,7 @@ import resource
 import sys
 
 from benchmarks import arguments
-from trainers.machine import machine
+from trainers.training.machine import machine
 
 BASE = {"T": 20, "K": 3, "B": 64}
 
@@ -61,7 +61,7 @@ def measured(sizes, updates):
 def _train(sizes, updates, pipe):
     from benchmarks import steps
     from nem_tf import data
-    from trainers import devices
+    from trainers.training import devices
 
     if sizes:
         task = steps.Task(**sizes)

@@ -21,7 +21,7 @@ import tensorflow as tf
 from benchmarks import arguments
 from benchmarks.turns import in_turns, print_ratios
 from nem_tf.networks.tracking import ANYWHERE, FAINT, TrackedFilters
-from trainers.machine import machine
+from trainers.training.machine import machine
 
 
 def main(given=None):
@@ -54,11 +54,11 @@ def prepare(trainer, sizes, network=None, drafted=False, lanes=None):
         drafted: whether the filters are written as one would at first.
         lanes: of a batch, on default threads; None for what the trainers do.
     """
-    from trainers import devices
+    from trainers.training import devices
 
     chosen = {"network": network} if network else {}
     experiment = _experiment(trainer, {**sizes, **chosen})
-    batch_lanes = devices.lanes_of(experiment.config.batch_size)
+    batch_lanes = devices.lanes_of(experiment.config.clips.batch_size)
     if lanes is None:
         devices.share_cores(batch_lanes)
     keras.utils.set_random_seed(0)
@@ -79,11 +79,11 @@ def _experiment(trainer, settings):
     from trainers import flying_mnist, flying_shapes
 
     if trainer == "flying_shapes":
-        ours = {**flying_shapes.PRESETS["ours"], **settings}
-        return flying_shapes.FlyingShapes(flying_shapes.Config(**ours))
-    ours = {**flying_mnist.PRESETS["ours"], **settings}
-    ours |= {"stages": (500,), "epochs": (30,), "digits": "sklearn-digits"}
-    return flying_mnist.FlyingMNIST(flying_mnist.Config(**ours))
+        kind = flying_shapes.FlyingShapes
+        return kind(kind.configured(recipe="ours", **settings))
+    kind = flying_mnist.FlyingMNIST
+    digits = {"stages": (500,), "epochs": (30,), "digits": "sklearn-digits"}
+    return kind(kind.configured(recipe="ours", **settings, **digits))
 
 
 class DraftedFilters(keras.layers.Layer):

@@ -14,7 +14,7 @@ from importlib import metadata
 
 from benchmarks import arguments, steps
 from benchmarks.turns import in_turns, print_ratios
-from trainers.machine import machine
+from trainers.training.machine import machine
 
 
 def main(given=None):

@@ -16,8 +16,8 @@ import numpy as np
 
 from benchmarks import arguments
 from benchmarks.turns import alternately
-from trainers import devices
-from trainers.machine import machine
+from trainers.training import devices
+from trainers.training.machine import machine
 
 BASE = {"T": 10, "K": 3, "B": 16, "size": 28}
 VALUES = {

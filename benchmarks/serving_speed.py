@@ -18,7 +18,7 @@ import tensorflow as tf
 
 from export.signatures import STATE, ServedModel
 from nem_tf import NeuralEM, RNNEMCell, networks
-from trainers.machine import machine
+from trainers.training.machine import machine
 
 BATCHES = (1, 8, 64)
 STEPS = 20

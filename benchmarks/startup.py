@@ -13,8 +13,8 @@ import sys
 
 from benchmarks import arguments
 from benchmarks.turns import alternately
-from trainers import quiet
-from trainers.machine import machine
+from trainers.training import quiet
+from trainers.training.machine import machine
 
 COMMANDS = {
     "python that does nothing": ["-c", ""],

@@ -58,7 +58,7 @@ def ours(task, precision="float32", lanes=None, **settings):
 
     Lanes and threads are the trainers', or as many lanes as given on default threads.
     """
-    from trainers import devices
+    from trainers.training import devices
 
     batch_lanes = devices.lanes_of(task.B) if lanes is None else lanes
     if lanes is None:

@@ -14,7 +14,7 @@ import numpy as np
 
 from benchmarks import arguments
 from benchmarks.turns import alternately
-from trainers.machine import machine
+from trainers.training.machine import machine
 
 BLOCK = 100  # frames
 

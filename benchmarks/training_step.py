@@ -13,7 +13,7 @@ import sys
 
 from benchmarks import arguments, steps
 from benchmarks.turns import in_turns, print_ratios
-from trainers.machine import machine
+from trainers.training.machine import machine
 
 
 def main(given=None):

@@ -24,7 +24,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from export import command, extras, result, video
-from trainers import quiet
+from trainers.training import quiet
 
 STATE = ("theta", "psi", "pi")
 GRPC_PORT, REST_PORT = 8500, 8501  # TF Serving's own

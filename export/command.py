@@ -3,9 +3,9 @@
 import argparse
 import math
 import pathlib
-import sys
 
-from trainers.command_line import Parser
+from trainers.training import errors
+from trainers.training.command_line import Parser
 
 
 def parser(name, doc, usage):
@@ -24,23 +24,18 @@ def parser(name, doc, usage):
 
 
 def run(name, action, *arguments, debug=False):
-    """Call `action`; an error that it explains becomes one line on stderr.
+    """Call `action`; an error that people can mend becomes one line on stderr.
 
     Returns:
         exit status: 0; 2 if the input is wrong, 1 if something failed on the way; 130
         after Ctrl-C.
     """
-    try:
-        action(*arguments)
-    except (ValueError, OSError, ImportError) as error:
-        if debug:
-            raise
-        print(f"export.{name}: {error}", file=sys.stderr)
-        return 1 if isinstance(error, OSError) else 2
-    except KeyboardInterrupt:
-        print(f"export.{name}: stopped", file=sys.stderr)
-        return 130
-    return 0
+
+    def checked():
+        with errors.of_settings(ValueError, ImportError):
+            action(*arguments)
+
+    return errors.exit_status(f"export.{name}", checked, debug=debug)
 
 
 def add_input_flags(parser):

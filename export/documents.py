@@ -2,7 +2,7 @@
 
 import hashlib
 
-from trainers import config_file
+from trainers.training import config_file
 
 ABOUT, README, CARD, SUMS = "about.json", "README.md", "MODEL_CARD.md", "SHA256SUMS"
 

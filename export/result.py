@@ -4,7 +4,7 @@ import pathlib
 
 import numpy as np
 
-from trainers.run_folder import replacing
+from trainers.training.files import replacing
 
 STILL = 20  # how often a still image is shown: objects come apart over some frames
 

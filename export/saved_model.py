@@ -20,7 +20,7 @@ from importlib import metadata
 from export import command, extras
 from export.errors import sentence
 from export.versions import versions
-from trainers import devices, quiet
+from trainers.training import devices, quiet
 
 FORMATS = ("saved_model", "litert")
 
@@ -80,7 +80,7 @@ def _export_all(given):
     with quiet.startup():
         import keras
 
-        from trainers import trained as runs
+        from trainers.training import trained as runs
 
         if keras.backend.backend() != "tensorflow":
             raise ValueError(

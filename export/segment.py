@@ -18,7 +18,7 @@ import numpy as np
 
 from export import command, result, video
 from export.versions import versions
-from trainers import quiet
+from trainers.training import quiet
 
 PIECE = 64  # frames that an exported model gets at once, at most
 
@@ -94,7 +94,7 @@ def load(path, components=None):
     Raises:
         ValueError: if there is no readable model, or an exported one has another K.
     """
-    from trainers import trained as runs
+    from trainers.training import trained as runs
 
     path = pathlib.Path(path)
     if runs.is_trained(path):
@@ -113,7 +113,7 @@ class TrainedModel:
     """A preset or the model of a run folder, for any K."""
 
     def __init__(self, path, components):
-        from trainers import trained as runs
+        from trainers.training import trained as runs
 
         self.nem = runs.load(path, compiled=False).nem
         self.components = components

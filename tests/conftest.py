@@ -10,7 +10,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 import numpy as np
 import pytest
 
-from trainers import quiet
+from trainers.training import quiet
 
 with quiet.startup():
     import keras

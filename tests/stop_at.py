@@ -16,7 +16,7 @@ def main():
     sys.argv.insert(1, "1")
     place = tuple(map(int, place.split(",")))
 
-    from trainers import keeping
+    from trainers.training import keeping
 
     def ask(self, *_, **__):
         at = self.run.at

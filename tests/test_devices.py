@@ -8,7 +8,7 @@ import types
 import pytest
 
 from tests import runs
-from trainers import devices
+from trainers.training import devices
 
 ON_JAX = {  # most of such a run is compilation
     "XLA_FLAGS": "--xla_backend_optimization_level=0",

@@ -12,14 +12,15 @@ from export import saved_model, segment
 from nem_tf import data
 from nem_tf.scores.occlusion import drawn
 from tests import runs
-from trainers import config_file, evaluate, scoring, static_shapes, trained
+from trainers import evaluate, static_shapes
 from trainers.evaluate import Config, Evaluation
+from trainers.training import config_file, scoring, trained
 
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):
     """A tiny run of static shapes."""
-    from trainers import command
+    from trainers.training import command
 
     out = tmp_path_factory.mktemp("evaluate") / "run"
     line = runs.flags({**runs.SMALL, "epochs": 1, "out": out})
@@ -84,18 +85,17 @@ def test_a_single_object_is_covered_by_none(run, capsys):
 
 def test_clips_of_another_experiment_and_their_objects(run):
     model = trained.load(run)
-    digits = Config(
-        on="flying_mnist",
+    found = Evaluation(
+        model,
+        Config(on="flying_mnist", clips=4),
         static=True,
         steps=2,
-        clips=4,
         digits="sklearn-digits",
-        pool=3,
+        stages=(3,),
         composition="sum",
         threshold=0.2,
         digit_size=6,
     )
-    found = Evaluation(model, digits)
     batch = next(iter(found.clips(4)))
     assert batch["clean"].shape == (4, 3, 28, 28, 1)
     assert batch["masks"].shape == (4, 3, 2, 28, 28)
@@ -108,15 +108,15 @@ def test_clips_of_another_experiment_and_their_objects(run):
     result = found.score()
     assert result["data"] == "sklearn-digits"
     assert result["settings"]["composition"] == "sum"
-    with pytest.raises(ValueError, match="threshold: expected none with flying_shapes"):
-        Evaluation(model, Config(on="flying_shapes", threshold=0.2))
-    moving = Evaluation(model, Config(on="flying_shapes", steps=2, clips=4))
+    with pytest.raises(ValueError, match="threshold: no such setting"):
+        Evaluation(model, Config(on="flying_shapes"), threshold=0.2)
+    moving = Evaluation(model, Config(on="flying_shapes", clips=4), steps=2)
     batch = next(iter(moving.clips(4)))
     assert (batch["clean"][:, 0] != batch["clean"][:, 2]).numpy().any()
 
 
 def test_scores_equal_scikit_learns(run):
-    evaluation = Evaluation(trained.load(run), Config(clips=6, components=4, objects=5))
+    evaluation = Evaluation(trained.load(run), Config(clips=6), components=4, objects=5)
     scores = evaluation._collect()
     batch = next(iter(evaluation.clips(6)))
     gamma = evaluation.model.nem.predict_on_batch(
@@ -165,7 +165,7 @@ def test_drawn_counts_covered_visible_and_foreign_pixels():
 
 
 def test_objects_that_the_model_did_not_expect_are_scored_too(run):
-    evaluation = Evaluation(trained.load(run), Config(clips=8, objects=5))
+    evaluation = Evaluation(trained.load(run), Config(clips=8), objects=5)
     fewer = scoring.collect(evaluation.model.nem, evaluation.clips(8), objects=2)
     every = scoring.collect(evaluation.model.nem, evaluation.clips(8), objects=5)
     np.testing.assert_array_equal(fewer["ami"], every["ami"])

@@ -19,7 +19,7 @@ from tensorflow_serving.apis import (
 from export import client, extras, label, saved_model, servers
 from tests import loopback, tiny
 from tests.tiny import C, H, W
-from trainers import trained as runs
+from trainers.training import trained as runs
 
 NAME = "tiny"
 both = pytest.mark.parametrize("kind", ["grpc", "rest"])

@@ -9,7 +9,7 @@ import tensorflow as tf
 from export import litert, saved_model
 from export.signatures import STATE
 from tests.tiny import C, H, K, W
-from trainers import trained as runs
+from trainers.training import trained as runs
 
 interpreter = pytest.importorskip("ai_edge_litert.interpreter")
 

@@ -20,7 +20,7 @@ from export.signatures import STATE, ServedModel
 from nem_tf.random_start import random_start, sides
 from tests import tiny
 from tests.tiny import C, H, K, W
-from trainers import trained as runs
+from trainers.training import trained as runs
 
 ROOT = pathlib.Path(__file__).parents[1]
 SIZES = [(2, 5), (3, 2)]  # B and T

@@ -14,7 +14,8 @@ import tensorflow as tf
 
 from nem_tf import data
 from tests import runs
-from trainers import command, flying_shapes, keeping, run_folder, state
+from trainers import flying_shapes
+from trainers.training import command, keeping, run_folder, state
 
 
 @contextlib.contextmanager

@@ -17,7 +17,8 @@ import pytest
 from export import saved_model, segment
 from nem_tf import data
 from tests import runs, tiny
-from trainers import command, flying_mnist, flying_shapes, quiet, static_shapes
+from trainers import flying_mnist, flying_shapes, static_shapes
+from trainers.training import command, quiet
 
 TRAINERS = {
     "mnist": flying_mnist.FlyingMNIST,
@@ -52,7 +53,7 @@ COMMAND_LINES = [
     ("shapes", "--learning-rates 1;1", "--learning-rates: expected a number"),
     ("shapes", "--schedule linear", "schedule: expected constant or cosine"),
     ("shapes", "--network huge", "network: expected paper or small or narrow"),
-    ("shapes", "--preset best", "preset: expected paper or ours or quick, received"),
+    ("shapes", "--preset best", "recipe: expected ours or paper or quick, received"),
     ("shapes", "--epochs 0", "epochs: expected at least 1, received 0"),
     ("shapes", "--epochs 1,2", "epochs: expected one for all stages or one per"),
     ("shapes", "--epochs 99999999", "epochs: expected at most 16777216"),

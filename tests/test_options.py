@@ -1,6 +1,5 @@
 """Bad flags end in one line and exit status 2; most before TensorFlow is imported."""
 
-import dataclasses
 import json
 import subprocess
 import sys
@@ -9,14 +8,13 @@ import h5py
 import pytest
 
 from trainers import (
-    command_line,
-    config_file,
+    experiments,
     flying_mnist,
     flying_shapes,
-    options,
     reproduce,
     static_shapes,
 )
+from trainers.training import command, command_line, config_file, settings
 
 TRAINERS = (static_shapes, flying_shapes, flying_mnist)
 EXPERIMENTS = (
@@ -40,17 +38,13 @@ BAD = [
     ("flying_shapes", ["--noise", "2"], "noise: expected at most 1.0, received 2.0"),
     ("flying_shapes", ["--noise", "nan"], "noise: expected at least 0.0, received nan"),
     ("flying_shapes", ["--steps", "x"], "--steps: expected a number, received 'x'"),
-    ("flying_shapes", ["--preset", "best"], "preset: expected paper or ours or quick"),
+    ("flying_shapes", ["--preset", "best"], "recipe: expected ours or paper or quick"),
     ("flying_shapes", ["--data", "no.h5"], "data: no such file, no.h5"),
     ("flying_shapes", ["--data", "x.h5", "--static"], "static: expected none with"),
     ("flying_mnist", ["--data", "x.h5", "--digits", "mnist"], "digits: expected none"),
     ("flying_mnist", ["--data", "x.h5", "--stages", "20"], "stages: expected none"),
     ("flying_shapes", ["--batch-size", "64", "--train-size", "9"], "batch_size: exp"),
     ("flying_shapes", ["--nois", "0.1"], "unrecognized arguments: --nois"),
-    ("static_shapes", ["--model", "em"], "model: expected rnn-em or n-em"),
-    ("static_shapes", ["--model", "n-em", "--network", "small"], "network: expected"),
-    ("static_shapes", ["--model", "n-em", "--features", "9"], "features: expected 0"),
-    ("static_shapes", ["--model", "n-em", "--reads", "pixels"], "reads: expected err"),
     ("flying_shapes", ["--floor", "-1"], "floor: expected at least 0"),
     ("static_shapes", ["--inter-weight", "-1"], "inter_weight: expected at least 0"),
     ("flying_shapes", ["--precision", "int8"], "precision: expected float32 or tf32"),
@@ -61,15 +55,35 @@ BAD = [
 
 @pytest.mark.parametrize(("trainer", "flags", "message"), BAD)
 def test_bad_flags(trainer, flags, message, capsys):
-    module = {module.__name__.split(".")[-1]: module for module in TRAINERS}[trainer]
     with pytest.raises(SystemExit) as stop:
-        command_line.parse(
-            module.Config, module.PRESETS, trainer, module.__doc__, flags
-        )
+        command_line.parse(experiments.find(trainer), "x", flags)
     assert stop.value.code == 2
     error = capsys.readouterr().err
     assert message in error
     assert error.count("\n") == 1
+
+
+N_EM = {"model": "n-em", "network": "paper"}
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"model": "em"}, "model: expected rnn-em or n-em, received 'em'"),
+        ({**N_EM, "network": "small"}, "network: expected paper with model n-em"),
+        ({**N_EM, "features": 9}, "features: expected 0 with model n-em, received 9"),
+        ({**N_EM, "reads": "pixels"}, "reads: expected error with model n-em"),
+        ({"network": "big"}, "network: expected one of static_shapes, flying_shapes"),
+    ],
+)
+def test_a_cell_refuses_what_it_does_not_take(given, message, tmp_path, capsys):
+    experiment = static_shapes.StaticShapes
+    with pytest.raises(ValueError, match=message):
+        experiment(experiment.configured(**given)).cell()
+    out = tmp_path / "run"
+    line = reproduce.as_flags({**given, "out": out})
+    assert command.main(experiment, "x", line) == 2
+    assert message in capsys.readouterr().err and not out.exists()
 
 
 @pytest.mark.parametrize("flags", [["--help"], ["--noise", "2"]])
@@ -98,52 +112,44 @@ def test_a_used_folder_is_refused(tmp_path):
 
 
 @pytest.mark.parametrize("experiment", EXPERIMENTS)
-@pytest.mark.parametrize("preset", ["paper", "ours", "quick"])
-def test_presets_are_valid_and_flags_win(experiment, preset):
-    flags = ["--preset", preset, "--seed", "7", "--steps", "3"]
-    name = experiment.name
-    config = command_line.parse(experiment.Config, experiment.presets, name, "x", flags)
-    assert (config.preset, config.seed, config.steps) == (preset, 7, 3)
-    for setting, value in experiment.presets[preset].items():
+@pytest.mark.parametrize("recipe", ["paper", "ours", "quick"])
+@pytest.mark.parametrize("flag", ["--recipe", "--preset"])
+def test_recipes_are_valid_and_flags_win(experiment, recipe, flag):
+    flags = [flag, recipe, "--seed", "7", "--steps", "3"]
+    found = command_line.parse(experiment, "x", flags).flat()
+    assert (found["recipe"], found["seed"], found["steps"]) == (recipe, 7, 3)
+    for setting, value in experiment.recipes[recipe].items():
         if setting != "steps":
-            assert getattr(config, setting) == value
+            assert found[setting] == value
 
 
-def test_without_a_preset_the_best_settings_are_taken():
+def test_without_a_recipe_the_best_settings_are_taken():
     for experiment in EXPERIMENTS:
-        config = command_line.parse(
-            experiment.Config, experiment.presets, experiment.name, "x", []
-        )
-        ours = command_line.parse(
-            experiment.Config, experiment.presets, experiment.name, "x",
-            ["--preset", "ours"],
-        )  # fmt: skip
-        assert config == ours and config.preset == "ours"
+        config = command_line.parse(experiment, "x", [])
+        ours = command_line.parse(experiment, "x", ["--recipe", "ours"])
+        assert config == ours and config.run.recipe == "ours"
 
 
-def test_a_preset_leaves_n_em_its_own_network():
+def test_a_recipe_leaves_n_em_its_own_network():
     def parse(*more):
         flags = ["--model", "n-em", *more]
-        return command_line.parse(
-            static_shapes.Config, static_shapes.PRESETS, "static_shapes", "x", flags
-        )
+        return command_line.parse(static_shapes.StaticShapes, "x", flags)
 
-    assert parse().network == "paper" and parse().loss_steps == "all"
+    assert parse().network.network == "paper" and parse().loss.loss_steps == "all"
+    assert parse("--network", "places").network.network == "places"
 
 
 @pytest.mark.parametrize(
     ("stages", "epochs"),
     [("1,2", (4, 20)), ("50000", (20,)), ("1,2,3,4", (3, 3, 4, 20))],
 )
-def test_a_preset_fits_any_number_of_stages(stages, epochs):
+def test_a_recipe_fits_any_number_of_stages(stages, epochs):
     def parse(*more):
-        flags = ["--preset", "ours", "--stages", stages, *more]
-        return command_line.parse(
-            flying_mnist.Config, flying_mnist.PRESETS, "flying_mnist", "x", flags
-        )
+        flags = ["--recipe", "ours", "--stages", stages, *more]
+        return command_line.parse(flying_mnist.FlyingMNIST, "x", flags)
 
     config = parse()
-    assert config.epochs == epochs
+    assert config.training.epochs == epochs
     assert len(config.per_stage("learning_rates")) == len(epochs)
     assert parse("--epochs", "7").epochs == (7,)
 
@@ -152,56 +158,47 @@ def test_recorded_clips_are_trained_on_in_one_stage(tmp_path):
     file = tmp_path / "clips.h5"
     with h5py.File(file, "w"):
         pass
-    config = command_line.parse(
-        flying_mnist.Config,
-        flying_mnist.PRESETS,
-        "flying_mnist",
-        flying_mnist.__doc__,
-        ["--data", str(file)],
-    )
-    assert config.stage_count == 1
-    assert config.epochs == flying_mnist.PRESETS["ours"]["epochs"][-1:]
+    config = command_line.parse(flying_mnist.FlyingMNIST, "x", ["--data", str(file)])
+    assert config.clips.stage_count == 1
+    assert config.training.epochs == flying_mnist.RECIPES["ours"]["epochs"][-1:]
 
 
 def test_a_resumed_run_goes_on_as_it_began(tmp_path):
-    began = flying_shapes.Config(
+    began = flying_shapes.FlyingShapes.configured(
         steps=7, lanes=2, save_minutes=1.0, unroll=True, strategy="mirrored"
     )
     content = {"experiment": "flying_shapes", "settings": config_file.as_json(began)}
     (tmp_path / "config.json").write_text(json.dumps(content))
 
     def resumed(*flags):
-        return command_line.parse(
-            flying_shapes.Config,
-            flying_shapes.PRESETS,
-            "flying_shapes",
-            flying_shapes.__doc__,
-            ["--resume", str(tmp_path), *flags],
-        )
+        line = ["--resume", str(tmp_path), *flags]
+        return command_line.parse(flying_shapes.FlyingShapes, "x", line)
 
-    again = resumed("--lanes", "4")
-    assert (again.steps, again.save_minutes, again.unroll) == (7, 1.0, True)
-    assert again.lanes == 4 and resumed().lanes == 2
-    assert again.strategy == "auto"  # there may be other devices now
+    again, run = resumed("--lanes", "4"), resumed("--lanes", "4").run
+    assert (again.clips.steps, run.save_minutes, run.unroll) == (7, 1.0, True)
+    assert run.lanes == 4 and resumed().run.lanes == 2
+    assert run.strategy == "auto"  # there may be other devices now
 
 
-def test_a_flag_that_a_preset_sets_can_be_left_out(capsys):
+def test_a_flag_that_a_recipe_sets_can_be_left_out(capsys):
     kind = flying_mnist.FlyingMNIST
 
     def parsed(*line):
-        return command_line.parse(kind.Config, kind.presets, kind.name, "x", line)
+        return command_line.parse(kind, "x", line)
 
-    assert parsed().keep_floor and parsed("--preset", "paper").keep_floor is False
-    assert parsed("--no-keep-floor").keep_floor is False
-    assert parsed("--preset", "paper", "--keep-floor").keep_floor is True
+    def kept(*line):
+        return parsed(*line).cell.keep_floor
+
+    assert kept() and kept("--recipe", "paper") is False
+    assert kept("--no-keep-floor") is False
+    assert kept("--recipe", "paper", "--keep-floor") is True
     for value in (True, False):
-        assert parsed(*reproduce.as_flags({"keep_floor": value})).keep_floor is value
+        assert kept(*reproduce.as_flags({"keep_floor": value})) is value
         cell = kind(parsed(*reproduce.as_flags({"keep_floor": value}))).cell()
         assert cell.keep_floor is value and cell.floor == 0.1
-    n_em = static_shapes.StaticShapes(
-        static_shapes.Config(model="n-em", floor=0.1, keep_floor=True)
-    )
-    assert n_em.cell().keep_floor
+    static = static_shapes.StaticShapes
+    n_em = static(static.configured(model="n-em", floor=0.1, keep_floor=True))
+    assert n_em.cell().keep_floor and n_em.cell().floor == 0.1
     with pytest.raises(SystemExit):
         parsed("--help")
     assert "off; on in ours" in " ".join(capsys.readouterr().out.split())
@@ -210,26 +207,28 @@ def test_a_flag_that_a_preset_sets_can_be_left_out(capsys):
 def test_help_names_every_flag_with_its_reason(capsys):
     for experiment in EXPERIMENTS:
         with pytest.raises(SystemExit):
-            command_line.parse(
-                experiment.Config, experiment.presets, experiment.name, "x", ["--help"]
-            )
+            command_line.parse(experiment, "x", ["--help"])
         text = " ".join(capsys.readouterr().out.split())
-        for field in dataclasses.fields(experiment.Config):
+        for field in settings.fields_of(experiment.Settings).values():
             assert "--" + field.name.replace("_", "-") in text
             assert field.metadata["reason"].split("(")[0][:30] in text
 
 
 def test_the_originals_learning_rates():
-    assert flying_mnist.Config().learning_rates == (0.001, 0.0005, 0.0005)
-    assert flying_mnist.Config(stages=(50_000,)).learning_rates == (0.0005,)
+    def rates(**given):
+        found = flying_mnist.FlyingMNIST.configured(**given)
+        return found.training.learning_rates
+
+    assert rates() == (0.001, 0.0005, 0.0005)
+    assert rates(stages=(20, 50_000)) == (0.001, 0.0005)
+    assert rates(stages=(50_000,)) == (0.0005,)
 
 
 def test_paths_may_begin_with_a_tilde(tmp_path, monkeypatch):
     monkeypatch.setenv("HOME", str(tmp_path))
-    (tmp_path / "clips.h5").write_bytes(options.HDF5)
+    (tmp_path / "clips.h5").write_bytes(settings.HDF5)
     experiment = static_shapes.StaticShapes
     line = ["--out=~/run", "--data=~/clips.h5"]
-    config = command_line.parse(
-        experiment.Config, experiment.presets, experiment.name, "x", line
-    )
-    assert config.out == tmp_path / "run" and config.data == tmp_path / "clips.h5"
+    config = command_line.parse(experiment, "x", line)
+    assert config.run.out == tmp_path / "run"
+    assert config.clips.data == tmp_path / "clips.h5"

@@ -8,7 +8,8 @@ import pytest
 
 from nem_tf import NeuralEM, preset
 from tests import tiny
-from trainers import evaluate, trained
+from trainers import evaluate
+from trainers.training import trained
 
 SHIPPED = ("static_shapes", "flying_shapes", "flying_mnist")
 

@@ -12,15 +12,9 @@ import numpy as np
 import pytest
 
 from nem_tf import plots, scores
-from trainers import (
-    archive,
-    figures,
-    make_preset,
-    paper,
-    reproduce,
-    run_folder,
-    tables,
-)
+from trainers import reproduce
+from trainers.paper import archive, figures, make_preset, reported, tables
+from trainers.training import machine
 
 TINY = (
     "--epochs 1 --epoch-updates 2 --steps 2 --batch-size 4 --validation-size 4 "
@@ -69,7 +63,7 @@ def test_a_mean_is_that_of_the_results(place):
     kept = archive.Archive(place / "results", place / "runs")
     for file in (place / "results").rglob("*.json"):
         assert str(place) not in file.read_text()  # no path of a machine is kept
-    cell = paper.PARTS["static_shapes"][0]
+    cell = reported.PARTS["static_shapes"][0]
     values = [
         one["test"]["ami"]["last"] for one in kept.results("paper", cell).values()
     ]
@@ -84,7 +78,7 @@ def test_a_mean_is_that_of_the_results(place):
 
 def test_a_kept_run_is_scored_again(place):
     kept = archive.Archive(place / "results", place / "runs")
-    training = paper.PARTS["static_shapes"][0].training
+    training = reported.PARTS["static_shapes"][0].training
     before = kept.read_run("paper", training, 0)
     (kept.kept("paper", training, 0) / "results.json").write_text('{"seconds": 0}')
     flags = ("--only", "rnn-em-k3", "--seeds", "1", "--rescore")
@@ -101,7 +95,7 @@ def test_scoring_again_loses_nothing(tmp_path, monkeypatch, capsys):
     What the same code has scored stays.
     """
     config = reproduce.Config(
-        preset="ours",
+        recipe="ours",
         seeds=2,
         only="staged",
         rescore=True,
@@ -111,11 +105,11 @@ def test_scoring_again_loses_nothing(tmp_path, monkeypatch, capsys):
     again = reproduce.Reproduction(config, ("flying_mnist", "figure7"))
     names = ("results", "objects3-components3", "static-steps50")
     for seed in (0, 1):
-        folder = again.archive.kept("ours", paper.STAGED, seed)
+        folder = again.archive.kept("ours", reported.STAGED, seed)
         folder.mkdir(parents=True)
         for name in names:
             (folder / f"{name}.json").write_text("{}")
-    run = again.archive.run("ours", paper.STAGED, 0)  # seed 1 has no model
+    run = again.archive.run("ours", reported.STAGED, 0)  # seed 1 has no model
     run.mkdir(parents=True)
     (run / "model.keras").touch()
     (run / "results.json").write_text('{"test": {"clips": 7}}')
@@ -130,28 +124,31 @@ def test_scoring_again_loses_nothing(tmp_path, monkeypatch, capsys):
 
     monkeypatch.setattr(again, "_child", child)
     monkeypatch.setattr(again.archive, "keep", lambda *_: None)
-    monkeypatch.setattr(run_folder, "commit", lambda: "this")
+    monkeypatch.setattr(machine, "commit", lambda: "this")
     again._make_all()
     assert len(lines) == 3 and all("--clips" in line for line in lines)
     for seed, text in ((0, '{"scored_by": "this"}'), (1, "{}")):
         for name in names[1:]:
-            file = again.archive.kept("ours", paper.STAGED, seed) / f"{name}.json"
+            file = again.archive.kept("ours", reported.STAGED, seed) / f"{name}.json"
             assert file.read_text() == text
     said = capsys.readouterr().err
     assert "no model.keras, so not scored as trained" in said
     again._make_all()
     assert len(lines) == 4  # only what `keep` would have kept
-    monkeypatch.setattr(run_folder, "commit", lambda: "this+")
+    monkeypatch.setattr(machine, "commit", lambda: "this+")
     again._make_all()
     assert len(lines) == 7
 
 
 def test_the_commit_is_that_of_the_code(tmp_path, monkeypatch):
-    (tmp_path / "trainers").mkdir()
-    code, other = tmp_path / "trainers" / "run_folder.py", tmp_path / "RESULTS.md"
+    (tmp_path / "trainers" / "training").mkdir(parents=True)
+    code, other = (
+        tmp_path / "trainers" / "training" / "machine.py",
+        tmp_path / "RESULTS.md",
+    )
     code.touch()
-    monkeypatch.setattr(run_folder, "__file__", str(code))
-    assert run_folder.commit() is None
+    monkeypatch.setattr(machine, "__file__", str(code))
+    assert machine.commit() is None
 
     def git(*words):
         who = ("-c", "user.name=A", "-c", "user.email=a@b")
@@ -159,24 +156,24 @@ def test_the_commit_is_that_of_the_code(tmp_path, monkeypatch):
 
     git("init", "-q")
     git("commit", "-q", "--allow-empty", "-m", "none of this code")
-    assert run_folder.commit() is None
+    assert machine.commit() is None
     git("add", ".")
     git("commit", "-q", "-m", "code")
-    first = run_folder.commit()
+    first = machine.commit()
     assert len(first) == 12
     other.touch()
     git("add", ".")
-    assert run_folder.commit() == first
+    assert machine.commit() == first
     git("commit", "-q", "-m", "results")
-    assert run_folder.commit() == first
+    assert machine.commit() == first
     code.write_text("changed")
-    assert run_folder.commit() == first + "+"
+    assert machine.commit() == first + "+"
 
 
 def test_a_run_that_has_not_ended_has_a_curve_and_no_row(place, tmp_path):
     shutil.copytree(place / "results", tmp_path / "results")
     kept = archive.Archive(tmp_path / "results", tmp_path / "runs")
-    training = paper.PARTS["static_shapes"][0].training
+    training = reported.PARTS["static_shapes"][0].training
     (kept.kept("paper", training, 1) / "results.json").unlink()
     assert kept.seeds("paper", training) == [0]
     assert kept.begun("paper", training) == [0, 1]
@@ -196,11 +193,11 @@ def test_of_several_stages_the_last_one_says_which_seed_is_best(tmp_path):
     kept = archive.Archive(tmp_path / "results", tmp_path / "runs")
     logs = {0: "stage,val_loss\n1,1\n2,8\n", 1: "stage,val_loss\n1,5\n2,7\n2,9\n"}
     for seed, log in logs.items():
-        folder = kept.kept("paper", paper.STAGED, seed)
+        folder = kept.kept("paper", reported.STAGED, seed)
         folder.mkdir(parents=True)
         (folder / "log.csv").write_text(log)
         (folder / "results.json").write_text("{}")
-    assert kept.best_seed("paper", paper.STAGED) == 1
+    assert kept.best_seed("paper", reported.STAGED) == 1
 
 
 def test_the_best_seed_becomes_a_preset(place, capsys, monkeypatch):
@@ -252,22 +249,22 @@ def test_a_folder_of_ones_own_has_everything(tmp_path, monkeypatch):
     assert reproduce.Config(out=pathlib.Path("mine")).runs == pathlib.Path("mine/runs")
 
 
-@pytest.mark.parametrize("part", paper.PARTS)
+@pytest.mark.parametrize("part", reported.PARTS)
 def test_a_part_without_a_run_says_so(part, tmp_path):
     kept = archive.Archive(tmp_path / "results", tmp_path / "runs")
     text = tables.section(kept, part)
-    cells = paper.PARTS[part]
-    wanted = [{"paper", "ours"} & set(cell.training.presets) for cell in cells]
+    scores = reported.PARTS[part]
+    wanted = [{"paper", "ours"} & set(score.training.recipes) for score in scores]
     assert text.count("not run") == sum(map(len, wanted))
-    for cell, presets in zip(cells, wanted, strict=True):
-        if cell.paper:
-            number = "{:.3f} ± {:.3f} |".format(*cell.paper)
-            assert text.count(number) >= len(presets)
+    for score, recipes in zip(scores, wanted, strict=True):
+        if score.paper:
+            number = "{:.3f} ± {:.3f} |".format(*score.paper)
+            assert text.count(number) >= len(recipes)
 
 
 def test_a_stage_has_a_curve_and_the_last_one_passes_the_score(tmp_path):
     kept = archive.Archive(tmp_path / "results", tmp_path / "runs")
-    cell = paper.PARTS["flying_mnist"][0]
+    cell = reported.PARTS["flying_mnist"][0]
     for seed in (0, 1):
         folder = kept.kept("ours", cell.training, seed)
         folder.mkdir(parents=True)
@@ -293,13 +290,13 @@ def test_a_stage_has_a_curve_and_the_last_one_passes_the_score(tmp_path):
 
 def test_figure5_has_a_column_per_number_of_objects(tmp_path):
     kept = archive.Archive(tmp_path / "results", tmp_path / "runs")
-    cell = paper.PARTS["figure5"][0]
+    cell = reported.PARTS["figure5"][0]
     folder = kept.kept("paper", cell.training, 0)
     folder.mkdir(parents=True)
     (folder / "results.json").write_text(
         json.dumps({"test": {"next_step_bound": 12.5}})
     )
-    rows = list(tables._bounds(kept, paper.PARTS["figure5"]))
+    rows = list(tables._bounds(kept, reported.PARTS["figure5"]))
     (row,) = [row for row in rows if "12.5" in row]
     assert row.split("|")[1:5] == [
         " denoising ",
@@ -346,7 +343,7 @@ def test_runs_side_by_side_have_cores_of_their_own(monkeypatch):
         ("table2", "invalid choice: 'table2'"),
         ("static_shapes --only rnn-em-k3,rnn", "rnn-em-k3, rnn-em-k4, received rnn"),
         ("static_shapes --seeds 0", "seeds: expected at least 1, received 0"),
-        ("static_shapes -- --epochs 1", "out: results is for the presets alone"),
+        ("static_shapes -- --epochs 1", "out: results is for the recipes alone"),
         (
             "static_shapes --out x --runs runs/reproduce -- --epochs 1",
             "runs: runs/reproduce is for the",
@@ -363,12 +360,12 @@ def test_mistakes_end_in_one_line(capsys, line, message):
 
 
 def test_a_table_has_the_commands_that_made_its_seeds():
-    trainings = [cell.training for cell in paper.PARTS["table1"] if not cell.test]
+    trainings = [cell.training for cell in reported.PARTS["table1"] if not cell.test]
     few, *rest = trainings
     commands = tables._commands(
-        "table1 --preset ours", {few: [0, 1, 2], **{one: [0] for one in rest}}, " -- -x"
+        "table1 --recipe ours", {few: [0, 1, 2], **{one: [0] for one in rest}}, " -- -x"
     )
-    line = "`python -m trainers.reproduce table1 --preset ours --seeds "
+    line = "`python -m trainers.reproduce table1 --recipe ours --seeds "
     assert commands == f"{line}1 -- -x` and {line}3 --only {few.name} -- -x`"
     command = tables._commands("x", {few: [0]}, "", some=True)
     assert command == f"`python -m trainers.reproduce x --seeds 1 --only {few.name}`"
@@ -376,7 +373,7 @@ def test_a_table_has_the_commands_that_made_its_seeds():
 
 def test_each_row_shows_its_own_seeds(tmp_path):
     """Rows of one training, of which one was tested with a seed more."""
-    moving, three, static = paper.PARTS["starts"]
+    moving, three, static = reported.PARTS["starts"]
     results = pathlib.Path(__file__).parents[1] / "results"
     kept = archive.Archive(results, tmp_path)
     text = tables.section(kept, "starts")

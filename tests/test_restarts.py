@@ -9,7 +9,7 @@ from nem_tf.likelihoods import Bernoulli, Gaussian
 from nem_tf.random_start import random_start
 from tests import tiny
 from tests.tiny import C, H, K, W
-from trainers import scoring
+from trainers.training import scoring
 
 STARTS = 5
 

@@ -9,9 +9,10 @@ import numpy as np
 import pytest
 
 from tests import runs
-from trainers import command, flying_mnist, loop, state
-from trainers.faults import Damaged
-from trainers.state import Position, State
+from trainers import flying_mnist
+from trainers.training import command, loop, state
+from trainers.training.errors import Damaged
+from trainers.training.state import Position, State
 
 EXACT = {**runs.MNIST, "deterministic": True, "resume": "auto"}
 
@@ -166,7 +167,7 @@ def test_a_state_of_another_version_is_refused(tmp_path):
 
 def test_the_stages_best_model_survives_the_next_stage(tmp_path):
     """A state of stage 1 is resumed although stage 2 has written model.keras."""
-    config = flying_mnist.Config(stages=(20, 50))
+    config = flying_mnist.FlyingMNIST.configured(stages=(20, 50))
     folder = type("Folder", (), {"best": tmp_path / "model.keras"})()
     folder.__class__.__truediv__ = lambda self, name: tmp_path / name
     assert loop.Run(config, folder).best == tmp_path / "stages" / "1.keras"

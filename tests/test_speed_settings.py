@@ -8,7 +8,8 @@ import pytest
 import tensorflow as tf
 
 from tests import runs
-from trainers import command, devices, experiment, flying_shapes
+from trainers import experiment, flying_shapes
+from trainers.training import command, devices
 
 TINY = {**runs.SMALL, "network": "small", "batch-size": 16}
 
@@ -39,7 +40,7 @@ def test_batches_that_divide_the_clips(clips, most, shares, size):
 
 
 def test_validation_batches_are_all_of_one_size():
-    config = flying_shapes.Config(validation_size=60, batch_size=16)
+    config = flying_shapes.FlyingShapes.configured(validation_size=60, batch_size=16)
     clips = flying_shapes.FlyingShapes(config).clips("validation", clips=60)
     shapes = {tuple(batch["pi"].shape) for batch in clips}
     assert shapes == {(12, 3, 28, 28, 1)}

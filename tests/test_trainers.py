@@ -10,14 +10,8 @@ import numpy as np
 import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from trainers import (
-    callbacks,
-    command,
-    evaluate,
-    flying_mnist,
-    flying_shapes,
-    static_shapes,
-)
+from trainers import evaluate, flying_mnist, flying_shapes, static_shapes
+from trainers.training import callbacks, command
 
 TINY = {
     "steps": 3,
@@ -29,12 +23,12 @@ TINY = {
     "learning_rates": (0.003,),
 }
 CASES = [
-    (static_shapes.StaticShapes, {"preset": "quick", **TINY}),
+    (static_shapes.StaticShapes, {"recipe": "quick", **TINY}),
     (static_shapes.StaticShapes, {"model": "n-em", **TINY, "inter_weight": 1.0}),
-    (flying_shapes.FlyingShapes, {"preset": "ours", **TINY}),
+    (flying_shapes.FlyingShapes, {"recipe": "ours", **TINY}),
     (
         flying_mnist.FlyingMNIST,
-        {"preset": "quick", "digits": "sklearn-digits", "stages": (20,), **TINY},
+        {"recipe": "quick", "digits": "sklearn-digits", "stages": (20,), **TINY},
     ),
 ]
 
@@ -146,7 +140,7 @@ def test_a_stage_starts_from_the_best_of_the_stage_before(tmp_path, monkeypatch)
 def test_the_same_seed_trains_the_same_weights(tmp_path):
     weights = []
     for name in ("a", "b"):
-        config = flying_shapes.Config(**{**flying_shapes.PRESETS["quick"], **TINY})
+        config = flying_shapes.FlyingShapes.configured(recipe="quick", **TINY)
         nem = _train(flying_shapes.FlyingShapes, config, tmp_path / name)
         weights.append(nem.get_weights())
     for ours, theirs in zip(*weights, strict=True):
@@ -174,12 +168,12 @@ def test_the_same_seed_trains_the_same_weights(tmp_path):
 def test_the_sizes_of_a_network_can_be_set(kind, settings, own):
     if kind is flying_mnist.FlyingMNIST:
         settings = {**settings, "digits": "sklearn-digits"}
-    assert kind(kind.Config(**settings)).cell().noisy_units == own
-    asked = kind(kind.Config(**settings, units=7)).cell()
+    assert kind(kind.configured(**settings)).cell().noisy_units == own
+    asked = kind(kind.configured(**settings, units=7)).cell()
     assert asked.noisy_units == 7
     asked.build()
     if settings.get("model") != "n-em":
-        wider = kind(kind.Config(**settings, units=7, features=33)).cell()
+        wider = kind(kind.configured(**settings, units=7, features=33)).cell()
         wider.build()
         assert wider.decoder.count_params() != asked.decoder.count_params()
 
@@ -187,7 +181,7 @@ def test_the_sizes_of_a_network_can_be_set(kind, settings, own):
 def test_a_patch_has_room_for_the_largest_digit():
     settings = {"network": "tracking", "digits": "sklearn-digits", "digit_size": 14}
     kind = flying_mnist.FlyingMNIST
-    cell = kind(kind.Config(**settings)).cell()
+    cell = kind(kind.configured(**settings)).cell()
     assert cell.decoder.layers[-1].size == (15, 15)
 
 
@@ -211,7 +205,7 @@ def test_asking_for_mnist_without_it_fails_in_one_line(tmp_path, monkeypatch, ca
 
     monkeypatch.setattr(digits, "_mnist", missing)
     out = tmp_path / "run"
-    line = flags({"preset": "quick", "digits": "mnist"}, out)
+    line = flags({"recipe": "quick", "digits": "mnist"}, out)
     assert command.main(flying_mnist.FlyingMNIST, "x", line) == 2
     error = capsys.readouterr().err
     assert error.count("\n") == 1 and "TFDS_DATA_DIR" in error
@@ -257,13 +251,13 @@ def test_reads_the_originals_files(tmp_path, capsys):
 
 def test_config_is_frozen():
     with pytest.raises(dataclasses.FrozenInstanceError):
-        flying_shapes.Config().seed = 1
+        flying_shapes.FlyingShapes.configured().clips.seed = 1
 
 
 def _train(kind, config, out):
-    from trainers import loop, run_folder
+    from trainers.training import loop, run_folder
 
-    keras.utils.set_random_seed(config.seed)
+    keras.utils.set_random_seed(config.clips.seed)
     with run_folder.RunFolder(out) as folder:
         kind(config).train(loop.Run(config, folder))
     return keras.saving.load_model(folder.best)

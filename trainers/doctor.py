@@ -1,6 +1,6 @@
 """Say what this machine has, whether training works, and how long it would take.
 
-    python -m trainers.doctor [--preset ours|paper|quick] [--seconds 20]
+    python -m trainers.doctor [--recipe ours|paper|quick] [--seconds 20]
 
 Prints versions, devices, memory, MNIST and the optional packages; then trains each of
 the paper's experiments for some seconds and estimates how long all of it would take.
@@ -19,7 +19,9 @@ from importlib import metadata
 
 import psutil
 
-from trainers import command_line, devices, faults, machine, paper, quiet
+from trainers import experiments
+from trainers.paper import reported
+from trainers.training import command_line, devices, errors, machine, quiet
 
 PACKAGES = ("tensorflow", "keras", "tensorflow-datasets", "numpy", "scikit-learn")
 GIGA = 1e9
@@ -32,8 +34,8 @@ def main(arguments=None):
         "--seconds", type=_seconds, default=20.0, help="of training in all (20)"
     )
     parser.add_argument(
-        "--preset", choices=paper.PRESETS, default=command_line.PRESET,
-        help=f"settings of the trainers ({command_line.PRESET})",
+        "--recipe", "--preset", choices=reported.RECIPES, default=command_line.RECIPE,
+        help=f"settings of the trainers ({command_line.RECIPE})",
     )  # fmt: skip
     parser.add_argument(
         "--strategy", choices=("auto", "one", "mirrored"), default="auto",
@@ -43,17 +45,17 @@ def main(arguments=None):
         "--debug", action="store_true", help="show where in the code an error happened"
     )
     given = parser.parse_args(arguments)
-    try:
-        return _examine(given.seconds, given.strategy, given.preset)
-    except Exception as error:
-        if given.debug:
-            raise
-        reason = str(error).splitlines()[0] if str(error) else ""
-        print(
-            f"trainers.doctor: {type(error).__name__}: {reason}; --debug shows where",
-            file=sys.stderr,
-        )
-        return faults.FAILED
+
+    def action():
+        try:
+            return _examine(given.seconds, given.strategy, given.recipe)
+        except Exception as error:
+            reason = str(error).splitlines()[0] if str(error) else ""
+            raise errors.Failed(
+                f"{type(error).__name__}: {reason}; --debug shows where"
+            ) from error
+
+    return errors.exit_status("trainers.doctor", action, debug=given.debug)
 
 
 def _seconds(text):
@@ -68,19 +70,10 @@ def _seconds(text):
     return seconds
 
 
-def _examine(seconds, strategy, preset):
-    from trainers import flying_mnist, flying_shapes, static_shapes
-
-    kinds = (
-        static_shapes.StaticShapes,
-        flying_shapes.FlyingShapes,
-        flying_mnist.FlyingMNIST,
-    )
-    given = {"strategy": strategy, "preset": preset}
-    configs = [
-        kind.Config(**kind.Config.of_preset(kind.presets[preset], given))
-        for kind in kinds
-    ]
+def _examine(seconds, strategy, recipe):
+    kinds = [experiments.find(name) for name in experiments.CLASSES]
+    given = {"strategy": strategy, "recipe": recipe}
+    configs = [kind.configured(**given) for kind in kinds]
     devices.prepare(configs[0])
     with quiet.startup():
         import keras
@@ -98,7 +91,7 @@ def _examine(seconds, strategy, preset):
         well = well and finite
         updates = config.updates_per_epoch
         epochs = sum(config.per_stage("epochs"))
-        epoch = updates * config.batch_size / clips / 3600
+        epoch = updates * config.clips.batch_size / clips / 3600
         _line(
             kind.name,
             f"{clips:.0f} clips/s trained, {made:.0f} clips/s made; an epoch of "
@@ -106,8 +99,8 @@ def _examine(seconds, strategy, preset):
             f"{_hours(epoch * epochs)}, less if it stops early"
             + ("" if finite else "; THE LOSS IS NOT FINITE"),
         )
-    print(f"\nAt the settings of --preset {preset}, K = 3, 3 and 2.")
-    return 0 if well else faults.FAILED
+    print(f"\nAt the settings of --recipe {recipe}, K = 3, 3 and 2.")
+    return 0 if well else errors.FAILED
 
 
 def _line(name, text):
@@ -190,7 +183,7 @@ def _smoke(experiment, chosen, seconds):
         clips per second trained, clips per second made by the data set alone, and
         whether the loss stayed finite.
     """
-    batch_size = experiment.config.batch_size
+    batch_size = experiment.config.clips.batch_size
     with chosen.scope():
         nem = experiment.model()
         nem.lanes = devices.lanes_of(batch_size) if chosen.on_cpu else 1

@@ -16,38 +16,23 @@ import dataclasses
 import pathlib
 import sys
 
-from trainers import (
+from trainers import experiments
+from trainers.training import (
     command_line,
     config_file,
     devices,
-    experiments,
-    faults,
-    options,
+    errors,
+    machine,
     quiet,
     run_folder,
+    settings,
     trained,
 )
-from trainers.options import option
+from trainers.training.files import replacing
+from trainers.training.option import as_word, check, option
 
-OF_CLIPS = (  # settings of the training that may be changed
-    "objects",
-    "components",
-    "steps",
-    "noise",
-    "seed",
-    "composition",
-    "threshold",
-    "digit_size",
-    "box",
-    "speed",
-)
-OF_DIGITS = (  # flying MNIST alone
-    *("digits", "pool", "composition", "threshold"),
-    *("digit_size", "box", "speed"),
-)
 FILES = ("results.json", "overview.png", "clip.gif", "per_step.png", "covered.png")
-
-SCORES = {
+SCORES = {  # of the table
     "ami": "AMI (max, the paper's)",
     "ami_arithmetic": "AMI (arithmetic)",
     "ari": "ARI",
@@ -56,132 +41,116 @@ SCORES = {
 
 @dataclasses.dataclass(frozen=True)
 class Config:
-    """What a model is scored on; None is as in its training."""
+    """the scoring"""
 
+    out: pathlib.Path | None = option(
+        None,
+        "folder for results and figures; default: the run's, or a folder inside it "
+        "that says what differs, or for a preset runs/evaluate/PRESET",
+        kind=pathlib.Path,
+        often=True,
+    )
     on: str | None = option(
         None,
         "clips of another experiment",
+        kind=str,
         choices=tuple(experiments.CLASSES),
-        of_made_clips=True,
+        often=True,
     )
-    objects: int | None = option(
-        None,
-        "objects in a clip",
-        least=1,
-        most=options.MOST_OBJECTS,
-        of_made_clips=True,
+    clips: int | None = option(
+        None, "so many", kind=int, least=1, most=settings.MOST_CLIPS, often=True
     )
-    components: int | None = option(None, "K", least=1)
-    steps: int | None = option(None, "T, EM steps (frames) of a clip", least=1)
-    static: bool = option(
-        False, "objects that do not move: one frame repeated", of_made_clips=True
-    )
-    clips: int | None = option(None, "so many", least=1, most=options.MOST_CLIPS)
-    noise: float | None = option(None, "chance that a pixel is noisy", least=0, most=1)
     starts: int = option(
         1,
         "random starts of each clip; the one whose predictions were likeliest counts. "
         "4 take four times as long",
         least=1,
+        often=True,
     )
     split: str = option("test", "of the clips", choices=("test", "validation"))
-    seed: int | None = option(None, "of the clips", least=0, most=2**32 - 1)
-    digits: str | None = option(
-        None,
-        "of flying MNIST",
-        choices=("auto", "mnist", "sklearn-digits"),
-        of_made_clips=True,
-    )
-    pool: int | None = option(
-        None,
-        "digits to draw from; the last stage's if not given",
-        least=1,
-        of_made_clips=True,
-    )
-    composition: str | None = option(
-        None,
-        "of pixels where digits meet",
-        choices=("maximum", "sum"),
-        of_made_clips=True,
-    )
-    threshold: float | None = option(
-        None,
-        "brightness from which a digit covers a pixel",
-        least=1 / 255,
-        most=1.0,
-        of_made_clips=True,
-    )
-    digit_size: int | None = option(
-        None,
-        "side of the largest digit, pixels",
-        least=1,
-        most=20,
-        of_made_clips=True,
-    )
-    box: int | None = option(
-        None,
-        "side of the square, pixels, that bounces with a digit in its middle; 14 is "
-        "MNIST's image, halved; 0: each digit's own",
-        least=0,
-        of_made_clips=True,
-    )
-    speed: int | None = option(
-        None,
-        "pixels per frame that a digit moves along an axis at most",
-        least=1,
-        of_made_clips=True,
-    )
-    data: pathlib.Path | None = option(
-        None, "score on this HDF5 file of the original instead"
-    )
-    batch_size: int | None = option(None, "clips at a time", least=1)
-    out: pathlib.Path | None = option(
-        None,
-        "folder for results and figures; default: the run's, or a folder inside it "
-        "that says what differs, or for a preset runs/evaluate/PRESET",
-    )
     debug: bool = option(False, "show where in the code an error happened")
 
     def __post_init__(self):
-        options.check(self)
-        if self.data is not None:
-            options.check_recording(self.data)
-            options.check_none_made(Config, dataclasses.asdict(self))
-        if self.static and self.speed:
-            raise ValueError(
-                f"speed: expected none with --static, received {self.speed}; leave one "
-                "of them out"
-            )
+        check(self)
 
 
 def main(arguments=None):
     """The command; returns the exit status."""
     parser = command_line.Parser("trainers.evaluate", __doc__, "MODEL [flags]")
     parser.add_argument("model", metavar="MODEL", help="run, .keras file or preset")
-    given = command_line.read_flags(parser, Config, arguments)
+    experiment = _experiment_of(sys.argv[1:] if arguments is None else arguments)
+    flags = _flags(experiment)
+    given = command_line.read_flags(parser, flags, arguments, defaults=False)
     model = given.pop("model")
-    config = command_line.checked(parser, Config, given)
-    try:
-        with faults.of_settings(), quiet.startup():
-            devices.check_backend()
-            devices.choose(options.Config(strategy="one"))  # before TensorFlow begins
-            evaluation = Evaluation(trained.load(model), config)
-            out = config.out or evaluation.default_out(model)
-            run_folder.make(out)
-        result = evaluation.run(out)
-    except KeyboardInterrupt:
-        print("trainers.evaluate: stopped; no scores were written", file=sys.stderr)
-        return faults.CTRL_C
-    except Exception as error:
-        problem = faults.explain(error, again="run it again")
-        if problem is None or config.debug:
-            raise
-        print(f"trainers.evaluate: {problem.line}", file=sys.stderr)
-        return problem.status
+    of_scoring = {field.name for field in dataclasses.fields(Config)}
+    with parser.refusing(given):
+        config = Config(**{key: given[key] for key in given.keys() & of_scoring})
+        changed = {key: given[key] for key in given.keys() - of_scoring}
+        _check_changed(changed, experiment)
+    return errors.exit_status(
+        "trainers.evaluate",
+        lambda: _main(model, config, changed),
+        debug=config.debug,
+        stopped="stopped; no scores were written",
+    )
+
+
+def _experiment_of(arguments):
+    """The experiment whose clips a command line is about, as far as it can be told.
+
+    Nothing is refused here: the model is read again, and then whole.
+    """
+    words = list(arguments)
+    on = [word.partition("=")[2] for word in words if word.startswith("--on=")]
+    on += [
+        after for word, after in zip(words, words[1:], strict=False) if word == "--on"
+    ]
+    names = [*on, *(trained.experiment_of(word) for word in words)]
+    known = [name for name in names if name in experiments.CLASSES]
+    return experiments.find(known[0]) if known else None
+
+
+def _flags(experiment):
+    """The settings that have flags: of the scoring, and of an experiment's clips."""
+    clips = settings.Clips
+    if experiment is not None:
+        clips = settings.parts_of(experiment.Settings)["clips"]
+    parts = [("scoring", Config), ("clips_of_model", clips)]
+    return dataclasses.make_dataclass(
+        "Flags",
+        [(name, kind, dataclasses.field(default_factory=kind)) for name, kind in parts],
+    )
+
+
+def _check_changed(changed, experiment):
+    """Raise ValueError unless clips of such settings can be had, before any is."""
+    if changed.get("data") is not None:
+        settings.check_recording(changed["data"])
+        if experiment is not None:
+            settings.check_none_made(experiment.Settings, changed)
+        if "objects" in changed:
+            raise ValueError(
+                "objects: expected none with --data, whose clips are what they are, "
+                f"received {changed['objects']}; leave it out"
+            )
+    if changed.get("static") and changed.get("speed"):
+        raise ValueError(
+            f"speed: expected none with --static, received {changed['speed']}; leave "
+            "one of them out"
+        )
+
+
+def _main(model, config, changed):
+    with errors.of_settings(), quiet.startup():
+        devices.check_backend()
+        devices.choose(settings.Settings.of(strategy="one"))  # before TensorFlow begins
+        evaluation = Evaluation(trained.load(model), config, **changed)
+        out = config.out or evaluation.default_out(model)
+        run_folder.make(out)
+    result = evaluation.run(out)
     print("\n".join(report(result)))
     written = [name for name in FILES if (out / name).is_file()]
     print(f"\n  in {out}: {', '.join(written)}")
-    return 0
 
 
 class Evaluation:
@@ -189,18 +158,20 @@ class Evaluation:
 
     Args:
         model: a `trained.Trained`.
-        config: the settings.
+        config: the settings of the scoring.
+        changed: settings of the clips that are not as in the training, by name.
 
     Raises:
         ValueError: if the model does not say what it was trained on and `on` does not
             either, or if the settings do not fit the data.
     """
 
-    def __init__(self, model, config):
+    def __init__(self, model, config=None, **changed):
         from nem_tf import NEMLoss
 
         self.model = model
-        self.config = config
+        self.config = config = config or Config()
+        self.changed = changed
         name = config.on or (model.name if model.settings else None)
         if name not in experiments.CLASSES:
             raise ValueError(
@@ -212,17 +183,11 @@ class Evaluation:
                 f"MODEL: expected one that was compiled with a NEMLoss, received "
                 f"{model.nem.loss!r}; compile and save it again"
             )
-        for setting in OF_DIGITS:
-            if getattr(config, setting) is not None and name != "flying_mnist":
-                raise ValueError(
-                    f"{setting}: expected none with {name}, received "
-                    f"{getattr(config, setting)}; leave it out"
-                )
-        self.began, self.settings = self._settings(name)
-        self.experiment = experiments.find(name)(self.settings)
+        kind = experiments.find(name)
+        self.began, self.settings = self._settings(kind)
+        self.experiment = kind(self.settings)
         chosen = devices.choose(
-            dataclasses.replace(
-                self.settings,
+            self.settings.replaced(
                 strategy="one",
                 deterministic=False,
                 precision="float32",  # a model in bfloat16 is so by itself
@@ -231,32 +196,27 @@ class Evaluation:
         self.lanes = chosen.lanes
         self._check_frames()
 
-    def _settings(self, name):
+    def _settings(self, kind):
         """The experiment's settings as in the training, and as they are now."""
-        model, config = self.model, self.config
-        kind = experiments.find(name)
-        same = name == model.name
-        settings = dict(model.settings) if same else {}
-        recorded = settings.pop("data", None)
-        settings.setdefault("components", model.nem.cell.components)
-        began = config_file.from_json(kind.Config, settings)
-        changes = {"data": config.data}
-        made = any(getattr(config, one) for one in options.of_made_clips(Config))
-        if recorded and not made:
-            changes["data"] = config.data or pathlib.Path(recorded)
-        if name == "flying_mnist":
-            changes["digits"] = config.digits or self._digits()
-        for one in (*OF_CLIPS, "batch_size"):
-            if getattr(config, one) is not None:
-                changes[one] = getattr(config, one)
-        if config.clips is not None:
-            changes["test_size"] = config.clips
-        changes["train_size"] = max(began.train_size, config.batch_size or 1)
-        return began, dataclasses.replace(began, **changes)
+        model, changed = self.model, dict(self.changed)
+        values = dict(model.settings) if kind.name == model.name else {}
+        recorded = values.pop("data", None)
+        values.setdefault("components", model.nem.cell.components)
+        began = config_file.from_json(kind, values)
+        made = [*settings.of_made_clips(type(began.clips)), "objects"]
+        if recorded and "data" not in changed and not changed.keys() & set(made):
+            changed["data"] = pathlib.Path(recorded)
+        known = kind.of_source(model.data)  # what "auto" was, for instance
+        changed = {**known, **changed}
+        if self.config.clips is not None:
+            changed["test_size"] = self.config.clips
+        batch_size = changed.get("batch_size", 1)
+        changed["train_size"] = max(began.training.train_size, batch_size)
+        return began, began.replaced(**changed)
 
     def _check_frames(self):
         """Raise ValueError unless there are such clips, of the model's frame size."""
-        self.clips(self.settings.test_size)
+        self.clips(self.settings.training.test_size)
         clip = next(iter(self.clips(1, batch_size=1)))["clean"]
         wanted = self.model.nem.cell.frame_shape
         if tuple(clip.shape[2:]) != wanted:
@@ -266,52 +226,34 @@ class Evaluation:
                 "or --data"
             )
 
-    def _digits(self):
-        source = self.model.data
-        return source if source in ("mnist", "sklearn-digits") else "auto"
-
-    @property
-    def still(self):
-        """Whether the objects do not move."""
-        settings = self.settings
-        trained_still = getattr(settings, "static", not getattr(settings, "speed", 1))
-        name = self.experiment.name
-        return self.config.static or trained_still or name == "static_shapes"
-
     def clips(self, clips, batch_size=None):
         """The first `clips` clips, with masks of their objects where they are known."""
-        settings = {"clips": clips}
+        arguments = {"clips": clips}
         if batch_size:
-            settings["batch_size"] = batch_size
-        if self.settings.data is None:
+            arguments["batch_size"] = batch_size
+        if self.settings.clips.data is None:
             frame = self.model.nem.cell.frame_shape
-            settings |= {"size": frame[:2], "masks": True}
-            if self.config.static and self.experiment.name != "static_shapes":
-                settings["speed"] = 0
-            if self.config.pool is not None:
-                settings["pool"] = self.config.pool
-        return self.experiment.clips(self.config.split, **settings)
+            arguments |= {"size": frame[:2], "masks": True}
+        return self.experiment.clips(self.config.split, **arguments)
 
     def differences(self):
         """What is not as in the training, as words for a file's name."""
         words = []
         if self.experiment.name != self.model.name:
             words.append(self.experiment.name)
-        elif self.model.settings.get("data") and self.settings.data is None:
+        elif self.model.settings.get("data") and self.settings.clips.data is None:
             words.append("generated")
-        words += ["static"] if self.config.static else []
-        for name in OF_CLIPS:
-            value = getattr(self.settings, name, None)
-            if value != getattr(self.began, name, None):
-                words.append(f"{name}{value}")
-        for name in ("digits", "pool", "data"):
-            value = getattr(self.config, name)
-            if value is not None:
-                words.append(trained.short_name(pathlib.Path(str(value)).stem))
+        began = self.began.flat()
+        for name, value in self.changed.items():
+            if isinstance(value, pathlib.Path):
+                words.append(trained.short_name(value.stem))
+            elif name != "batch_size" and value != began[name]:
+                words.append(as_word(name, value))
         words += [f"starts{self.config.starts}"] if self.config.starts > 1 else []
         words += [self.config.split] if self.config.split != "test" else []
-        if self.settings.test_size != self.began.test_size:
-            words.append(f"clips{self.settings.test_size}")
+        test_size = self.settings.training.test_size
+        if test_size != self.began.training.test_size:
+            words.append(f"clips{test_size}")
         return words
 
     def default_out(self, source):
@@ -327,16 +269,17 @@ class Evaluation:
 
     def run(self, out):
         """Score and draw into the folder `out`; returns what results.json says."""
-        from trainers import pictures
+        from trainers.training import pictures
 
         scores = self._collect()
         result = self._result(scores)
         title = self.experiment.title + _of_starts(self.config.starts)
-        some = min(self.settings.batch_size, self.settings.test_size)
+        sizes = self.settings.clips.batch_size, self.settings.training.test_size
+        some = min(sizes)
         clips = self.clips(some, some)
         pictures.of_clip(self.model.nem, clips, title, out, starts=self.config.starts)
         pictures.of_scores(scores, title, out)
-        with run_folder.replacing(out / "results.json") as beside:
+        with replacing(out / "results.json") as beside:
             beside.write_text(config_file.text(result), encoding="utf-8")
         return result
 
@@ -345,33 +288,30 @@ class Evaluation:
         return self._result(self._collect())
 
     def _collect(self):
-        from trainers import scoring
+        from trainers.training import scoring
 
-        nem, settings = self.model.nem, self.settings
+        nem, count = self.model.nem, self.settings.training.test_size
         nem.lanes = self.lanes
-        print(f"scoring {settings.test_size} clips ...", file=sys.stderr)
-        clips = self.clips(settings.test_size)
-        return scoring.collect(nem, clips, settings.objects, self.config.starts)
+        print(f"scoring {count} clips ...", file=sys.stderr)
+        objects = self.settings.clips.objects
+        return scoring.collect(nem, self.clips(count), objects, self.config.starts)
 
     def _result(self, scores):
-        from trainers import scoring
+        from trainers.training import scoring
 
-        settings, results = self.settings, self.model.results
+        trained_with, results = self.model.settings, self.model.results
+        clips = {**vars(self.settings.clips), "data": None}
         return {
             **{key: results.get(key) for key in ("seconds", "updates", "resumes")},
             "experiment": self.experiment.name,
             "data": self.experiment.source,
             "trained_on": self.model.data,
-            "preset": self.model.settings.get("preset"),
-            "seed": self.model.settings.get("seed"),
-            "scored_by": run_folder.commit(),
+            "recipe": trained_with.get("recipe", trained_with.get("preset")),
+            "seed": trained_with.get("seed"),
+            "scored_by": machine.commit(),
             "settings": {
-                **{
-                    name: getattr(settings, name)
-                    for name in OF_CLIPS
-                    if hasattr(settings, name)
-                },
-                "static": self.still,
+                **{name: value for name, value in clips.items() if value is not None},
+                "static": self.experiment.still,
                 "starts": self.config.starts,
                 "split": self.config.split,
             },

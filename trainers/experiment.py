@@ -1,28 +1,31 @@
-"""What the three experiments share: settings, clips, model, and training in stages."""
+"""What all experiments share: settings, clips, model, and training in stages."""
 
 import functools
+import inspect
 import re
 
-from trainers import options
+from trainers.training import settings
 
 
 class Experiment:
-    """One of the paper's experiments under given settings.
+    """A data set to learn from, under given settings.
 
-    Subclasses set the class attributes and define `generated` and `parts`. TensorFlow
-    is imported by methods only, after the flags have been read.
+    Subclasses set the class attributes and define `make`. TensorFlow is imported by
+    methods only, after the flags have been read.
 
     Args:
-        config: the settings.
+        config: its `Settings`.
 
     Raises:
         ValueError, OSError: if the data that the settings ask for cannot be had.
     """
 
     name: str  # of the module and of the folder under runs/
-    Config: type[options.Config]
-    presets: dict[str, dict]
+    Settings: type[settings.Settings] = settings.Settings
+    recipes: dict[str, dict]  # settings by name; "paper" has those of the original
     likelihood: str
+    size: tuple[int, int] = (28, 28)  # (H, W) of the clips, pixels
+    object_size: tuple[int, int] = (8, 12)  # (h, w), about an object's, pixels
     paper: str  # what the paper reports, for the closing lines
     source = "generated"  # where the data come from, for config.json and pictures
 
@@ -30,108 +33,138 @@ class Experiment:
         self.config = config
         self.shares = 1  # of a batch, one per device
         self._datasets = {}  # by what was asked for
-        if config.data is not None:
-            self.source = str(config.data.absolute())
+        if config.clips.data is not None:
+            self.source = str(config.clips.data.absolute())
+
+    @classmethod
+    def configured(cls, **given):
+        """The `Settings` of a recipe, with those that are given instead.
+
+        Args:
+            given: settings by name; `recipe` is the paper's if it is not among them.
+
+        Raises:
+            ValueError: if one is out of range, or they do not fit each other.
+        """
+        recipe = cls.recipes.get(given.get("recipe", "paper"), {})
+        return cls.Settings.of_recipe({**cls.recipes["paper"], **recipe}, given)
+
+    @classmethod
+    def of_source(cls, source):
+        """The settings that say where clips came from, given the `source` of a run."""
+        return {}
+
+    @property
+    def still(self):
+        """Whether the objects do not move."""
+        return self.config.clips.still
 
     @property
     def title(self):
         """The experiment and the source of its data, for pictures."""
         return f"{self.name.replace('_', ' ')} ({self.source})"
 
-    def generated(self, split, stage, **settings):
-        """Clips made on the fly; `settings` are common to all data sets."""
+    def make(self, split, stage, **arguments):
+        """The data set of a split, made on the fly.
+
+        Args:
+            split: "train", "validation" or "test".
+            stage: index of the training stage.
+            arguments: of the function of `nem_tf.data`, those of `Clips.made` among
+                them.
+        """
         raise NotImplementedError
 
-    object_size = (8, 12)  # (h, w), about an object's, pixels
-
-    def e_step(self):
-        """The E-step, or its likelihood."""
-        return self.likelihood
-
-    def parts(self):
-        """The keyword arguments of the `RNNEMCell`."""
-        from nem_tf import networks
-
-        config = self.config
-        return networks.build(
-            self.name if config.network == "paper" else config.network,
-            units=config.units or None,
-            features=config.features or None,
-            size=config.size,
-            e_step=self.e_step(),
-            object_size=self.object_size,
-        )
-
-    def cell(self):
-        """The EM cell, with fresh weights."""
-        from nem_tf import RNNEMCell
-
-        return RNNEMCell(
-            **self.parts(), reads=self.config.reads, **self.of_every_cell()
-        )
-
-    def of_every_cell(self):
-        """The keyword arguments that any `EMCell` takes from the settings."""
-        names = ("components", "floor", "keep_floor", "start", "theta_noise")
-        return {name: getattr(self.config, name) for name in names}
-
-    def loss(self):
-        """Eq. 5 with the experiment's pixel distribution and weight."""
-        from nem_tf import NEMLoss
-
-        return NEMLoss(self.likelihood, self.config.inter_weight)
-
-    def stage_name(self, stage):
-        """What a stage is called in the progress bar."""
-        return self.name.replace("_", " ")
-
-    def clips(self, split, stage=-1, **settings):
-        """The dataset of a split, made on the fly or read from `--data`.
+    def clips(self, split, stage=-1, **arguments):
+        """The data set of a split, made on the fly or read from `--data`.
 
         Asked for again, it is the same one: to make one takes half a second.
 
         Args:
             split: "train", "validation" or "test".
             stage: index of the training stage.
-            settings: keyword arguments of `nem_tf.data` that replace the config's.
+            arguments: keyword arguments of `nem_tf.data` that replace the settings'.
         """
-        config = self.config
-        batch_size = config.batch_size
-        if split != "train" and "clips" in settings:
-            batch_size = even_batch(settings["clips"], batch_size, self.shares)
-        settings = {
-            "components": config.components,
-            "steps": config.steps,
-            "batch_size": batch_size,
-            "seed": config.seed,
-            "noise": config.noise,
-            **settings,
-        }
-        key = (split, range(config.stage_count)[stage], *sorted(settings.items()))
+        clips = self.config.clips
+        asked = {**clips.shared(), **arguments}
+        if split != "train" and "clips" in arguments and "batch_size" not in arguments:
+            size = even_batch(arguments["clips"], clips.batch_size, self.shares)
+            asked["batch_size"] = size
+        key = (split, range(clips.stage_count)[stage], *sorted(asked.items()))
         if key not in self._datasets:
-            if config.data is not None:
-                made = _recorded(config.data, split, settings)
+            if clips.data is not None:
+                made = _recorded(clips.data, split, asked)
             else:
-                made = self.generated(split, stage, **settings)
+                made = self.make(split, stage, **{**clips.made(stage), **asked})
             self._datasets[key] = made
         return self._datasets[key]
+
+    def e_step(self):
+        """The E-step of the data's pixels."""
+        from nem_tf import EStep
+
+        differentiable = self.config.cell.gamma_gradient == "on"
+        return EStep(self.likelihood, differentiable=differentiable)
+
+    def network(self):
+        """The parts of the cell that are networks, as `nem_tf.networks` makes them."""
+        from nem_tf import networks
+
+        chosen = self.config.network
+        return networks.build(
+            self.name if chosen.network == "paper" else chosen.network,
+            units=chosen.units or None,
+            features=chosen.features or None,
+            size=self.size,
+            e_step=self.e_step(),
+            object_size=self.object_size,
+        )
+
+    def cell(self):
+        """The EM cell, with fresh weights.
+
+        Raises:
+            ValueError: if there is no such cell or network, or if a setting says what
+                the cell does not take.
+        """
+        from nem_tf import cells
+
+        config, model = self.config, self.config.cell.model
+        kind = cells.get(model)
+        takes = inspect.signature(kind).parameters
+        asked = config.cell.arguments()
+        arguments = {name: value for name, value in asked.items() if name in takes}
+        _check_unused(config.cell, asked.keys() - takes.keys(), model)
+        if "encoder" in takes:
+            arguments |= self.network()
+        else:
+            _check_unused(config.network, ("network", "features"), model)
+            arguments |= {"frame_shape": (*self.size, 1), "e_step": self.e_step()}
+            arguments |= {"units": config.network.units} if config.network.units else {}
+        return kind(**arguments, components=config.clips.components)
 
     def model(self):
         """A compiled `NeuralEM` with fresh weights."""
         import keras
 
-        from nem_tf import NeuralEM
+        from nem_tf import NEMLoss, NeuralEM
 
         config = self.config
-        nem = NeuralEM(self.cell(), objects=config.objects, unroll=config.unroll)
-        adam = keras.optimizers.Adam(config.learning_rates[0], epsilon=1e-8)
-        compiled = {"on": True, "off": False}.get(config.compile, "auto")
-        nem.compile(adam, loss=self.loss(), jit_compile=compiled)
+        nem = NeuralEM(
+            self.cell(), objects=config.clips.objects, unroll=config.run.unroll
+        )
+        rate = config.training.learning_rates[0]
+        compiled = {"on": True, "off": False}.get(config.run.compile, "auto")
+        nem.compile(
+            keras.optimizers.Adam(rate, epsilon=1e-8),
+            loss=NEMLoss(**config.loss.arguments()),
+            jit_compile=compiled,
+        )
         return nem
 
     def train(self, run):
         """Train each stage from the best weights of the stage before it."""
-        from trainers import loop
+        from trainers.training import loop
 
         with run.devices.scope():
             nem = self.model()
@@ -142,22 +175,40 @@ class Experiment:
         for stage, (rate, most) in enumerate(zip(rates, epochs, strict=True)):
             if stage < run.at.stage:
                 continue  # trained before the run was resumed
+            name = self.config.clips.stage_name(stage)
             loop.fit(
                 run,
                 nem,
                 functools.partial(self.clips, stage=stage, part=run.devices.part),
                 learning_rate=rate,
                 epochs=most,
-                name=self.stage_name(stage),
+                name=name or self.name.replace("_", " "),
             )
 
 
-def _recorded(path, split, settings):
+def _check_unused(part, names, model):
+    """Raise ValueError if settings are not as usual that a cell does not take.
+
+    Args:
+        part: `settings.Cell` or `settings.Network`.
+        names: of its settings.
+        model: what the cell is called.
+    """
+    usual = type(part)()
+    for name in sorted(names):
+        if getattr(part, name) != getattr(usual, name):
+            raise ValueError(
+                f"{name}: expected {getattr(usual, name)} with model {model}, received "
+                f"{getattr(part, name)}; leave it out"
+            )
+
+
+def _recorded(path, split, arguments):
     """The clips in a file; too few are a matter of the split's setting."""
     from nem_tf import data
 
     try:
-        return data.recorded(path, split, **settings)
+        return data.recorded(path, split, **arguments)
     except ValueError as error:
         problem = re.sub("^clips:", f"{split}_size:", str(error))
         raise ValueError(problem) from None

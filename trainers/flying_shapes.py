@@ -1,6 +1,6 @@
 """Train on flying shapes: shapes that move and bounce off the walls (Sec. 4.2).
 
-    python -m trainers.flying_shapes --objects 3 [--preset ours|paper|quick]
+    python -m trainers.flying_shapes --objects 3 [--recipe ours|paper|quick]
 
 The paper's AMI (Table 1), objects/K: 3/3 0.970, 3/5 0.997, 5/5 0.878, 5/3 0.614. Ours:
 RESULTS.md.
@@ -9,29 +9,36 @@ RESULTS.md.
 import dataclasses
 import sys
 
-from trainers import command, experiment, options
-from trainers.options import option
+from trainers.experiment import Experiment
+from trainers.training import command, settings
+from trainers.training.option import option
 
 
 @dataclasses.dataclass(frozen=True)
-class Config(options.Config):
-    """The defaults of `options.Config` are those of this experiment."""
+class Clips(settings.Clips):
+    """which clips"""
 
-    objects: int = option(
-        3, "objects in a clip, 3 or 5 in Table 1", least=1, most=options.MOST_OBJECTS
-    )
-    components: int = option(3, "K, 3 or 5 in Table 1", least=1)
-    network: str = option(
-        "paper",
-        "the paper's; a small one that learns in minutes; a narrow one, with a theta "
-        "too small for two objects; ours, which reads places and draws at places",
-        choices=("paper", "small", "narrow", "places"),
-    )
     static: bool = option(
         False,
         "shapes that do not move, with fresh noise: the denoising of Figure 5",
         of_made_clips=True,
     )
+
+    @property
+    def still(self):
+        return self.static
+
+    def made(self, stage=-1):
+        made = super().made(stage)
+        still = made.pop("static")
+        return {**made, "speed": 0 if still else 1}
+
+
+@dataclasses.dataclass(frozen=True)
+class Settings(settings.Settings):
+    """All settings."""
+
+    clips: Clips = dataclasses.field(default_factory=Clips)
 
 
 _PLACES = {  # RESULTS.md says what each of them does
@@ -45,7 +52,7 @@ _PLACES = {  # RESULTS.md says what each of them does
     "epochs": (10,),
     "patience": 10,
 }
-PRESETS = {
+RECIPES: dict[str, dict] = {
     "paper": {},
     "ours": {**_PLACES, "epoch_updates": 100, "validation_size": 512},
     "quick": {
@@ -57,22 +64,19 @@ PRESETS = {
 }
 
 
-class FlyingShapes(experiment.Experiment):
+class FlyingShapes(Experiment):
     """Flying shapes with RNN-EM."""
 
     name = "flying_shapes"
-    Config = Config
-    presets = PRESETS
+    Settings = Settings
+    recipes = RECIPES
     likelihood = "bernoulli"
     paper = "AMI, objects/K: 3/3 0.970, 3/5 0.997, 5/5 0.878, 5/3 0.614 (Table 1)"
 
-    def generated(self, split, stage, **settings):
+    def make(self, split, stage, **arguments):
         from nem_tf import data
 
-        config = self.config
-        speed = 0 if config.static else 1
-        settings = {"objects": config.objects, "speed": speed, **settings}
-        return data.flying_shapes(split, **settings)
+        return data.flying_shapes(split, **arguments)
 
 
 if __name__ == "__main__":

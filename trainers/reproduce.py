@@ -1,15 +1,15 @@
 """Train and score what the paper reports, and write the tables and figures.
 
-    python -m trainers.reproduce static_shapes --preset ours --seeds 5
-    python -m trainers.reproduce table1 --preset ours --seeds 3
+    python -m trainers.reproduce static_shapes --recipe ours --seeds 5
+    python -m trainers.reproduce table1 --recipe ours --seeds 3
     python -m trainers.reproduce all --tables-only
 
 WHAT is static_shapes (Sec. 4.1, Figure 3), table1, figure4, figure5, figure6,
 flying_mnist, readings (of what the paper leaves open), starts (four of each clip),
 figure7, or all. Runs that are kept in --out are not made again; one that was stopped
-goes on where it was. Flags after "--" go to the trainers, for settings that no preset
+goes on where it was. Flags after "--" go to the trainers, for settings that no recipe
 has; such results need an --out of their own. In a checkout, --out results has the
-published runs already; with another folder all are trained anew. Without --preset the
+published runs already; with another folder all are trained anew. Without --recipe the
 settings are the paper's, which take weeks on a CPU.
 """
 
@@ -24,9 +24,10 @@ import signal
 import subprocess
 import sys
 
-from trainers import command_line, machine, options, paper, quiet, run_folder
-from trainers.archive import Archive, read, test_name
-from trainers.options import option
+from trainers.paper import reported
+from trainers.paper.archive import Archive, read, test_name
+from trainers.training import command_line, errors, machine, quiet
+from trainers.training.option import as_text, check, option
 
 OUT, RUNS = pathlib.Path("results"), pathlib.Path("runs", "reproduce")
 DOCUMENT = pathlib.Path("RESULTS.md")
@@ -37,8 +38,12 @@ MEGABYTES_PER_RUN = 6000  # flying shapes with K = 5; BENCHMARKS.md has 2.1 GB f
 class Config:
     """How the runs are made and where they are kept."""
 
-    preset: str = option(
-        "paper", "the paper's settings, ours, or quick", choices=paper.PRESETS
+    recipe: str = option(
+        "paper",
+        "the paper's settings, ours, or quick",
+        choices=reported.RECIPES,
+        old_flag="--preset",
+        often=True,
     )
     seeds: int = option(5, "runs of each training, of seeds 0, 1, ...", least=1)
     only: str = option("", "trainings to run, by their names", metavar="NAME,NAME")
@@ -55,21 +60,25 @@ class Config:
         "code that leaves training as it is; those that this code scored stay",
     )
     tables_only: bool = option(False, "train nothing; show what is kept")
-    out: pathlib.Path = option(OUT, "where results are kept, about 100 KB a run")
+    out: pathlib.Path = option(
+        OUT, "where results are kept, about 100 KB a run", kind=pathlib.Path
+    )
     runs: pathlib.Path | None = option(
         None,
         f"where the run folders are, with the models; default {RUNS}, or runs/ in an "
         "--out of one's own",
+        kind=pathlib.Path,
     )
     document: pathlib.Path | None = option(
         None,
         f"whose tables are written; default {DOCUMENT}, or the one in an --out of "
         "one's own",
+        kind=pathlib.Path,
     )
     debug: bool = option(False, "show where in the code an error happened")
 
     def __post_init__(self):
-        options.check(self)
+        check(self)
         for name, shared, own in (
             ("runs", RUNS, self.out / "runs"),
             ("document", DOCUMENT, self.out / DOCUMENT),
@@ -87,35 +96,34 @@ def main(arguments=None):
     """The command; returns the exit status."""
     arguments = list(sys.argv[1:] if arguments is None else arguments)
     own, extra = _split(arguments)
-    choices = (*paper.PARTS, "all")
+    choices = (*reported.PARTS, "all")
     parser = command_line.Parser("trainers.reproduce", __doc__, "WHAT [flags]")
     parser.add_argument("what", choices=choices, metavar="WHAT", help="see above")
     given = command_line.read_flags(parser, Config, own)
     what = given.pop("what")
-    config = command_line.checked(parser, Config, given)
+    with parser.refusing(given):
+        config = Config(**given)
     for name, shared in (("out", OUT), ("runs", RUNS)):
         folder = getattr(config, name)
         if extra and folder.resolve() == shared.resolve():
             parser.error(
-                f"{name}: {folder} is for the presets alone; name another folder for "
+                f"{name}: {folder} is for the recipes alone; name another folder for "
                 f"runs with {' '.join(extra)}"
             )
-    parts = tuple(paper.PARTS) if what == "all" else (what,)
-    try:
-        reproduction = Reproduction(config, parts, extra)
-        with _sigterm(reproduction.stop):
-            return reproduction.run()
-    except (ValueError, OSError) as error:
-        if config.debug:
-            raise
-        print(f"trainers.reproduce: {error}", file=sys.stderr)
-        return 2 if isinstance(error, ValueError) else 1
-    except KeyboardInterrupt:
-        print(
-            "trainers.reproduce: stopped; the same command goes on from here",
-            file=sys.stderr,
-        )
-        return 130
+    parts = tuple(reported.PARTS) if what == "all" else (what,)
+
+    def action():
+        with errors.of_settings(ValueError):
+            reproduction = Reproduction(config, parts, extra)
+            with _sigterm(reproduction.stop):
+                return reproduction.run()
+
+    return errors.exit_status(
+        "trainers.reproduce",
+        action,
+        debug=config.debug,
+        stopped="stopped; the same command goes on from here",
+    )
 
 
 @contextlib.contextmanager
@@ -139,7 +147,7 @@ def _split(arguments):
     return arguments[:at], arguments[at + 1 :]
 
 
-class ChildFailed(OSError):
+class ChildFailed(errors.Failed):
     """A trainer ended with an error; it has said why."""
 
 
@@ -148,7 +156,7 @@ class Reproduction:
 
     Args:
         config: the settings.
-        parts: keys of `paper.PARTS`.
+        parts: keys of `reported.PARTS`.
         extra: further flags for the trainers.
 
     Raises:
@@ -162,10 +170,10 @@ class Reproduction:
         self.archive = Archive(config.out, config.runs)
         self._cores: queue.Queue[set[int]] = queue.Queue()  # of runs side by side
         self._children: set[subprocess.Popen] = set()
-        cells = [cell for part in parts for cell in paper.PARTS[part]]
-        names = {cell.training.name for cell in cells}
+        scores = [score for part in parts for score in reported.PARTS[part]]
+        names = {score.training.name for score in scores}
         only = [name for name in config.only.split(",") if name]
-        self.cells = [c for c in cells if not only or c.training.name in only]
+        self.scores = [c for c in scores if not only or c.training.name in only]
         unknown = [name for name in only if name not in names]
         if unknown:
             raise ValueError(
@@ -181,21 +189,21 @@ class Reproduction:
         return 0
 
     def _make_all(self):
-        preset = self.config.preset
+        recipe = self.config.recipe
         trainings = [
             training
-            for training in dict.fromkeys(cell.training for cell in self.cells)
-            if preset in training.presets
+            for training in dict.fromkeys(score.training for score in self.scores)
+            if recipe in training.recipes
         ]
         jobs = [
             (training, seed)
             for seed in range(self.config.seeds)
             for training in trainings
         ]
-        missing = [job for job in jobs if not self.archive.done(preset, *job)]
+        missing = [job for job in jobs if not self.archive.done(recipe, *job)]
         kept = [job for job in jobs if job not in missing]
         print(
-            f"{len(jobs)} runs with {preset} settings, {len(kept)} of them kept in "
+            f"{len(jobs)} runs with {recipe} settings, {len(kept)} of them kept in "
             f"{self.config.out}; {self._hours_left(missing)}",
             file=sys.stderr,
         )
@@ -208,10 +216,10 @@ class Reproduction:
             self._train_side_by_side(missing, at_once)
         for job in kept if self.config.rescore else ():
             self._rescore(*job)
-        tests = {(c.training, test_name(c)): c for c in self.cells if c.test}
-        for cell in tests.values():  # parts share some
+        tests = {(c.training, test_name(c)): c for c in self.scores if c.test}
+        for score in tests.values():  # parts share some
             for seed in range(self.config.seeds):
-                self._test(cell, seed)
+                self._test(score, seed)
 
     def _train_side_by_side(self, missing, at_once):
         pool = concurrent.futures.ThreadPoolExecutor(at_once)
@@ -224,7 +232,7 @@ class Reproduction:
                 left = [
                     job
                     for job in missing
-                    if not self.archive.done(self.config.preset, *job)
+                    if not self.archive.done(self.config.recipe, *job)
                 ]
                 print(self._hours_left(left, at_once), file=sys.stderr)
         except BaseException:  # no other run begins; those that go on save their state
@@ -252,8 +260,8 @@ class Reproduction:
         known, unknown = 0.0, 0
         for training, _ in missing:
             took = [
-                self.archive.read_run(self.config.preset, training, seed)
-                for seed in self.archive.seeds(self.config.preset, training)
+                self.archive.read_run(self.config.recipe, training, seed)
+                for seed in self.archive.seeds(self.config.recipe, training)
             ]
             if took:
                 known += sum(one["seconds"] for one in took) / len(took)
@@ -268,9 +276,9 @@ class Reproduction:
 
     def _train(self, training, seed, alone=True):
         """One run, to its end, and keep its small files."""
-        preset = self.config.preset
-        run = self.archive.run(preset, training, seed)
-        flags = {**training.settings, "preset": preset, "seed": seed, "out": run}
+        recipe = self.config.recipe
+        run = self.archive.run(recipe, training, seed)
+        flags = {**training.settings, "recipe": recipe, "seed": seed, "out": run}
         line = [f"trainers.{training.experiment}", *as_flags(flags), *self.extra]
         line += ["--resume", "auto"]
         if alone:
@@ -281,27 +289,27 @@ class Reproduction:
                 self._child(line, run, cores)
             finally:
                 self._cores.put(cores)
-        self.archive.keep(preset, training, seed)
+        self.archive.keep(recipe, training, seed)
 
     def _rescore(self, training, seed):
         """Score a kept run again under the settings of its training."""
-        run = self.archive.run(self.config.preset, training, seed)
-        kept = self.archive.kept(self.config.preset, training, seed)
+        run = self.archive.run(self.config.recipe, training, seed)
+        kept = self.archive.kept(self.config.recipe, training, seed)
         if self._stays(kept / "results.json"):
             return
         if self._evaluate(run, "as trained"):
-            self.archive.keep(self.config.preset, training, seed)
+            self.archive.keep(self.config.recipe, training, seed)
 
-    def _test(self, cell, seed):
+    def _test(self, score, seed):
         """One evaluation of a run under other settings than those of its training."""
-        preset = self.config.preset
-        target = self.archive.test_file(preset, cell, seed)
-        run = self.archive.run(preset, cell.training, seed)
+        recipe = self.config.recipe
+        target = self.archive.test_file(recipe, score, seed)
+        run = self.archive.run(recipe, score.training, seed)
         if self._stays(target):
             return
-        name = test_name(cell)
+        name = test_name(score)
         out = run / "evaluate" / name
-        if self._evaluate(run, f"with {name}", **cell.test, out=out):
+        if self._evaluate(run, f"with {name}", **score.test, out=out):
             shutil.copyfile(out / "results.json", target)
 
     def _stays(self, results):
@@ -356,7 +364,7 @@ class Reproduction:
 
     def _write(self):
         with quiet.startup():
-            from trainers import figures, tables
+            from trainers.paper import figures, tables
 
         drawn = figures.draw(self.archive, self.parts)
         others = f" --out {self.config.out}" if self.config.own else ""
@@ -374,7 +382,7 @@ class Reproduction:
 
 def _scored_by_this_code(results):
     """Whether a results.json is an evaluation's by the code as it is now."""
-    now = run_folder.commit()
+    now = machine.commit()
     known = now is not None and not now.endswith("+")
     return known and read(results).get("scored_by") == now
 
@@ -387,7 +395,7 @@ def as_flags(settings):
         if isinstance(value, bool):
             line.append(f"--{flag}" if value else f"--no-{flag}")
         else:
-            line += [f"--{flag}", options.as_text(value)]
+            line += [f"--{flag}", as_text(value)]
     return line
 
 

@@ -1,6 +1,6 @@
 """Train on static shapes: three shapes in a binary image (Sec. 4.1).
 
-    python -m trainers.static_shapes [--model rnn-em|n-em] [--preset ours|paper|quick]
+    python -m trainers.static_shapes [--model rnn-em|n-em] [--recipe ours|paper|quick]
 
 The paper's AMI: 0.826 +- 0.005 (RNN-EM), 0.475 +- 0.043 (N-EM). Ours: RESULTS.md.
 """
@@ -8,57 +8,20 @@ The paper's AMI: 0.826 +- 0.005 (RNN-EM), 0.475 +- 0.043 (N-EM). Ours: RESULTS.m
 import dataclasses
 import sys
 
-from trainers import command, experiment, options
-from trainers.options import option
+from trainers.experiment import Experiment
+from trainers.training import command, settings
 
 
 @dataclasses.dataclass(frozen=True)
-class Config(options.Config):
-    """The paper's settings; where the original's code differs, the help says so."""
-
-    model: str = option(
-        "rnn-em", "recurrent or gradient M-step", choices=("rnn-em", "n-em")
-    )
-    components: int = option(3, "K; the original's code has 4", least=1)
-    steps: int = option(15, "T, EM steps on one image", least=1)
-    noise: float = option(0.1, "chance that a pixel is flipped", least=0.0, most=1.0)
-    network: str = option(
-        "paper",
-        "the paper's; a small one that learns in minutes; a narrow one, with a theta "
-        "too small for two objects; the network of flying shapes, with places",
-        choices=("paper", "small", "narrow", "places"),
-    )
-    loss_steps: str = option(
-        "last", "which EM steps the loss is taken at", choices=("last", "all")
-    )
-    gamma_gradient: str = option(
-        "on", "whether gradients flow through gamma", choices=("on", "off")
-    )
+class Settings(settings.Settings):
+    """All settings; the original's code has K = 4."""
 
     @classmethod
-    def of_preset(cls, settings, given):
-        """The networks of the presets are for RNN-EM; N-EM has its own one matrix."""
-        merged = super().of_preset(settings, given)
-        if merged.get("model") == "n-em" and "network" not in given:
-            merged["network"] = "paper"
-        return merged
-
-    def __post_init__(self):
-        super().__post_init__()
-        if self.model == "n-em" and self.network != "paper":
-            raise ValueError(
-                f"network: expected paper with model n-em, received {self.network}"
-            )
-        if self.model == "n-em" and self.features:
-            raise ValueError(
-                f"features: expected 0 with model n-em, whose network is one matrix, "
-                f"received {self.features}"
-            )
-        if self.model == "n-em" and self.reads != "error":
-            raise ValueError(
-                f"reads: expected error with model n-em, whose step is a gradient, "
-                f"received {self.reads}"
-            )
+    def of_recipe(cls, recipe, given):
+        """The networks of the recipes are for RNN-EM; N-EM has its own one matrix."""
+        if given.get("model") == "n-em" and "network" not in given:
+            given = {**given, "network": "paper"}
+        return super().of_recipe(recipe, given)
 
 
 _ALL_STEPS = {  # of a loss at all steps; RESULTS.md says what it does
@@ -70,8 +33,8 @@ _ALL_STEPS = {  # of a loss at all steps; RESULTS.md says what it does
     "epochs": (20,),
     "patience": 20,
 }
-PRESETS = {
-    "paper": {},
+RECIPES: dict[str, dict] = {
+    "paper": {"steps": 15, "noise": 0.1, "loss_steps": "last", "gamma_gradient": "on"},
     "ours": {
         "network": "narrow",
         **_ALL_STEPS,
@@ -88,38 +51,21 @@ PRESETS = {
 }
 
 
-class StaticShapes(experiment.Experiment):
+class StaticShapes(Experiment):
     """Static shapes with RNN-EM or N-EM."""
 
     name = "static_shapes"
-    Config = Config
-    presets = PRESETS
+    Settings = Settings
+    recipes = RECIPES
     likelihood = "bernoulli"
     paper = "AMI 0.826 +- 0.005 (RNN-EM), 0.475 +- 0.043 (N-EM)"
 
-    def generated(self, split, stage, **settings):
+    still = True
+
+    def make(self, split, stage, **arguments):
         from nem_tf import data
 
-        return data.static_shapes(split, **{"objects": self.config.objects, **settings})
-
-    def e_step(self):
-        from nem_tf import EStep
-
-        return EStep("bernoulli", differentiable=self.config.gamma_gradient == "on")
-
-    def cell(self):
-        from nem_tf import NEMCell
-
-        if self.config.model == "n-em":
-            own = {"units": self.config.units} if self.config.units else {}
-            return NEMCell(e_step=self.e_step(), **own, **self.of_every_cell())
-        return super().cell()
-
-    def loss(self):
-        from nem_tf import NEMLoss
-
-        config = self.config
-        return NEMLoss(self.likelihood, config.inter_weight, steps=config.loss_steps)
+        return data.static_shapes(split, **arguments)
 
 
 if __name__ == "__main__":

@@ -6,11 +6,27 @@ from nem_tf.cells.nem_cell import NEMCell
 from nem_tf.cells.parts import ThetaEncoder, ThetaRecurrence
 from nem_tf.cells.rnn_em_cell import RNNEMCell
 
+CELLS: dict[str, type[EMCell]] = {"rnn-em": RNNEMCell, "n-em": NEMCell}
+
+
+def get(name):
+    """The kind of cell that a key of `CELLS` stands for.
+
+    Raises:
+        ValueError: if it is none.
+    """
+    if name not in CELLS:
+        raise ValueError(f"model: expected {' or '.join(CELLS)}, received {name!r}")
+    return CELLS[name]
+
+
 __all__ = [
+    "CELLS",
     "EMCell",
     "EStep",
     "NEMCell",
     "RNNEMCell",
     "ThetaEncoder",
     "ThetaRecurrence",
+    "get",
 ]

@@ -9,7 +9,7 @@ import importlib.util
 import json
 import os
 
-from trainers import machine
+from trainers.training import machine
 
 LEAST_CLIPS = 8  # of a lane: products of fewer rows are slow
 KERAS_ISSUE = "https://github.com/keras-team/keras/issues/20585"
@@ -32,10 +32,10 @@ def prepare(config):
             f"({KERAS_ISSUE}). Unset TF_CONFIG and start each host with --strategy "
             "hosts --coordinator HOST:PORT --hosts N --host-index I instead"
         )
-    if config.strategy == "hosts":
+    if config.run.strategy == "hosts":
         os.environ.setdefault("KERAS_BACKEND", "jax")
     check_backend()
-    if config.deterministic:
+    if config.training.deterministic:
         flags = os.environ.get("XLA_FLAGS", "")
         os.environ["XLA_FLAGS"] = f"{flags} --xla_gpu_deterministic_ops=true".strip()
 
@@ -78,27 +78,30 @@ def choose(config):
     if keras.backend.backend() == "jax":
         tf.config.set_visible_devices([], "GPU")  # tf.data needs none of their memory
         devices = _of_jax(config)
-    elif config.strategy == "hosts":
+    elif config.run.strategy == "hosts":
         raise ValueError(
             f"strategy: expected Keras's JAX backend for hosts, received "
             f"{keras.backend.backend()}; unset KERAS_BACKEND or set it to jax"
         )
-    elif config.strategy == "mirrored":
+    elif config.run.strategy == "mirrored":
         devices = Mirrored()
-    elif config.strategy == "auto" and len(tf.config.list_physical_devices("GPU")) > 1:
+    elif (
+        config.run.strategy == "auto"
+        and len(tf.config.list_physical_devices("GPU")) > 1
+    ):
         devices = Mirrored()
     else:
         devices = OneDevice()
-    if config.deterministic:
+    if config.training.deterministic:
         tf.config.experimental.enable_op_determinism()
-    set_precision(config.precision)
-    _check_compile(config.compile, devices)
-    if config.lanes or devices.on_cpu:
-        devices.lanes = config.lanes or lanes_of(config.batch_size)
+    set_precision(config.training.precision)
+    _check_compile(config.run.compile, devices)
+    if config.run.lanes or devices.on_cpu:
+        devices.lanes = config.run.lanes or lanes_of(config.clips.batch_size)
     if devices.on_cpu:
         share_cores(devices.lanes)
-    for name in ("batch_size", "validation_size"):
-        check_divides(name, getattr(config, name), devices.count)
+    check_divides("batch_size", config.clips.batch_size, devices.count)
+    check_divides("validation_size", config.training.validation_size, devices.count)
     return devices
 
 
@@ -106,12 +109,12 @@ def _of_jax(config):
     import jax
     import keras
 
-    if config.strategy == "hosts":
+    if config.run.strategy == "hosts":
         jax.config.update("jax_cpu_collectives_implementation", "gloo")
         keras.distribution.initialize(
-            config.coordinator, config.hosts, config.host_index
+            config.run.coordinator, config.run.hosts, config.run.host_index
         )
-    elif config.strategy == "one" or jax.device_count() == 1:
+    elif config.run.strategy == "one" or jax.device_count() == 1:
         return OneDevice()
     return DataParallel()
 

@@ -1,20 +1,21 @@
 """Settings in config.json: how they are written, read, and compared with flags."""
 
-import dataclasses
 import json
 import math
 import pathlib
 import typing
 
-from trainers.options import as_text
+from trainers.training import settings
+from trainers.training.option import as_text
+
+OLD_NAMES = {"preset": "recipe"}  # of settings, in runs of earlier versions
 
 
 def as_json(config):
     """The settings as plain values that `json` can write; paths are absolute."""
-    values = dataclasses.asdict(config)
     return {
         name: str(value.absolute()) if isinstance(value, pathlib.Path) else value
-        for name, value in values.items()
+        for name, value in config.flat().items()
     }
 
 
@@ -45,7 +46,7 @@ def read(folder, experiment):
         )
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
-        theirs, settings = content["experiment"], dict(content["settings"])
+        theirs, values = content["experiment"], dict(content["settings"])
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise ValueError(
             f"resume: {path} cannot be read ({error}); restore it or begin anew"
@@ -55,33 +56,34 @@ def read(folder, experiment):
             f"resume: expected a run of {experiment}, received {folder}, a run of "
             f"{theirs}; use trainers.{theirs}"
         )
-    return settings
+    return values
 
 
-def from_json(config_class, settings, resumed=False):
-    """The Config that `as_json` wrote; what only says how it ran is left out.
+def from_json(experiment, values, resumed=False):
+    """The settings that `as_json` wrote; what only says how it ran is left out.
 
     Args:
-        config_class: a subclass of `options.Config`.
-        settings: as `read` returns them.
+        experiment: a subclass of `Experiment`.
+        values: as `read` returns them; what they lack is as in the paper.
         resumed: whether the run goes on, and with it how it ran: all but what has to be
             said anew, as where it is and on which hosts.
 
     Raises:
         ValueError: if a setting is unknown here or has another type.
     """
-    fields = {field.name: field for field in dataclasses.fields(config_class)}
-    kinds = typing.get_type_hints(config_class)
-    values = {}
-    for name, value in settings.items():
+    fields = settings.fields_of(experiment.Settings)
+    kinds = settings.types_of(experiment.Settings)
+    found = {}
+    for name, value in values.items():
+        name = OLD_NAMES.get(name, name)
         if name not in fields:
             raise ValueError(
                 f"{name}: a setting that this version of nem_tf does not have; resume "
                 "with the version that began the run"
             )
         if not fields[name].metadata["anew" if resumed else "about_run"]:
-            values[name] = _from_json(name, value, kinds[name])
-    return config_class(**values)
+            found[name] = _from_json(name, value, kinds[name])
+    return experiment.Settings.of(**{**experiment.recipes["paper"], **found})
 
 
 def _from_json(name, value, kind):
@@ -106,15 +108,15 @@ def check_same(config, given, folder):
     """Raise ValueError if flags ask for something else than the run in `folder`.
 
     Args:
-        config: of the run.
+        config: the settings of the run.
         given: dict from settings to the values asked for now.
     """
+    began = config.flat()
     for name in sorted(given.keys() - about_run(type(config))):
-        began = getattr(config, name)
-        if given[name] != began:
+        if given[name] != began[name]:
             raise ValueError(
-                f"{name}: expected {as_text(began)}, with which {folder} was begun, "
-                f"received {as_text(given[name])}; leave it out, go on with "
+                f"{name}: expected {as_text(began[name])}, with which {folder} was "
+                f"begun, received {as_text(given[name])}; leave it out, go on with "
                 f"--resume {folder} alone, or begin a new run"
             )
 
@@ -135,13 +137,19 @@ def check_data(began, given, folder):
         )
 
 
-def of_result(config_class, settings):
-    """The settings that say what was computed, not where and how it was carried out."""
-    left_out = about_run(config_class)
-    return {name: value for name, value in settings.items() if name not in left_out}
+def of_result(kind, values):
+    """The settings that say what was computed, not where and how it was carried out.
+
+    Args:
+        kind: a `Settings` class.
+        values: dict from settings to values, as config.json has them.
+    """
+    left_out = about_run(kind)
+    named = {OLD_NAMES.get(name, name): value for name, value in values.items()}
+    return {name: value for name, value in named.items() if name not in left_out}
 
 
-def about_run(config_class):
-    """Names of the settings that may differ when a run is resumed."""
-    fields = dataclasses.fields(config_class)
-    return {field.name for field in fields if field.metadata["about_run"]}
+def about_run(kind):
+    """Names of the settings of a `Settings` class that a resumed run may change."""
+    fields = settings.fields_of(kind)
+    return {name for name, field in fields.items() if field.metadata["about_run"]}

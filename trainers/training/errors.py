@@ -8,7 +8,7 @@ import re
 import sys
 from typing import NamedTuple
 
-from trainers.interrupts import Stopped
+from trainers.training.interrupts import Stopped
 
 FAILED, WRONG_SETTING, CTRL_C = 1, 2, 130  # exit statuses
 REMEDIES = (  # what an error says, and what to do about it
@@ -26,12 +26,20 @@ class WrongSetting(Exception):
     """Settings, data or a run folder that cannot be used; nothing has begun."""
 
 
-class Damaged(ValueError):
-    """Saved states that cannot be read."""
+class Failed(Exception):
+    """Something that went wrong on the way, said in one line with its remedy."""
 
 
-class NotFinite(ArithmeticError):
+class Damaged(Failed, ValueError):
+    """Saved states or models that cannot be read."""
+
+
+class NotFinite(Failed, ArithmeticError):
     """The loss, or a weight, became NaN or infinite."""
+
+
+class BadClips(Failed, ValueError):
+    """Clips with pixels that are not in [0, 1], met in training."""
 
 
 class Problem(NamedTuple):
@@ -42,33 +50,66 @@ class Problem(NamedTuple):
 
 
 @contextlib.contextmanager
-def of_settings():
-    """While settings are tried, what their checks raise becomes `WrongSetting`."""
+def of_settings(*kinds):
+    """While settings are tried, what their checks raise becomes `WrongSetting`.
+
+    Args:
+        kinds: of exceptions that they raise; `ValueError`, `OSError` and `RuntimeError`
+            if not given.
+    """
+    kinds = kinds or (ValueError, OSError, RuntimeError)
     try:
         yield
-    except Damaged:
+    except Failed:
         raise
-    except (ValueError, OSError, RuntimeError) as error:
-        raise WrongSetting(_sentence(error)) from error
+    except kinds as error:
+        raise WrongSetting(sentence(error)) from error
 
 
-def explain(error, again="continue with --resume"):
+def exit_status(
+    module, action, *, debug=False, again="run it again", stopped="stopped"
+):
+    """Run a command; an error that people can mend becomes one line on stderr.
+
+    Args:
+        module: that is run; its name begins the line.
+        action: function without arguments that returns the exit status, or None for 0.
+        debug: whether to raise the error instead.
+        again: what to do once its cause is mended.
+        stopped: the line after Ctrl-C.
+
+    Returns:
+        exit status: that of `action`; 2 if a setting or an input cannot be used, 1 if
+        something failed on the way; 143 or 130 if it was stopped.
+    """
+    try:
+        return action() or 0
+    except (Exception, KeyboardInterrupt) as error:
+        problem = explain(error, again, stopped)
+        if problem is None or debug:
+            raise
+        print(f"{module}: {problem.line}", file=sys.stderr)
+        return problem.status
+
+
+def explain(error, again, stopped="stopped"):
     """The `Problem` that an error stands for; None if it is a defect of the program.
 
     Args:
         error: the exception.
         again: what to do once its cause is mended.
+        stopped: the line after Ctrl-C.
     """
     if isinstance(error, KeyboardInterrupt):
-        return Problem("stopped before training", CTRL_C)
+        return Problem(stopped, CTRL_C)
     if isinstance(error, Stopped):
         return Problem(str(error), error.status)
     if isinstance(error, WrongSetting):
         return Problem(str(error), WRONG_SETTING)
-    if isinstance(error, Damaged | NotFinite):
+    if isinstance(error, Failed):
         return Problem(str(error), FAILED)
     if isinstance(error, OSError) or _of_backend(error):
-        return Problem(_with_remedy(_sentence(error), again), FAILED)
+        return Problem(_with_remedy(sentence(error), again), FAILED)
     return None
 
 
@@ -80,7 +121,7 @@ def _of_backend(error):
     return jax is not None and isinstance(error, jax.errors.JaxRuntimeError)
 
 
-def _sentence(error):
+def sentence(error):
     """An error without the call stack that TensorFlow writes into it."""
     if isinstance(error, OSError) and error.strerror:
         where = f"{error.filename}: " if error.filename else ""

@@ -9,7 +9,9 @@ import sys
 import numpy as np
 
 from nem_tf import data, plots
-from trainers import evaluate, paper, pictures, quiet, trained
+from trainers import evaluate
+from trainers.paper import reported
+from trainers.training import pictures, quiet, trained
 
 IMAGES = 6  # of Figure 3
 
@@ -19,7 +21,7 @@ def draw(archive, parts):
 
     Args:
         archive: an `archive.Archive`; figures go to its `out / "figures"`.
-        parts: keys of `paper.PARTS`.
+        parts: keys of `reported.PARTS`.
 
     Returns:
         dict from parts to lists of (caption, path).
@@ -41,19 +43,19 @@ def _static_shapes(archive, folder, part):
 def _groupings(archive, path):
     """Figure 3: the first images of the test set, not chosen, and their groupings."""
     found = {}
-    for preset in paper.PRESETS:
-        for cell in paper.PARTS["static_shapes"]:
-            settings = cell.training.settings
+    for recipe in reported.RECIPES:
+        for score in reported.PARTS["static_shapes"]:
+            settings = score.training.settings
             if settings["components"] != 3:
                 continue
-            run = _best_run(archive, preset, cell)
+            run = _best_run(archive, recipe, score)
             if run is None:
                 continue
-            evaluation = evaluate.Evaluation(run, evaluate.Config(seed=0))
+            evaluation = evaluate.Evaluation(run, seed=0)
             batch = _batch(evaluation, IMAGES)
             gamma = run.nem.predict_on_batch(batch)["gamma"][:, -1]
             name = settings["model"].upper()
-            found[f"{name}\n({preset})"] = gamma
+            found[f"{name}\n({recipe})"] = gamma
     if not found:
         return False
     title = "Static shapes: input and grouping after the last step, first test images"
@@ -63,19 +65,19 @@ def _groupings(archive, path):
 
 
 def _sequence(archive, folder, part):
-    """Figures 4 and 7: one clip, for each preset that was run."""
-    cell = paper.PARTS[part][0]
-    for preset in paper.PRESETS:
-        path = folder / f"{part}-{preset}.png"
-        caption = f"{paper.TITLES[part]}, {preset} settings"
+    """Figures 4 and 7: one clip, for each recipe that was run."""
+    score = reported.PARTS[part][0]
+    for recipe in reported.RECIPES:
+        path = folder / f"{part}-{recipe}.png"
+        caption = f"{reported.TITLES[part]}, {recipe} settings"
 
-        def clip(archive, path, preset=preset):
-            run = _best_run(archive, preset, cell)
+        def clip(archive, path, recipe=recipe):
+            run = _best_run(archive, recipe, score)
             if run is None:
                 return False
-            evaluation = evaluate.Evaluation(run, evaluate.Config(**cell.test))
+            evaluation = evaluate.Evaluation(run, **score.test)
             clips = evaluation.clips(64, batch_size=64)
-            title = f"{paper.TITLES[part]} ({evaluation.experiment.source})"
+            title = f"{reported.TITLES[part]} ({evaluation.experiment.source})"
             pictures.of_clip(run.nem, clips, title, folder, names=(path.stem,) * 2)
             return True
 
@@ -86,13 +88,13 @@ def _prediction(archive, folder, part):
     """Figure 5."""
     path = folder / "figure5.png"
     series = {}
-    for preset in paper.PRESETS:
-        for cell in paper.PARTS[part]:
-            tests = archive.results(preset, cell).values()
+    for recipe in reported.RECIPES:
+        for score in reported.PARTS[part]:
+            tests = archive.results(recipe, score).values()
             if tests:
-                settings = cell.training.settings
-                task = cell.label.split(",")[0]
-                name = f"{task}, K = {settings['components']} ({preset})"
+                settings = score.training.settings
+                task = score.label.split(",")[0]
+                name = f"{task}, K = {settings['components']} ({recipe})"
                 bound = np.mean([one["test"]["next_step_bound"] for one in tests])
                 series.setdefault(name, []).append((settings["objects"], bound))
     if series:
@@ -109,36 +111,36 @@ def _prediction(archive, folder, part):
 
 def _fifty_steps(archive, folder, part):
     """Figure 6: mean over seeds of the mean and the quartiles over clips."""
-    (cell,) = paper.PARTS[part]
-    for preset in paper.PRESETS:
-        tests = [one["test"]["ami"] for one in archive.results(preset, cell).values()]
+    (score,) = reported.PARTS[part]
+    for recipe in reported.RECIPES:
+        tests = [one["test"]["ami"] for one in archive.results(recipe, score).values()]
         if tests:
             keys = ("per_step", "lower_quartile", "upper_quartile")
             mean = [np.mean([test[key] for test in tests], axis=0) for key in keys]
-            title = f"{paper.TITLES[part]}: {cell.label}, {preset} settings"
-            path = folder / f"{part}-{preset}.png"
+            title = f"{reported.TITLES[part]}: {score.label}, {recipe} settings"
+            path = folder / f"{part}-{recipe}.png"
             plots.quartiles(*mean, title).savefig(path)
             yield title, path
 
 
 def _time_to_score(archive, folder, part):
-    """Validation AMI against minutes of training, for each preset that was run."""
+    """Validation AMI against minutes of training, for each recipe that was run."""
     groups = {
-        (preset, cell): archive.by_machine(
-            preset, cell.training, archive.begun(preset, cell.training)
+        (recipe, score): archive.by_machine(
+            recipe, score.training, archive.begun(recipe, score.training)
         )
-        for preset in paper.PRESETS
-        for cell in paper.PARTS[part]
-        if not cell.test
+        for recipe in reported.RECIPES
+        for score in reported.PARTS[part]
+        if not score.test
     }
     machines = {where for seeds in groups.values() for where in seeds}
     series, level = {}, {}
-    for (preset, cell), by_machine in groups.items():
+    for (recipe, score), by_machine in groups.items():
         for where, seeds in by_machine.items():
             also = f"; {where}" if len(machines) > 1 else ""
-            series |= _learning(archive, preset, cell, seeds, also)
-        if by_machine and cell.paper:
-            level[f"the paper, {cell.label}: {cell.paper[0]:.3f}"] = cell.paper[0]
+            series |= _learning(archive, recipe, score, seeds, also)
+        if by_machine and score.paper:
+            level[f"the paper, {score.label}: {score.paper[0]:.3f}"] = score.paper[0]
     if series:
         path = folder / f"time_to_score-{part}.png"
         what = part.replace("_", " ")
@@ -157,17 +159,17 @@ def _time_to_score(archive, folder, part):
         yield "Validation AMI against minutes of training", path
 
 
-def _learning(archive, preset, cell, seeds, also=""):
+def _learning(archive, recipe, score, seeds, also=""):
     """Minutes and AMI after each epoch, means over seeds, in a curve per stage.
 
     Each stage is validated on clips of its own digits. `also` is said of each curve.
     """
-    logs = [archive.log(preset, cell.training, seed) for seed in seeds]
+    logs = [archive.log(recipe, score.training, seed) for seed in seeds]
     count = "one seed" if len(logs) == 1 else f"{len(logs)} seeds"
-    if not set(seeds) <= set(archive.seeds(preset, cell.training)):
+    if not set(seeds) <= set(archive.seeds(recipe, score.training)):
         count += ", not ended" if len(logs) == 1 else ", not all ended"
-    name = f"{preset}: {cell.label.split(', as in')[0]}"
-    pools = cell.training.pools
+    name = f"{recipe}: {score.label.split(', as in')[0]}"
+    pools = score.training.pools
     found = {}
     for stage, pool in enumerate(pools, 1):
         epochs = [
@@ -202,12 +204,12 @@ def _kept(function, archive, path, caption):
         yield caption, path
 
 
-def _best_run(archive, preset, cell):
+def _best_run(archive, recipe, score):
     """The trained model of the best seed on validation, or None."""
-    seed = archive.best_seed(preset, cell.training)
+    seed = archive.best_seed(recipe, score.training)
     if seed is None:
         return None
-    folder = archive.run(preset, cell.training, seed)
+    folder = archive.run(recipe, score.training, seed)
     if not (folder / trained.MODEL).is_file():
         return None
     with quiet.startup():

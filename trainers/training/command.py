@@ -1,15 +1,15 @@
 """A trainer's command: from flags to scores, pictures, and the closing lines."""
 
 import contextlib
-import dataclasses
 import json
+import math
 import sys
 
-from trainers import (
+from trainers.training import (
     command_line,
     config_file,
     devices,
-    faults,
+    errors,
     interrupts,
     quiet,
     run_folder,
@@ -28,34 +28,33 @@ def main(experiment_class, doc, arguments=None):
         exit status: 0; 2 after one line on stderr if a setting cannot be met, 1 if
         something failed on the way; 143 or 130 if the run was stopped.
     """
-    name = experiment_class.name
-    config = command_line.parse(
-        experiment_class.Config, experiment_class.presets, name, doc, arguments
-    )
-    with contextlib.ExitStack() as stack:
-        try:
+    config = command_line.parse(experiment_class, doc, arguments)
+
+    def action():
+        with contextlib.ExitStack() as stack:
             _main(experiment_class, config, stack)
-        except (Exception, KeyboardInterrupt) as error:
-            problem = faults.explain(error)
-            if problem is None or config.debug:
-                raise
-            print(f"trainers.{name}: {problem.line}", file=sys.stderr)
-            return problem.status
-    return 0
+
+    return errors.exit_status(
+        f"trainers.{experiment_class.name}",
+        action,
+        debug=config.run.debug,
+        again="continue with --resume",
+        stopped="stopped before training",
+    )
 
 
 def _main(experiment_class, config, stack):
     name = experiment_class.name
-    out = config.out or run_folder.default_path(name, config.seed)
+    out = config.run.out or run_folder.default_path(name, config.clips.seed)
     folder = None
-    with faults.of_settings():
-        resumed = _resumes(config, name, out)
-        if config.host_index == 0:
+    with errors.of_settings():
+        resumed = _resumes(experiment_class, config, out)
+        if config.run.host_index == 0:
             if resumed:
                 folder = stack.enter_context(run_folder.RunFolder(out, resumed=True))
             else:
                 run_folder.check_free(out)
-        if folder and folder.complete and config.strategy != "hosts":
+        if folder and folder.complete and config.run.strategy != "hosts":
             return _report_again(experiment_class, folder)
         experiment, strategy = _prepare(experiment_class, config)
         if folder is None and strategy.writes:
@@ -63,14 +62,15 @@ def _main(experiment_class, config, stack):
     run(experiment, folder, strategy)
 
 
-def _resumes(config, name, out):
+def _resumes(experiment_class, config, out):
     """Whether the run in `out` is to be continued."""
-    if config.resume != "auto" or not (out / "config.json").is_file():
-        return bool(config.resume) and config.resume != "auto"
-    settings = config_file.read(out, name)
-    config_file.check_data(settings.get("data"), config.data, out)
-    began = config_file.from_json(type(config), settings)
-    config_file.check_same(began, dataclasses.asdict(config), out)
+    resume = config.run.resume
+    if resume != "auto" or not (out / "config.json").is_file():
+        return bool(resume) and resume != "auto"
+    settings = config_file.read(out, experiment_class.name)
+    config_file.check_data(settings.get("data"), config.clips.data, out)
+    began = config_file.from_json(experiment_class, settings)
+    config_file.check_same(began, config.flat(), out)
     return True
 
 
@@ -82,14 +82,14 @@ def run(experiment, folder, strategy):
         folder: its `RunFolder`; None where another host writes it.
         strategy: its devices, of `devices.choose`.
     """
-    from trainers import callbacks, loop
+    from trainers.training import callbacks, loop
 
     config = experiment.config
     with interrupts.Interrupts() as asked:
         this = loop.Run(config, folder, experiment.title, strategy, asked)
-        with faults.of_settings():
-            resumed = bool(config.resume) and loop.resume(this)
-            clips = _clips_of(config, folder if config.resume else None, strategy)
+        with errors.of_settings():
+            resumed = bool(config.run.resume) and loop.resume(this)
+            clips = _clips_of(config, folder if config.run.resume else None, strategy)
         if resumed:
             _say(folder, f"continuing after update {this.updates}")
         elif folder:
@@ -124,20 +124,20 @@ def _clips_of(config, folder, strategy):
     Raises:
         ValueError: if they are not those that the run was begun with.
     """
-    if config.data is None:
+    if config.clips.data is None:
         return None
     from nem_tf.data import hdf5
 
-    clips = hdf5.fingerprint(config.data)
+    clips = hdf5.fingerprint(config.clips.data)
     known = folder is not None and (folder / "config.json").is_file()
     began = folder.read_json("config.json") if known else {}
     expected = json.dumps(began.get("clips") or clips).encode()
     if json.loads(strategy.from_first(expected)) != clips:
         raise ValueError(
             "data: expected the clips that the run was begun with, received others in "
-            f"{config.data}; give the file that it was, or begin a new run"
+            f"{config.clips.data}; give the file that it was, or begin a new run"
         )
-    place = str(config.data.absolute())
+    place = str(config.clips.data.absolute())
     if known and (began["settings"]["data"], began.get("clips")) != (place, clips):
         began["settings"]["data"] = began["data"] = place
         folder.write_json("config.json", {**began, "clips": clips})
@@ -152,24 +152,25 @@ def _say(folder, text):
 
 def _finish(experiment, this):
     """Score and draw the best model; the last file written is results.json."""
-    from trainers import loop, pictures, scoring
+    from trainers.training import loop, pictures, scoring
 
     config, folder = this.config, this.folder
+    test_size = config.training.test_size
     print("scoring ...", file=sys.stderr)
     nem = loop.read_model(folder.best)
     nem.lanes = this.devices.lanes
-    scores = scoring.collect(nem, experiment.clips("test", clips=config.test_size))
+    scores = scoring.collect(nem, experiment.clips("test", clips=test_size))
     result = {
         "experiment": experiment.name,
         "data": experiment.source,
-        "preset": config.preset,
-        "seed": config.seed,
+        "recipe": config.run.recipe,
+        "seed": config.clips.seed,
         "seconds": round(this.at.seconds, 1),
         "updates": this.updates,
         "resumes": this.at.resumes,
         "test": scoring.summary(scores),
     }
-    some = min(64, config.test_size)
+    some = min(64, test_size)
     typical = experiment.clips("test", batch_size=some, clips=some)
     pictures.of_clip(nem, typical, this.title, folder)
     pictures.of_scores(scores, this.title, folder)
@@ -183,21 +184,25 @@ def _prepare(experiment_class, config):
     with quiet.startup():
         import keras
 
-        import nem_tf  # noqa: F401
+        from nem_tf import memory
 
-    keras.utils.set_random_seed(config.seed)
+    keras.utils.set_random_seed(config.clips.seed)
     strategy = devices.choose(config)
     experiment = experiment_class(config)
+    training, clips = config.training, config.clips
+    pixels = clips.batch_size * clips.steps * math.prod(experiment.size)
+    remedy = "a smaller --batch-size or fewer --steps"
+    memory.check(clips.components, pixels, remedy, machines=config.run.hosts)
     part = strategy.part  # the data sets are those that the training will ask for
     experiment.clips(
-        "train", stage=0, clips=config.train_size, epochs=None, start=0, part=part
+        "train", stage=0, clips=training.train_size, epochs=None, start=0, part=part
     )
     validation = experiment.clips(
-        "validation", stage=0, clips=config.validation_size, part=part
+        "validation", stage=0, clips=training.validation_size, part=part
     )
-    experiment.clips("test", clips=config.test_size)
+    experiment.clips("test", clips=training.test_size)
     cell = experiment.cell()
-    if config.data is not None:
+    if clips.data is not None:
         _check_recording(config, validation, cell)
     return experiment, strategy
 
@@ -209,7 +214,7 @@ def _check_recording(config, clips, cell):
     if frame != cell.frame_shape:
         raise ValueError(
             f"data: expected frames of {cell.frame_shape}, which the network draws, "
-            f"received {frame} in {config.data}; fit the file's frames to it"
+            f"received {frame} in {config.clips.data}; fit the file's frames to it"
         )
 
 
@@ -221,7 +226,7 @@ def _report_again(experiment_class, folder):
 
 def _report(experiment_class, folder, result):
     """The closing lines: scores, the paper's, and where to look."""
-    test = result["test"]
+    test, recipe = result["test"], result.get("recipe", result.get("preset"))
     minutes = result["seconds"] / 60
     scores = (
         f"  loss on {test['clips']} test clips  {test['loss']:.1f} nats per clip; "
@@ -234,12 +239,12 @@ def _report(experiment_class, folder, result):
         )
         if folder.read_json("config.json").get("settings", {}).get("data") is None:
             scores += f"  the paper               {experiment_class.paper}\n"
-        if result["preset"] == "quick":
+        if recipe == "quick":
             scores += (
-                "                          a first look; more without --preset quick\n"
+                "                          a first look; more without --recipe quick\n"
             )
     print(
-        f"\n{result['experiment']}, data: {result['data']}, preset {result['preset']}, "
+        f"\n{result['experiment']}, data: {result['data']}, recipe {recipe}, "
         f"seed {result['seed']}: {result['updates']} updates in {minutes:.1f} minutes\n"
         f"{scores}"
         f"  pictures                {folder / 'overview.png'}, {folder / 'clip.gif'}\n"

@@ -15,8 +15,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from trainers.faults import Damaged
-from trainers.run_folder import replacing
+from trainers.training.errors import Damaged
+from trainers.training.files import replacing
 
 FORMAT = 1
 KEPT = 2  # the newest, and the one before should the newest be damaged

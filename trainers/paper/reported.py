@@ -6,24 +6,24 @@ last step: Table 1's 0.997 is out of reach for a mean that includes the first st
 
 import dataclasses
 
-PRESETS = ("paper", "ours", "quick")  # of the trainers: of the original; best; minutes
+RECIPES = ("paper", "ours", "quick")  # of the trainers: of the original; best; minutes
 
 
 @dataclasses.dataclass(frozen=True)
 class Training:
-    """A trainer's command, without preset and seed.
+    """A trainer's command, without recipe and seed.
 
     Attributes:
         experiment: name of the trainer.
         name: of the folder, unique in the experiment.
-        settings: the flags in which it differs from a preset.
-        presets: those that it is trained with.
+        settings: the flags in which it differs from a recipe.
+        recipes: those that it is trained with.
     """
 
     experiment: str
     name: str
     settings: dict = dataclasses.field(default_factory=dict, hash=False)
-    presets: tuple[str, ...] = PRESETS
+    recipes: tuple[str, ...] = RECIPES
 
     @property
     def pools(self):
@@ -32,7 +32,7 @@ class Training:
 
 
 @dataclasses.dataclass(frozen=True)
-class Cell:
+class Score:
     """A number of the paper, and where ours comes from.
 
     Attributes:
@@ -48,12 +48,12 @@ class Cell:
     test: dict = dataclasses.field(default_factory=dict, hash=False)
 
 
-def _static(model, components, presets=("paper",)):
+def _static(model, components, recipes=("paper",)):
     return Training(
         "static_shapes",
         f"{model}-k{components}",
         {"model": model, "components": components},
-        presets,
+        recipes,
     )
 
 
@@ -71,10 +71,10 @@ THREE = {"objects": 3, "components": 3}  # how they are tested, too
 STILL = {"static": True, "steps": 50}
 
 STATIC_SHAPES = (
-    Cell("RNN-EM, K = 3", _static("rnn-em", 3, PRESETS), (0.826, 0.005)),
-    Cell("RNN-EM, K = 4, as in the original's code", _static("rnn-em", 4)),
-    Cell("N-EM, K = 3", _static("n-em", 3), (0.475, 0.043)),
-    Cell("N-EM, K = 4, as in the original's code", _static("n-em", 4)),
+    Score("RNN-EM, K = 3", _static("rnn-em", 3, RECIPES), (0.826, 0.005)),
+    Score("RNN-EM, K = 4, as in the original's code", _static("rnn-em", 4)),
+    Score("N-EM, K = 3", _static("n-em", 3), (0.475, 0.043)),
+    Score("N-EM, K = 4, as in the original's code", _static("n-em", 4)),
 )
 
 
@@ -95,7 +95,7 @@ def _table1():
         if trained != (objects, components):
             label += f"; tested on {objects}, K = {components}"
             test = {"objects": objects, "components": components}
-        yield Cell(label, _shapes(*trained), paper, test)
+        yield Score(label, _shapes(*trained), paper, test)
 
 
 def _figure5():
@@ -103,39 +103,39 @@ def _figure5():
         task = "denoising" if still else "next step"
         for components in (1, 5):
             for objects in range(1, 7):
-                yield Cell(
+                yield Score(
                     f"{task}, {objects} objects, K = {components}",
                     _shapes(objects, components, still),
                 )
 
 
 def _mnist(training, name, scores):
-    yield Cell(f"{name}: 2 digits, K = 2", training, scores[0])
-    yield Cell(f"{name}: 3 digits, K = 3, not retrained", training, scores[1], THREE)
-    yield Cell(f"{name}: 2 static digits, 50 steps", training, scores[2], STILL)
+    yield Score(f"{name}: 2 digits, K = 2", training, scores[0])
+    yield Score(f"{name}: 3 digits, K = 3, not retrained", training, scores[1], THREE)
+    yield Score(f"{name}: 2 static digits, 50 steps", training, scores[2], STILL)
 
 
 LARGE = Training("flying_mnist", "digits14", {"stages": "50000", "digit_size": 14})
 READINGS = (  # of how digits are labelled, composed, moved and made smaller
-    Cell("direct: labels from brightness 0.1 on", DIRECT, None, {"threshold": 0.1}),
-    Cell("direct: sum where digits meet", DIRECT, None, {"composition": "sum"}),
-    Cell("direct: squares of 14 pixels bounce", DIRECT, None, {"box": 14}),
-    Cell("direct: up to 2 pixels a frame", DIRECT, None, {"speed": 2}),
-    Cell("direct: digits of 14 pixels", LARGE),
+    Score("direct: labels from brightness 0.1 on", DIRECT, None, {"threshold": 0.1}),
+    Score("direct: sum where digits meet", DIRECT, None, {"composition": "sum"}),
+    Score("direct: squares of 14 pixels bounce", DIRECT, None, {"box": 14}),
+    Score("direct: up to 2 pixels a frame", DIRECT, None, {"speed": 2}),
+    Score("direct: digits of 14 pixels", LARGE),
 )
 
 FOUR_STARTS = (  # of each clip, the likeliest is scored; the paper has one
-    Cell("direct: 2 digits", DIRECT, (0.819, 0.022), {"starts": 4}),
-    Cell("direct: 3 digits", DIRECT, (0.729, 0.019), {**THREE, "starts": 4}),
-    Cell("direct: 2 static digits", DIRECT, (0.619, 0.023), {**STILL, "starts": 4}),
+    Score("direct: 2 digits", DIRECT, (0.819, 0.022), {"starts": 4}),
+    Score("direct: 3 digits", DIRECT, (0.729, 0.019), {**THREE, "starts": 4}),
+    Score("direct: 2 static digits", DIRECT, (0.619, 0.023), {**STILL, "starts": 4}),
 )
 
-FIFTY_STEPS = Cell("direct: 2 digits, 50 steps", DIRECT, None, {"steps": 50})
+FIFTY_STEPS = Score("direct: 2 digits, 50 steps", DIRECT, None, {"steps": 50})
 
 PARTS = {
     "static_shapes": STATIC_SHAPES,
     "table1": tuple(_table1()),
-    "figure4": (Cell("5 objects, K = 5", _shapes(5, 5)),),
+    "figure4": (Score("5 objects, K = 5", _shapes(5, 5)),),
     "figure5": tuple(_figure5()),
     "figure6": (FIFTY_STEPS,),
     "flying_mnist": (
@@ -144,7 +144,7 @@ PARTS = {
     ),
     "readings": READINGS,
     "starts": FOUR_STARTS,
-    "figure7": (Cell("staged: 3 digits, K = 3", STAGED, None, THREE),),
+    "figure7": (Score("staged: 3 digits, K = 3", STAGED, None, THREE),),
 }
 
 TITLES = {

@@ -8,20 +8,20 @@ import keras
 import numpy as np
 
 from nem_tf import NeuralEM, pixels
-from trainers import callbacks, keeping, state
-from trainers.devices import OneDevice
-from trainers.faults import Damaged, NotFinite
-from trainers.interrupts import Interrupts
-from trainers.options import Config
-from trainers.run_folder import RunFolder
-from trainers.state import Position
+from trainers.training import callbacks, keeping, state
+from trainers.training.devices import OneDevice
+from trainers.training.errors import BadClips, Damaged
+from trainers.training.interrupts import Interrupts
+from trainers.training.run_folder import RunFolder
+from trainers.training.settings import Settings
+from trainers.training.state import Position
 
 
 @dataclasses.dataclass
 class Run:
     """A training run while it goes on."""
 
-    config: Config
+    config: Settings
     folder: RunFolder | None  # None where another host writes it
     title: str = ""  # names the experiment and the source of its data, for pictures
     devices: OneDevice = dataclasses.field(default_factory=OneDevice)
@@ -45,7 +45,7 @@ class Run:
     def best(self):
         """The file of the stage's best model."""
         assert self.folder is not None
-        if self.config.stage_count == 1:
+        if self.config.clips.stage_count == 1:
             return self.folder.best
         return self.folder / "stages" / f"{self.at.stage + 1}.keras"
 
@@ -93,27 +93,30 @@ def fit(
         name: of the stage, for the progress bar.
 
     Raises:
-        keeping.NotFinite: if the loss becomes NaN or infinite.
+        errors.NotFinite: if the loss becomes NaN or infinite.
+        errors.BadClips: if a clip has a pixel that is not in [0, 1].
         interrupts.Stopped: if the run was asked to stop.
     """
     at, config = run.at, run.config
     updates = config.updates_per_epoch
-    if config.stage_count > 1:
-        name = f"stage {at.stage + 1}/{config.stage_count}, {name}"
-    validation = clips("validation", clips=config.validation_size)
+    if config.clips.stage_count > 1:
+        name = f"stage {at.stage + 1}/{config.clips.stage_count}, {name}"
+    validation = clips("validation", clips=config.training.validation_size)
     keep = keeping.Keep(run)
     listed = _callbacks(run, clips, learning_rate, epochs, name, keep)
     _begin(run, nem, keep)
-    while at.epoch < epochs and at.waited < config.patience:
+    while at.epoch < epochs and at.waited < config.training.patience:
         listing = keras.callbacks.CallbackList(listed, add_history=True, model=nem)
         if at.update == updates:  # it was stopped in the validation
             _finish_epoch(nem, validation, listing, at)
             continue
         last = at.epoch + 1 if at.update else epochs
-        seen = (at.epoch * updates + at.update) * config.batch_size
+        seen = (at.epoch * updates + at.update) * config.clips.batch_size
         try:
             nem.fit(
-                clips("train", clips=config.train_size, epochs=None, start=seen),
+                clips(
+                    "train", clips=config.training.train_size, epochs=None, start=seen
+                ),
                 steps_per_epoch=updates - at.update,
                 initial_epoch=at.epochs,
                 epochs=at.earlier_epochs + last,
@@ -123,7 +126,7 @@ def fit(
                 callbacks=listing,
             )
         except pixels.OutOfRange as error:
-            raise NotFinite(
+            raise BadClips(
                 f"{error} (update {run.updates + 1}); the states saved before it are "
                 "whole: mend the clips, then continue with --resume"
             ) from None
@@ -155,12 +158,15 @@ def _callbacks(run, clips, learning_rate, epochs, name, keep):
     updates = config.updates_per_epoch
     later = sum(config.per_stage("epochs")[run.at.stage + 1 :])
     schedule = callbacks.LearningRate(
-        learning_rate, config.schedule, epochs * updates, run
+        learning_rate, config.training.schedule, epochs * updates, run
     )
     if run.folder is None:
         return [schedule, keep]
     board = run.folder / "tensorboard"
-    whole = {"clips": config.validation_size, "part": (0, 1)}  # also on host 0 of many
+    whole = {
+        "clips": config.training.validation_size,
+        "part": (0, 1),
+    }  # also on host 0 of many
     validation = clips("validation", **whole)
     first = next(iter(validation))
     clip = {key: np.asarray(value[:1]) for key, value in first.items()}

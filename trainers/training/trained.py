@@ -6,6 +6,7 @@ import re
 from typing import Any, NamedTuple
 
 MODEL = "model.keras"
+PRESETS = pathlib.Path(__file__).parents[2] / "nem_tf" / "presets"
 
 
 class Trained(NamedTuple):
@@ -60,6 +61,28 @@ def is_trained(source):
     """Whether `load` would find something under this name."""
     path = pathlib.Path(source)
     return path.suffix == ".keras" or (path / MODEL).is_file() or is_preset(source)
+
+
+def experiment_of(source):
+    """The experiment that a model says it was trained on; None if it does not.
+
+    Without TensorFlow: the model itself is not read, and nothing is refused.
+    """
+    path = pathlib.Path(source)
+    folder = path.parent if path.suffix == ".keras" else path
+    for file, part in (
+        (folder / "config.json", ()),
+        (folder / "model.json", ("training",)),
+        (PRESETS / str(source) / "model.json", ("training",)),
+    ):
+        try:
+            content = json.loads(file.read_text(encoding="utf-8"))
+            for key in part:
+                content = content[key]
+            return content["experiment"]
+        except (OSError, ValueError, KeyError, TypeError):
+            continue
+    return None
 
 
 def is_preset(source):

@@ -9,10 +9,10 @@ import time
 import keras
 import numpy as np
 
-from trainers import state
-from trainers.faults import NotFinite
-from trainers.interrupts import Stopped
-from trainers.run_folder import replacing
+from trainers.training import state
+from trainers.training.errors import NotFinite
+from trainers.training.files import replacing
+from trainers.training.interrupts import Stopped
 
 
 class Best(keras.callbacks.Callback):
@@ -95,7 +95,7 @@ class Keep(keras.callbacks.Callback):
             # The validation will begin its own.
             self.metrics = state.values(self.model.metrics_variables)
         asked = self._asked()
-        if asked or time.monotonic() - self.saved >= 60.0 * config.save_minutes:
+        if asked or time.monotonic() - self.saved >= 60.0 * config.run.save_minutes:
             self.save()
         if asked:
             self._stop()
@@ -114,7 +114,7 @@ class Keep(keras.callbacks.Callback):
         self.save()
         if self._asked():
             self._stop()
-        self.model.stop_training = at.waited >= self.run.config.patience
+        self.model.stop_training = at.waited >= self.run.config.training.patience
 
     def save(self):
         """Save the state as it is now."""

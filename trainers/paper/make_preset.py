@@ -1,6 +1,6 @@
 """Ship a reproduced training as a preset: its best weights, with a model card.
 
-    python -m trainers.make_preset static_shapes ours/static_shapes/rnn-em-k3
+    python -m trainers.paper.make_preset static_shapes ours/static_shapes/rnn-em-k3
 
 The second word is SETTINGS/EXPERIMENT/TRAINING, as in trainers.reproduce's folders.
 Among its seeds the one of the lowest validation loss is taken. The scores in the card
@@ -8,29 +8,23 @@ are those of the weights as they are shipped, in float16.
 """
 
 import argparse
-import dataclasses
 import pathlib
 import sys
 import tempfile
 
-from trainers import (
-    command_line,
-    config_file,
-    evaluate,
-    experiments,
-    options,
-    paper,
-    quiet,
-    reproduce,
-    trained,
-)
-from trainers.archive import Archive, made_on, sample
+from trainers import evaluate, experiments, reproduce
+from trainers.paper import reported
+from trainers.paper.archive import Archive, made_on, sample
+from trainers.training import command_line, config_file, errors, quiet, trained
+from trainers.training.settings import MOST_CLIPS
 
 
 def main(arguments=None):
     """The command; returns the exit status."""
     parser = command_line.Parser(
-        "trainers.make_preset", __doc__, "NAME SETTINGS/EXPERIMENT/TRAINING [flags]"
+        "trainers.paper.make_preset",
+        __doc__,
+        "NAME SETTINGS/EXPERIMENT/TRAINING [flags]",
     )
     parser.add_argument("name", metavar="NAME", help="of the preset, or a new folder")
     parser.add_argument("source", metavar="TRAINING", help="see above")
@@ -46,19 +40,19 @@ def main(arguments=None):
         "--clips", type=_clips, default=10_000, metavar="N", help="to score (10000)"
     )
     given = parser.parse_args(arguments)
-    try:
-        folder = make(
-            given.name, given.source, Archive(given.out, given.runs), given.clips
-        )
-    except (ValueError, OSError, RuntimeError) as error:  # the last: no MNIST
-        print(f"trainers.make_preset: {error}", file=sys.stderr)
-        return 2 if isinstance(error, ValueError) else 1
-    print(f"{folder}: {', '.join(sorted(path.name for path in folder.iterdir()))}")
-    return 0
+
+    def action():
+        archive = Archive(given.out, given.runs)
+        with errors.of_settings(ValueError, RuntimeError):
+            folder = make(given.name, given.source, archive, given.clips)
+        files = sorted(path.name for path in folder.iterdir())
+        print(f"{folder}: {', '.join(files)}")
+
+    return errors.exit_status("trainers.paper.make_preset", action)
 
 
 def _clips(text):
-    if not text.isdecimal() or not 0 < int(text) <= options.MOST_CLIPS:
+    if not text.isdecimal() or not 0 < int(text) <= MOST_CLIPS:
         raise argparse.ArgumentTypeError(f"expected clips, received {text!r}")
     return int(text)
 
@@ -81,7 +75,7 @@ def make(name, source, archive, clips):
         run = trained.load(archive.run(settings, training, seed))
     folder = pathlib.Path(name) if "/" in name else preset.SHIPPED / name
     kind = experiments.find(training.experiment)
-    settings_of_run = config_file.of_result(kind.Config, run.settings)
+    settings_of_run = config_file.of_result(kind.Settings, run.settings)
     about = {
         "experiment": run.name,
         "settings": {**settings_of_run, "test_size": clips},
@@ -100,12 +94,12 @@ def make(name, source, archive, clips):
 
 
 def _find(source):
-    """The settings' name and the `paper.Training` of SETTINGS/EXPERIMENT/TRAINING."""
-    trainings = {cell.training for part in paper.PARTS.values() for cell in part}
+    """The settings' name and the `Training` of SETTINGS/EXPERIMENT/TRAINING."""
+    trainings = {score.training for part in reported.PARTS.values() for score in part}
     known = {
         f"{settings}/{training.experiment}/{training.name}": (settings, training)
         for training in trainings
-        for settings in training.presets
+        for settings in training.recipes
     }
     if source not in known:
         raise ValueError(
@@ -116,18 +110,18 @@ def _find(source):
 
 def _card(name, source, archive, settings, training, seed, result):
     test, clips = result["test"], result["settings"]
-    cell = next(
-        cell
-        for part in paper.PARTS.values()
-        for cell in part
-        if cell.training == training and not cell.test
+    score = next(
+        score
+        for part in reported.PARTS.values()
+        for score in part
+        if score.training == training and not score.test
     )
-    kept = archive.results(settings, cell)
+    kept = archive.results(settings, score)
     over_seeds = sample(one["test"]["ami"]["last"] for one in kept.values())
     config = archive.read_config(settings, training, seed)
     kind = experiments.find(training.experiment)
-    names = {**kind.presets[settings], **training.settings}
-    usual = {field.name: field.default for field in dataclasses.fields(kind.Config)}
+    names = {**kind.recipes[settings], **training.settings}
+    usual = kind.configured().flat()
     used = {**usual, **config["settings"]}  # an older run lacks newer settings
     chosen = {name: used[name] for name in names}
     flags = " ".join(reproduce.as_flags(chosen))
@@ -144,7 +138,7 @@ def _card(name, source, archive, settings, training, seed, result):
         f"# {name}",
         "",
         f"`NeuralEM.from_preset({name!r})`: groups the pixels of "
-        f"{kind.Config.size[0]} x {kind.Config.size[1]} frames by object "
+        f"{kind.size[0]} x {kind.size[1]} frames by object "
         f"{predicts}, without having seen labels.",
         "",
         "## Data",
@@ -155,7 +149,7 @@ def _card(name, source, archive, settings, training, seed, result):
         "",
         "## Training",
         "",
-        f"`python -m trainers.{training.experiment} --preset {settings} --seed {seed}` "
+        f"`python -m trainers.{training.experiment} --recipe {settings} --seed {seed}` "
         f"with `{flags}`.",
         f"K = {clips['components']}, T = {clips['steps']}. {result['updates']} updates "
         f"in {result['seconds'] / 60:.1f} minutes on "

@@ -8,9 +8,9 @@ import os
 import pathlib
 import re
 
-from trainers import paper
-from trainers.archive import Archive, made_on, sample
-from trainers.run_folder import replacing
+from trainers.paper import reported
+from trainers.paper.archive import Archive, made_on, sample
+from trainers.training.files import replacing
 
 OPTIONAL = ("quick",)  # not mentioned where it was not run
 HEAD = (
@@ -25,7 +25,7 @@ def write(document, archive: Archive, parts, drawn, others=""):
     Args:
         document: path; made if it is not there.
         archive: the kept results.
-        parts: keys of `paper.PARTS`.
+        parts: keys of `reported.PARTS`.
         drawn: dict from parts to lists of (caption, path) of their figures.
         others: what else stood on the command line.
     """
@@ -51,33 +51,33 @@ def write(document, archive: Archive, parts, drawn, others=""):
 
 def section(archive, part, others=""):
     """Heading, table and commands of a part."""
-    cells = paper.PARTS[part]
-    rows = _bounds(archive, cells) if part == "figure5" else _scores(archive, cells)
-    lines = [f"## {paper.TITLES[part]}", "", *rows]
-    for preset in paper.PRESETS:
-        made = _how(archive, part, preset, others)
+    scores = reported.PARTS[part]
+    rows = _bounds(archive, scores) if part == "figure5" else _scores(archive, scores)
+    lines = [f"## {reported.TITLES[part]}", "", *rows]
+    for recipe in reported.RECIPES:
+        made = _how(archive, part, recipe, others)
         lines += ["", made] if made else []
     return "\n".join(lines)
 
 
-def _scores(archive, cells):
-    """A row per cell and preset."""
+def _scores(archive, scores):
+    """A row per score and recipe."""
     yield HEAD
-    for cell in cells:
-        theirs = "{:.3f} ± {:.3f}".format(*cell.paper) if cell.paper else "none"
-        for preset in paper.PRESETS:
-            found = archive.results(preset, cell)
-            expected = preset in cell.training.presets and preset not in OPTIONAL
+    for score in scores:
+        theirs = "{:.3f} ± {:.3f}".format(*score.paper) if score.paper else "none"
+        for recipe in reported.RECIPES:
+            found = archive.results(recipe, score)
+            expected = recipe in score.training.recipes and recipe not in OPTIONAL
             if found or expected:
-                row = _row(archive, preset, cell, found)
-                yield f"| {cell.label} | `{preset}` | {row} | {theirs} |"
+                row = _row(archive, recipe, score, found)
+                yield f"| {score.label} | `{recipe}` | {row} | {theirs} |"
 
 
-def _row(archive, preset, cell, found):
+def _row(archive, recipe, score, found):
     if not found:
         return " | ".join(["0", "not run"] + [""] * 5)
     tests = [one["test"] for one in found.values()]
-    runs = {seed: archive.read_run(preset, cell.training, seed) for seed in found}
+    runs = {seed: archive.read_run(recipe, score.training, seed) for seed in found}
     minutes = {seed: run["seconds"] / 60 for seed, run in runs.items()}
     columns = [
         len(found),
@@ -86,14 +86,14 @@ def _row(archive, preset, cell, found):
         sample(test["ami_arithmetic"]["last"] for test in tests),
         sample(test["ari"]["last"] for test in tests),
         _range([run["updates"] for run in runs.values()], 0),
-        _minutes(archive, preset, cell.training, minutes),
+        _minutes(archive, recipe, score.training, minutes),
     ]
     return " | ".join(map(str, columns))
 
 
-def _minutes(archive, preset, training, minutes):
+def _minutes(archive, recipe, training, minutes):
     """Minutes, a dict from seeds, as text: their range on each kind of machine."""
-    groups = archive.by_machine(preset, training, minutes)
+    groups = archive.by_machine(recipe, training, minutes)
     texts = {
         name: _range([minutes[x] for x in some], 1) for name, some in groups.items()
     }
@@ -107,29 +107,29 @@ def _range(values, digits):
     return least if least == most else f"{least} to {most}"
 
 
-def _bounds(archive, cells):
-    """Figure 5: the bound of each number of objects, a row per task, K and preset."""
-    counts = sorted({cell.training.settings["objects"] for cell in cells})
+def _bounds(archive, scores):
+    """Figure 5: the bound of each number of objects, a row per task, K and recipe."""
+    counts = sorted({score.training.settings["objects"] for score in scores})
     heads = [f"{count} object{'s' * (count > 1)}" for count in counts]
     yield "Next-step bound at the last step, nats per frame.\n"
     yield f"| task | K | settings | {' | '.join(heads)} |"
     yield f"|---|---|---|{'---|' * len(counts)}"
     kinds = dict.fromkeys(
-        (cell.label.split(",")[0], cell.training.settings["components"])
-        for cell in cells
+        (score.label.split(",")[0], score.training.settings["components"])
+        for score in scores
     )
-    for preset in paper.PRESETS:
+    for recipe in reported.RECIPES:
         for task, components in kinds:
             row = [
-                archive.results(preset, cell)
-                for cell in cells
-                if cell.label.startswith(task)
-                and cell.training.settings["components"] == components
+                archive.results(recipe, score)
+                for score in scores
+                if score.label.startswith(task)
+                and score.training.settings["components"] == components
             ]
-            if not any(row) and preset in OPTIONAL:
+            if not any(row) and recipe in OPTIONAL:
                 continue
             values = [_bound(found) if found else "not run" for found in row]
-            yield f"| {task} | {components} | `{preset}` | {' | '.join(values)} |"
+            yield f"| {task} | {components} | `{recipe}` | {' | '.join(values)} |"
 
 
 def _bound(found):
@@ -138,20 +138,20 @@ def _bound(found):
     return f"{bound:.2f}" + (f" ({len(found)} seeds)" if len(found) > 1 else "")
 
 
-def _how(archive, part, preset, others):
-    """The command behind the rows of a preset, with seeds and machine."""
+def _how(archive, part, recipe, others):
+    """The command behind the rows of a recipe, with seeds and machine."""
     seeds, of_rows, scored = {}, {}, set()
-    for cell in paper.PARTS[part]:
-        found = archive.results(preset, cell)
+    for score in reported.PARTS[part]:
+        found = archive.results(recipe, score)
         if found:
-            of_rows[cell.label] = tuple(sorted(found))
-            seeds[cell.training] = sorted({*seeds.get(cell.training, ()), *found})
+            of_rows[score.label] = tuple(sorted(found))
+            seeds[score.training] = sorted({*seeds.get(score.training, ()), *found})
             again = [one for one in found.values() if "scored_by" in one]
             scored |= {one["scored_by"] or "unknown" for one in again}
     if not seeds:
         return ""
     configs = [
-        archive.read_config(preset, training, seed)
+        archive.read_config(recipe, training, seed)
         for training, found in seeds.items()
         for seed in found
     ]
@@ -159,21 +159,21 @@ def _how(archive, part, preset, others):
     sources = sorted({one["data"] for one in configs})
     commits = sorted({one["commit"] or "unknown" for one in configs})
     sizes = {
-        archive.read_run(preset, training, seed)["test"]["clips"]
+        archive.read_run(recipe, training, seed)["test"]["clips"]
         for training, found in seeds.items()
         for seed in found
     }
     tested = " or ".join(map(str, sorted(sizes)))
     by = f", scored at {', '.join(sorted(scored))}" if scored else ""
-    every = {one.training for one in paper.PARTS[part]}
-    missing = {one for one in every if preset in one.presets} - set(seeds)
-    commands = _commands(f"{part} --preset {preset}", seeds, others, some=bool(missing))
+    every = {one.training for one in reported.PARTS[part]}
+    missing = {one for one in every if recipe in one.recipes} - set(seeds)
+    commands = _commands(f"{part} --recipe {recipe}", seeds, others, some=bool(missing))
     return (
-        f"`{preset}`: {commands} on {'; '.join(machines)}. Data: "
+        f"`{recipe}`: {commands} on {'; '.join(machines)}. Data: "
         f"{', '.join(sources)}; {tested} test clips; code at "
         f"{', '.join(commits)}{by}. {_whose(of_rows)}. Mean ± standard "
         "deviation over seeds."
-        + "".join(_passed(archive, cell, preset) for cell in paper.PARTS[part])
+        + "".join(_passed(archive, score, recipe) for score in reported.PARTS[part])
     )
 
 
@@ -210,27 +210,27 @@ def _seeds(numbers):
     return f"seed{'s' * (len(numbers) > 1)} {', '.join(map(str, numbers))}"
 
 
-def _passed(archive, cell, preset):
+def _passed(archive, score, recipe):
     """After how many minutes the validation AMI was first that of the paper.
 
     Of several stages the last one counts: the others are validated on few digits.
     """
     logs = {
-        seed: archive.log(preset, cell.training, seed)
-        for seed in archive.seeds(preset, cell.training)
+        seed: archive.log(recipe, score.training, seed)
+        for seed in archive.seeds(recipe, score.training)
     }
-    if cell.test or not cell.paper or not logs:
+    if score.test or not score.paper or not logs:
         return ""
-    minutes, last = {}, len(cell.training.pools)
+    minutes, last = {}, len(score.training.pools)
     for seed, log in logs.items():
         rows = zip(log["seconds"], log["val_ami"], log["stage"], strict=True)
         for seconds, ami, stage in rows:
-            if stage == last and ami >= cell.paper[0]:
+            if stage == last and ami >= score.paper[0]:
                 minutes[seed] = seconds / 60
                 break
-    text = f" {cell.label}: the paper's AMI was passed on validation clips by "
+    text = f" {score.label}: the paper's AMI was passed on validation clips by "
     text += f"{len(minutes)} of {len(logs)} seeds"
     if not minutes:
         return f"{text}."
-    after = _minutes(archive, preset, cell.training, minutes)
+    after = _minutes(archive, recipe, score.training, minutes)
     return f"{text}, after {after} minutes."

@@ -1,6 +1,6 @@
 """The small files that are kept of reproduced runs, and what they say together.
 
-OUT/PRESET/EXPERIMENT/TRAINING/seedN/
+OUT/RECIPE/EXPERIMENT/TRAINING/seedN/
     config.json                           of the run, without paths
     log.csv, results.json                 of the run
     overview.png                          of the run
@@ -15,10 +15,13 @@ import json
 import pathlib
 import shutil
 import statistics
+from itertools import starmap
 from typing import NamedTuple
 
-from trainers import config_file, experiments
-from trainers.paper import Cell, Training
+from trainers import experiments
+from trainers.paper.reported import Score, Training
+from trainers.training import config_file
+from trainers.training.option import as_word
 
 
 class Sample(NamedTuple):
@@ -39,7 +42,7 @@ class Sample(NamedTuple):
 
 
 class Archive:
-    """Results by preset, training and seed.
+    """Results by recipe, training and seed.
 
     Args:
         out: the folder described above.
@@ -50,91 +53,91 @@ class Archive:
         self.out = pathlib.Path(out)
         self.runs = pathlib.Path(runs)
 
-    def kept(self, preset, training: Training, seed):
+    def kept(self, recipe, training: Training, seed):
         """The folder of the small files of a run."""
-        return self._place(self.out, preset, training) / f"seed{seed}"
+        return self._place(self.out, recipe, training) / f"seed{seed}"
 
-    def run(self, preset, training: Training, seed):
+    def run(self, recipe, training: Training, seed):
         """The run folder."""
-        return self._place(self.runs, preset, training) / f"seed{seed}"
+        return self._place(self.runs, recipe, training) / f"seed{seed}"
 
-    def _place(self, root, preset, training):
-        return root / preset / training.experiment / training.name
+    def _place(self, root, recipe, training):
+        return root / recipe / training.experiment / training.name
 
-    def done(self, preset, training, seed):
+    def done(self, recipe, training, seed):
         """Whether a run is complete and kept."""
-        return (self.kept(preset, training, seed) / "results.json").is_file()
+        return (self.kept(recipe, training, seed) / "results.json").is_file()
 
-    def keep(self, preset, training, seed):
+    def keep(self, recipe, training, seed):
         """Copy the small files of a complete run."""
-        source = self.run(preset, training, seed)
-        target = self.kept(preset, training, seed)
+        source = self.run(recipe, training, seed)
+        target = self.kept(recipe, training, seed)
         target.mkdir(parents=True, exist_ok=True)
         config = read(source / "config.json")
         del config["command"]  # it and some settings hold paths
         kind = experiments.find(training.experiment)
-        config["settings"] = config_file.of_result(kind.Config, config["settings"])
+        config["settings"] = config_file.of_result(kind.Settings, config["settings"])
         text = config_file.text(config)
         (target / "config.json").write_text(text, encoding="utf-8")
         for name in ("log.csv", "overview.png", "results.json"):  # this last
             shutil.copyfile(source / name, target / name)
 
-    def test_file(self, preset, cell: Cell, seed):
-        """Where the results of a cell's evaluation are kept."""
-        folder = self.kept(preset, cell.training, seed)
-        return folder / f"{test_name(cell)}.json"
+    def test_file(self, recipe, score: Score, seed):
+        """Where the results of a score's evaluation are kept."""
+        folder = self.kept(recipe, score.training, seed)
+        return folder / f"{test_name(score)}.json"
 
-    def seeds(self, preset, training):
+    def seeds(self, recipe, training):
         """The seeds whose runs are kept, sorted."""
-        return self._with("results.json", preset, training)
+        return self._with("results.json", recipe, training)
 
-    def begun(self, preset, training):
+    def begun(self, recipe, training):
         """The seeds whose logs are kept, sorted; their runs need not have ended."""
-        return self._with("log.csv", preset, training)
+        return self._with("log.csv", recipe, training)
 
-    def _with(self, file, preset, training):
-        place = self._place(self.out, preset, training)
+    def _with(self, file, recipe, training):
+        place = self._place(self.out, recipe, training)
         found = [path.parent.name for path in place.glob(f"seed*/{file}")]
         return sorted(int(name.removeprefix("seed")) for name in found)
 
-    def results(self, preset, cell):
+    def results(self, recipe, score):
         """results.json of each seed's test, a dict from seeds."""
         files = {
-            seed: self.test_file(preset, cell, seed)
-            for seed in self.seeds(preset, cell.training)
+            seed: self.test_file(recipe, score, seed)
+            for seed in self.seeds(recipe, score.training)
         }
         return {seed: read(file) for seed, file in files.items() if file.is_file()}
 
-    def read_run(self, preset, training, seed):
+    def read_run(self, recipe, training, seed):
         """results.json of a kept run."""
-        return read(self.kept(preset, training, seed) / "results.json")
+        return read(self.kept(recipe, training, seed) / "results.json")
 
-    def read_config(self, preset, training, seed):
+    def read_config(self, recipe, training, seed):
         """config.json of a kept run."""
-        return read(self.kept(preset, training, seed) / "config.json")
+        return read(self.kept(recipe, training, seed) / "config.json")
 
-    def by_machine(self, preset, training, seeds):
+    def by_machine(self, recipe, training, seeds):
         """The seeds by machine: minutes are comparable on one of them."""
         found: dict[str, list[int]] = {}
         for seed in seeds:
-            name = made_on(self.read_config(preset, training, seed))
+            name = made_on(self.read_config(recipe, training, seed))
             found.setdefault(name, []).append(seed)
         return found
 
-    def log(self, preset, training, seed):
+    def log(self, recipe, training, seed):
         """log.csv as a dict from columns to lists of numbers."""
-        with open(self.kept(preset, training, seed) / "log.csv") as file:
+        with open(self.kept(recipe, training, seed) / "log.csv") as file:
             rows = list(csv.DictReader(file))
         return {name: [float(row[name]) for row in rows] for name in rows[0]}
 
-    def best_seed(self, preset, training):
+    def best_seed(self, recipe, training):
         """The seed of the lowest validation loss; None if there is no run.
 
         Of several stages the last one counts, since each has its own clips.
         """
         losses = {}
-        for seed in self.seeds(preset, training):
-            log = self.log(preset, training, seed)
+        for seed in self.seeds(recipe, training):
+            log = self.log(recipe, training, seed)
             rows = zip(log["stage"], log["val_loss"], strict=True)
             losses[seed] = min(
                 loss for stage, loss in rows if stage == log["stage"][-1]
@@ -148,12 +151,9 @@ def made_on(config):
     return config.get("machine", device) if device.startswith("CPU") else device
 
 
-def test_name(cell):
+def test_name(score):
     """The settings in which the test differs from the training; else "results"."""
-    words = [
-        name if value is True else f"{name}{value}" for name, value in cell.test.items()
-    ]
-    return "-".join(words) or "results"
+    return "-".join(starmap(as_word, score.test.items())) or "results"
 
 
 def sample(values) -> Sample:

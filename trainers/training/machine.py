@@ -1,7 +1,9 @@
-"""Where a run or a benchmark was made."""
+"""Where a run or a benchmark was made, and by which code."""
 
 import os
+import pathlib
 import platform
+import subprocess
 from importlib import metadata
 
 
@@ -46,3 +48,27 @@ def cores():
     if hasattr(os, "sched_getaffinity"):
         return os.sched_getaffinity(0)
     return set(range(os.cpu_count() or 1))  # macOS
+
+
+def commit():
+    """The last git commit that changed the code, with "+" if it changed since.
+
+    None outside git, or where git does not keep this code.
+    """
+    code = ("--", "*.py", "../nem_tf/*.py")
+    last = _git("log", "-1", "--format=%h", "--abbrev=12", *code)
+    if not last:
+        return None
+    return last + ("+" if _git("diff", "--name-only", "HEAD", *code) else "")
+
+
+def _git(*arguments):
+    """What git says in the folder `trainers`; nothing if it cannot."""
+    here = pathlib.Path(__file__).parents[1]
+    try:
+        done = subprocess.run(
+            ["git", *arguments], cwd=here, capture_output=True, text=True
+        )
+    except OSError:
+        return ""
+    return done.stdout.strip()

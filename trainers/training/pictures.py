@@ -4,7 +4,7 @@ import numpy as np
 
 from nem_tf import inference, plots, scores
 from nem_tf.inference import likeliest
-from trainers import scoring
+from trainers.training import scoring
 
 AREAS = {
     "visible": "of the object, in view",

@@ -19,11 +19,11 @@ import json
 import os
 import pathlib
 import platform
-import subprocess
 import sys
 from importlib import metadata
 
-from trainers import config_file, machine
+from trainers.training import config_file, machine
+from trainers.training.files import replacing
 
 try:
     import fcntl
@@ -34,32 +34,6 @@ PACKAGES = ("nem-tf", "tensorflow", "keras", "numpy", "scikit-learn", "tensorboa
 
 
 LOCK = ".lock"
-
-
-@contextlib.contextmanager
-def replacing(path):
-    """Write a file beside and rename it, so that nobody ever finds half of it.
-
-    Yields:
-        the path to write to, of the same suffix. After an error nothing is left of it,
-        and `path` is as it was.
-    """
-    beside = path.with_name(f"{path.stem}.part{path.suffix}")
-    try:
-        yield beside
-        with open(beside, "rb") as file:
-            os.fsync(file.fileno())
-        beside.replace(path)
-    except BaseException:
-        with contextlib.suppress(OSError):
-            beside.unlink()
-        raise
-    if hasattr(os, "O_DIRECTORY"):  # the new name, too, survives a loss of power
-        folder = os.open(path.parent, os.O_DIRECTORY)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
 
 
 class RunFolder:
@@ -173,7 +147,7 @@ class RunFolder:
                 "machine": machine.processor(),
                 "python": platform.python_version(),
                 "versions": {name: _version(name) for name in PACKAGES},
-                "commit": commit(),
+                "commit": machine.commit(),
             },
         )
 
@@ -228,27 +202,3 @@ def _version(package):
         return metadata.version(package)
     except metadata.PackageNotFoundError:
         return None
-
-
-def commit():
-    """The last git commit that changed the code, with "+" if it changed since.
-
-    None outside git, or where git does not keep this code.
-    """
-    code = ("--", "*.py", "../nem_tf/*.py")
-    last = _git("log", "-1", "--format=%h", "--abbrev=12", *code)
-    if not last:
-        return None
-    return last + ("+" if _git("diff", "--name-only", "HEAD", *code) else "")
-
-
-def _git(*arguments):
-    """What git says in the folder of this file; nothing if it cannot."""
-    here = pathlib.Path(__file__).parent
-    try:
-        done = subprocess.run(
-            ["git", *arguments], cwd=here, capture_output=True, text=True
-        )
-    except OSError:
-        return ""
-    return done.stdout.strip()
