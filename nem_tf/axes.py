@@ -4,11 +4,16 @@ Axes stand in this order wherever they occur:
 
     B clips, T steps, K components, H rows, W columns, C channels; M size of theta
 
-    x      (B, T, H, W, C)     pixels, intensity in [0, 1]
+    clean  (B, T+1, H, W, C)   a clip of a data set, pixels with intensity in [0, 1]
+    noisy  (B, T, H, W, C)     its first T frames with noise: what the network sees
+    x      (B, T, H, W, C)     its last T frames: what is to be predicted
     theta  (B, K, M)           what component k knows about its object
     psi    (B, K, H, W, C)     the pixel parameters that component k predicts
     gamma  (B, K, H, W, 1)     soft assignment of pixel i to component k, sums to 1
     pi     (B, K, H, W, 1)     mixing weights of Eq. 1, sum to 1 over K
+
+At one step, T is missing and x is the frame that has just come. `frames` are people's
+own: a clip without noise.
 """
 
 import math
@@ -40,9 +45,9 @@ def pack_frames(x, noisy):
     return ops.concatenate([x, noisy], axis=-3)
 
 
-def unpack_frames(frames):
+def unpack_frames(packed):
     """Undo `pack_frames`: (..., 2H, W, C) -> x (..., H, W, C), noisy (..., H, W, C)."""
-    return ops.split(frames, 2, axis=-3)
+    return ops.split(packed, 2, axis=-3)
 
 
 def flatten_psi(psi):

@@ -91,22 +91,22 @@ class NeuralEM(ClipModel):
 
     def call(self, inputs, training=None):
         self.rnn.unroll = bool(self.unroll and training)
-        x, noisy, pi = self._checked(inputs["clean"], inputs["noisy"], inputs["pi"])
+        clips = self._checked(inputs["clean"], inputs["noisy"], inputs["pi"])
         with prepared(self.cell):
-            lanes = [self._run(*lane, training) for lane in self._lanes(x, noisy, pi)]
+            lanes = [self._run(*lane, training) for lane in self._lanes(*clips)]
         return {
             "psi": ops.concatenate([psi for psi, _ in lanes]),
             "gamma": ops.concatenate([gamma for _, gamma in lanes]),
         }
 
-    def _run(self, x, noisy, pi, training):
+    def _run(self, clean, noisy, pi, training):
         """psi and gamma of some clips."""
-        frames = axes.pack_frames(x[:, :-1], noisy)  # (B, T, 2H, W, C)
+        packed = axes.pack_frames(clean[:, :-1], noisy)  # (B, T, 2H, W, C)
         state = self.cell.get_initial_state(pi=pi)
-        psi = self.rnn(frames, initial_state=state, training=training)
+        psi = self.rnn(packed, initial_state=state, training=training)
         psi = axes.unflatten_psi(psi, ops.shape(pi)[1], self.cell.frame_shape)
         # psi (B, T, K, H, W, C), gamma (B, T, K, H, W, 1)
-        return psi, self.cell.e_step(x[:, 1:], psi)
+        return psi, self.cell.e_step(clean[:, 1:], psi)
 
     def _lanes(self, *arrays):
         """Equal shares of a batch's arrays; one share if B does not divide."""
@@ -186,27 +186,26 @@ class NeuralEM(ClipModel):
         return loss + sum(map(self._aggregate_additional_loss, self.losses))
 
     def compute_metrics(self, x, y, y_pred, sample_weight=None):
-        frames, psi, gamma = self._looked_at(x, y_pred)
-        for lane in self._outputs_by_lane(frames, psi, gamma):
+        labels, (x, psi, gamma) = x.get("groups"), self._looked_at(x, y_pred)
+        for lane in self._outputs_by_lane(x, psi, gamma):
             terms = self.loss.per_clip(*lane)
             for mean in self._terms.means:
                 mean.update_state(terms[mean.name])
-        bound = next_step_bound(frames, ops.cast(psi, "float32"), self.cell.likelihood)
+        bound = next_step_bound(x, ops.cast(psi, "float32"), self.cell.likelihood)
         self._bound.update_state(bound)
-        labelled = "groups" in x
-        if labelled:
-            groups = self.loss.at_steps(x["groups"][:, 1:])
+        if labels is not None:
+            groups = self.loss.at_steps(labels[:, 1:])
             table = contingency_table(groups, gamma, self.objects)
             for metric in self._grouping:
                 metric.update_table(table)
         else:
-            groups = ops.zeros(ops.shape(frames)[:-1], "int32")
+            groups = ops.zeros(ops.shape(x)[:-1], "int32")
         if self._compile_metrics is not None:  # those that `compile` was given
-            truth = {"psi": ops.expand_dims(frames, axes.COMPONENTS), "gamma": groups}
+            truth = {"psi": ops.expand_dims(x, axes.COMPONENTS), "gamma": groups}
             outputs = {"psi": psi, "gamma": gamma}
             self._compile_metrics.update_state(truth, outputs, sample_weight)
         result = self.get_metrics_result()
-        if labelled:
+        if labels is not None:
             return result
         of_labels = {metric.name for metric in self._grouping}
         return {
@@ -215,22 +214,22 @@ class NeuralEM(ClipModel):
             if name not in of_labels and not name.startswith("gamma_")
         }
 
-    def _looked_at(self, x, outputs):
-        """Frames, psi and gamma of the steps that the loss is taken at."""
+    def _looked_at(self, inputs, outputs):
+        """x, psi and gamma of the steps that the loss is taken at."""
         if not isinstance(self.loss, NEMLoss):
             raise ValueError(
                 f"loss: expected a NEMLoss, received {self.loss!r}; use nem_tf.NEMLoss"
             )
-        frames = ops.clip(ops.cast(x["clean"][:, 1:], "float32"), 0.0, 1.0)
+        x = ops.clip(ops.cast(inputs["clean"][:, 1:], "float32"), 0.0, 1.0)
         psi, gamma = outputs["psi"], outputs["gamma"]
         if self.loss.steps == "last":  # so that nothing of the others is computed
-            frames, psi = map(self.loss.at_steps, (frames, psi))
-            gamma = self.cell.e_step(frames, psi)
-        return frames, psi, gamma
+            x, psi = map(self.loss.at_steps, (x, psi))
+            gamma = self.cell.e_step(x, psi)
+        return x, psi, gamma
 
-    def _outputs_by_lane(self, frames, psi, gamma):
-        """What the loss takes, for each lane: frames and a dict of outputs."""
-        lanes = self._lanes(frames, psi, gamma)
+    def _outputs_by_lane(self, x, psi, gamma):
+        """What the loss takes, for each lane: x and a dict of outputs."""
+        lanes = self._lanes(x, psi, gamma)
         return [(x, {"psi": psi, "gamma": gamma}) for x, psi, gamma in lanes]
 
     def segment(self, frames, components=None, seed=0, starts=1):
@@ -315,20 +314,21 @@ class NeuralEM(ClipModel):
         cell = keras.saving.deserialize_keras_object(config["cell"], custom_objects)
         return cls(**{**config, "cell": cell})
 
-    def _checked(self, x, noisy, pi):
+    def _checked(self, clean, noisy, pi):
         """The inputs as float32, if they belong together."""
         frame = self.cell.frame_shape
-        axes.check_shape("clean", x, (None, None, *frame))
-        batch, frames = x.shape[:2]
-        steps = None if frames is None else frames - 1
+        axes.check_shape("clean", clean, (None, None, *frame))
+        batch, length = clean.shape[:2]
+        steps = None if length is None else length - 1
         if steps is not None and steps < 1:
             raise ValueError(
-                f"clean: expected at least 2 frames (T+1), received {frames}"
+                f"clean: expected at least 2 frames (T+1), received {length}"
             )
         axes.check_shape("noisy", noisy, (batch, steps, *frame))
         axes.check_shape("pi", pi, (batch, None, *frame[:2], 1))
-        x, noisy = pixels.intensities("clean", x), pixels.intensities("noisy", noisy)
-        return x, noisy, ops.cast(pi, "float32")
+        clean = pixels.intensities("clean", clean)
+        noisy = pixels.intensities("noisy", noisy)
+        return clean, noisy, ops.cast(pi, "float32")
 
 
 class _Means:

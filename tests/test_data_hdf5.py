@@ -9,7 +9,7 @@ import pytest
 import tensorflow as tf
 
 from nem_tf.data import flying_shapes, recorded
-from trainers.training import settings
+from trainers.training.settings import check_recording
 
 F, N, H, W = 4, 7, 5, 6  # frames, clips, rows, columns
 
@@ -202,7 +202,7 @@ def test_a_file_that_is_being_written(tmp_path):
         try:
             with pytest.raises(ValueError, match="another program writes it"):
                 recorded(path, "test", steps=3, batch_size=3)
-            settings.check_recording(path)  # is no matter of the file
+            check_recording(path)  # is no matter of the file
         finally:
             writer.stdin.close()
     read(path)

@@ -105,7 +105,7 @@ def test_velocities_and_starts_are_uniform():
     draw = tf.function(lambda key: keys.integers(key, (1, 4)))
     draws = draw(keys.clip_keys(0, "train", keys.SCENE, tf.range(6000)))
     free = tf.constant([[[5, 2]]], tf.int64)
-    top_left, velocity = scenes.start(draws, free, 1)
+    top_left, velocity = scenes.launch(draws, free, 1)
     for values, count in [(top_left[..., 0], 6), (top_left[..., 1], 3)]:
         share = np.bincount(np.ravel(values), minlength=count) / 6000
         np.testing.assert_allclose(share, 1 / count, atol=0.025)
@@ -174,7 +174,7 @@ def test_same_clip_without_parallelism():
 def test_start_resumes_exactly_even_in_a_later_epoch(split):
     whole = list(flying_shapes(split, steps=2, batch_size=4, clips=10, epochs=3))
     rest = list(
-        flying_shapes(split, steps=2, batch_size=4, clips=10, epochs=3, start=12)
+        flying_shapes(split, steps=2, batch_size=4, clips=10, epochs=3, skip=12)
     )
     assert len(whole) == (7 if split == "train" else 8)
     assert len(rest) == len(whole) - 3
@@ -250,7 +250,7 @@ BAD = [
     ({"seed": -1}, "seed: expected"),
     ({"seed": 2**63}, "seed: expected"),
     ({"clips": 0}, "clips: expected"),
-    ({"start": -1}, "start: expected"),
+    ({"skip": -1}, "skip: expected"),
     ({"epochs": 0}, "epochs: expected"),
     ({"speed": -1}, "speed: expected"),
     ({"size": "28"}, "size: expected rows and columns"),
@@ -291,7 +291,7 @@ def test_iterating_again_goes_on_with_the_next_epoch():
 def test_begun_in_mid_epoch_it_goes_on_with_whole_epochs():
     settings = {"steps": 2, "batch_size": 5, "clips": 20}
     expected = _of_epochs(flying_shapes(**settings, epochs=3))
-    begun = flying_shapes(**settings, start=15)
+    begun = flying_shapes(**settings, skip=15)
     found = [_of_epochs(begun) for _ in range(3)]
     assert [len(batches) for batches in found] == [1, 4, 4]
     assert sum(found, []) == expected[3:]

@@ -235,7 +235,7 @@ DATASETS = [  # of which data set, settings, message
     ("shapes", {"speed": 20}, "speed: expected at most"),
     ("shapes", {"speed": -1}, "speed: expected an integer >= 0, received -1"),
     ("shapes", {"clips": 0}, "clips: expected an integer >= 1, received 0"),
-    ("shapes", {"start": -1}, "start: expected an integer >= 0, received -1"),
+    ("shapes", {"skip": -1}, "skip: expected an integer >= 0, received -1"),
     ("shapes", {"epochs": 0}, "epochs: expected an integer >= 1, received 0"),
     ("shapes", {"part": (2, 2)}, "part: expected i from 0 to n - 1, received 2 of 2"),
     ("shapes", {"bitmaps": {}}, "bitmaps: expected"),

@@ -72,9 +72,9 @@ def test_clips_are_what_they_say(kind, chosen):
 
 @pytest.mark.parametrize("kind", ["shapes", "mnist"])
 @FEW
-@given(chosen=clip_settings(), start=st.integers(0, 20))
-def test_a_clip_is_the_same_in_any_batch_and_after_any_start(kind, chosen, start):
-    chosen = {**chosen, "epochs": None, "start": start}
+@given(chosen=clip_settings(), skip=st.integers(0, 20))
+def test_a_clip_is_the_same_in_any_batch_and_after_any_skip(kind, chosen, skip):
+    chosen = {**chosen, "epochs": None, "skip": skip}
     (first,) = [batch for batch, _ in zip(make(kind, **chosen), "1", strict=False)]
     alone = make(kind, **{**chosen, "batch_size": 1})
     for clip, other in zip(range(len(first["index"])), alone, strict=False):

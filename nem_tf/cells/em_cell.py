@@ -51,7 +51,8 @@ class EMCell(keras.layers.Layer):
             is drawn from the noisy frame: the same frame, the same noise.
 
     Call arguments:
-        frames: x[t] and x_noisy[t] packed by `axes.pack_frames`, shape `(B, 2H, W, C)`.
+        packed: x[t] and x_noisy[t] as `axes.pack_frames` puts them together, shape
+            `(B, 2H, W, C)`.
         states: `[theta, psi, pi]`, shapes `(B, K, M)`, `(B, K, H, W, C)` and
             `(B, K, H, W, 1)`.
         training: whether `floor`, if it is not kept, and `theta_noise` are on.
@@ -121,10 +122,10 @@ class EMCell(keras.layers.Layer):
     def output_size(self):
         return self.components * math.prod(self.frame_shape)
 
-    def call(self, frames, states, training=False):
+    def call(self, packed, states, training=False):
         height, width, channels = self.frame_shape
-        axes.check_shape("frames", frames, (None, 2 * height, width, channels))
-        x, noisy = axes.unpack_frames(frames)
+        axes.check_shape("packed", packed, (None, 2 * height, width, channels))
+        x, noisy = axes.unpack_frames(packed)
         _, states = self.iterate(x, noisy, states, training)
         return axes.flatten_psi(states[1]), states
 
@@ -132,7 +133,7 @@ class EMCell(keras.layers.Layer):
         """The iteration itself, with the gamma that it went through.
 
         Args:
-            x: frame, shape `(B, H, W, C)`, pixels in [0, 1].
+            x: the frame, shape `(B, H, W, C)`, pixels in [0, 1].
             noisy: the same with noise, or `x` again.
             states: `[theta, psi, pi]`.
             training: whether `floor`, if it is not kept, and `theta_noise` are on.

@@ -56,7 +56,7 @@ class NEMCell(EMCell):
         )
         self.learning_rate = learning_rate
 
-    def build(self, frames_shape=None):
+    def build(self, packed_shape=None):
         height, width, channels = self.frame_shape
         self.eta = self.add_weight(
             name="eta",

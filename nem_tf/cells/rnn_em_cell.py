@@ -89,7 +89,7 @@ class RNNEMCell(EMCell):
         self.reads = reads
         self.noisy_units = recurrence.noisy_units
 
-    def build(self, frames_shape=None):
+    def build(self, packed_shape=None):
         pixels_shape, theta_shape = (None, *self.frame_shape), (None, self.units)
         if not self.encoder.built:  # a loaded cell's parts are built already
             self.encoder.build(pixels_shape)

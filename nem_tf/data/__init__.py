@@ -1,17 +1,21 @@
-"""Clips to learn from: static shapes, flying shapes, flying MNIST, recorded files."""
+"""Clips to learn from: made on the fly, read from files, or at hand as arrays."""
 
+from nem_tf.data.arrays import from_arrays
 from nem_tf.data.digits import Digits, MNISTNotFound
 from nem_tf.data.digits import load as load_digits
 from nem_tf.data.hdf5 import recorded
 from nem_tf.data.mnist import flying_mnist
+from nem_tf.data.pipeline import batches
 from nem_tf.data.shapes import SHAPES, flying_shapes, static_shapes
 
 __all__ = [
     "SHAPES",
     "Digits",
     "MNISTNotFound",
+    "batches",
     "flying_mnist",
     "flying_shapes",
+    "from_arrays",
     "load_digits",
     "recorded",
     "static_shapes",

@@ -64,6 +64,16 @@ def check_noise(noise):
     return float(noise)
 
 
+def check_noise_kind(noise_kind, kinds):
+    """Return `noise_kind`, or raise ValueError unless it is one of `kinds`."""
+    if noise_kind not in kinds:
+        raise ValueError(
+            f"noise_kind: expected one of {', '.join(kinds)}, received "
+            f"{noise_kind!r}; name one of them"
+        )
+    return noise_kind
+
+
 def check_threshold(threshold):
     """Return a brightness as a float, or raise ValueError unless it is in (0, 1]."""
     real = isinstance(threshold, Real) and not isinstance(threshold, bool)

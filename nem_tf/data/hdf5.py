@@ -10,9 +10,9 @@ import tensorflow as tf
 
 from nem_tf import pixels
 from nem_tf.data import arguments, pipeline
+from nem_tf.data import noise as noises
 
 NAMES = {"train": "training", "validation": "validation", "test": "test"}
-NOISE_KINDS = ("auto", "bitflip", "masked-uniform")
 _LOOK = 64  # clips looked at when a file is opened
 
 _lock = threading.Lock()  # the HDF5 library serves one thread at a time
@@ -29,7 +29,7 @@ def recorded(
     noise=0.2,
     noise_kind="auto",
     clips=None,
-    start=0,
+    skip=0,
     epochs=1,
     part=(0, 1),
 ):
@@ -45,7 +45,7 @@ def recorded(
         noise_kind: "bitflip", "masked-uniform", or "auto": bit flips for a file whose
             pixels are all 0 or 1, as far as a sample over the whole split can tell.
         clips: how many of the split's clips to use, from the first; None is all.
-        split, components, steps, batch_size, seed, noise, start, epochs, part: see
+        split, components, steps, batch_size, seed, noise, skip, epochs, part: see
             `shapes.flying_shapes`.
 
     Returns:
@@ -60,11 +60,7 @@ def recorded(
     """
     arguments.check_split(split)
     steps = arguments.check_steps(steps)
-    if noise_kind not in NOISE_KINDS:
-        raise ValueError(
-            f"noise_kind: expected one of {', '.join(NOISE_KINDS)}, received "
-            f"{noise_kind!r}; name one of them"
-        )
+    arguments.check_noise_kind(noise_kind, noises.OR_AUTO)
     reader = _Reader(path, split, steps + 1)
     if clips is None:
         clips = reader.clips
@@ -74,11 +70,8 @@ def recorded(
             f"clips: expected at most {reader.clips}, which {reader.where} holds, "
             f"received {clips}; ask for fewer"
         )
-    look = np.unique(np.linspace(0, clips - 1, min(_LOOK, clips)).astype(np.int64))
-    sample = reader.read(look)[0]
-    if noise_kind == "auto":
-        binary = np.isin(sample, (0, 1)).all()
-        noise_kind = "bitflip" if binary else "masked-uniform"
+    sample = reader.read(_spread(clips))[0]
+    noise_kind = noises.kind_for(noise_kind, sample)
 
     types = (tf.float32, tf.int32) if reader.labelled else (tf.float32,)
 
@@ -99,7 +92,7 @@ def recorded(
         noise=noise,
         noise_kind=noise_kind,
         clips=clips,
-        start=start,
+        skip=skip,
         epochs=epochs,
         part=part,
     )
@@ -216,8 +209,7 @@ def fingerprint(path):
         with _lock, h5py.File(path, "r") as file:
             for name in sorted(set(NAMES.values()) & set(file)):
                 shape = file[name]["features"].shape
-                count = min(_LOOK, shape[1])
-                look = np.unique(np.linspace(0, shape[1] - 1, count).astype(int))
+                look = _spread(shape[1])
                 digest = hashlib.sha256()
                 for part, kind in (("features", "<f4"), ("groups", "<i8")):
                     if part in file[name]:
@@ -227,6 +219,11 @@ def fingerprint(path):
     except OSError as error:
         raise ValueError(cannot_open(path, error)) from error
     return found
+
+
+def _spread(clips):
+    """Some clips of so many, evenly spaced, by their places: int64."""
+    return np.unique(np.linspace(0, clips - 1, min(_LOOK, clips)).astype(np.int64))
 
 
 def cannot_open(path, error):

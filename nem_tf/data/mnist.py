@@ -31,7 +31,7 @@ def flying_mnist(
     box=0,
     masks=False,
     clips=None,
-    start=0,
+    skip=0,
     epochs=1,
     part=(0, 1),
 ):
@@ -65,7 +65,7 @@ def flying_mnist(
         masks: whether batches also have the mask of each digit, the pixels that others
             cover included.
         clips: clips in the split; None is the paper's 50 000, 10 000, 10 000.
-        start: examples already seen; the data set continues there.
+        skip: examples already seen; the data set goes on after them.
         epochs: passes over the clips; None is endless.
         part: (i, n), the i-th of n equal parts of every batch, for one of n hosts.
 
@@ -103,7 +103,7 @@ def flying_mnist(
         which = draws[..., 0] % len(chosen.pixels)  # (B, N)
         extent = tf.gather(extents, which)  # (B, N, 2)
         free = tf.constant(size, tf.int64) - extent
-        top_left, velocity = scenes.start(draws[..., 1:], free, speed)
+        top_left, velocity = scenes.launch(draws[..., 1:], free, speed)
         return digit_clip(
             tf.gather(pixels, which),
             extent,
@@ -127,7 +127,7 @@ def flying_mnist(
         noise=noise,
         noise_kind="masked-uniform",
         clips=clips,
-        start=start,
+        skip=skip,
         epochs=epochs,
         part=part,
     )

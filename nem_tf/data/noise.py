@@ -4,6 +4,7 @@ Each pixel spends one draw u, uniform over the integers in [0, 2**16). A probabi
 p is met to within 2**-17.
 """
 
+import numpy as np
 import tensorflow as tf
 
 _RANGE = 2**16
@@ -42,3 +43,11 @@ def _threshold(rate):
 
 
 KINDS = {"bitflip": bit_flip, "masked-uniform": masked_uniform}
+OR_AUTO = ("auto", *KINDS)
+
+
+def kind_for(noise_kind, sample):
+    """A key of `KINDS`; "auto" is bit flips where all pixels of a sample are 0 or 1."""
+    if noise_kind != "auto":
+        return noise_kind
+    return "bitflip" if np.isin(sample, (0, 1)).all() else "masked-uniform"

@@ -23,21 +23,21 @@ def batches(
     noise,
     noise_kind,
     clips,
-    start,
+    skip,
     epochs,
     part,
 ):
     """Number the examples, make their clips, add noise and the random start.
 
-    Examples are counted e = start, start + 1, ...; e // clips is the epoch. Train
+    Examples are counted e = skip, skip + 1, ...; e // clips is the epoch. Train
     visits all clips in another order in each epoch and draws noise and pi anew; the
     clips themselves stay. Validation and test repeat the same order and the same
-    numbers. A batch may reach from one epoch into the next, so that `start` alone
+    numbers. A batch may reach from one epoch into the next, so that `skip` alone
     resumes exactly.
 
     To iterate again, as `fit(..., epochs=3)` and `.repeat()` do, goes on with the next
     epochs of train: the second time over `epochs=1` is epoch 1. To look at a batch
-    beforehand is such a time, too. What has no end (`epochs=None`) begins at `start`
+    beforehand is such a time, too. What has no end (`epochs=None`) begins after `skip`
     each time.
 
     Args:
@@ -48,7 +48,7 @@ def batches(
         frame_shape: (H, W, C).
         noise: probability that a pixel is noisy, in [0, 1].
         noise_kind: a key of `noise.KINDS`.
-        split, components, steps, batch_size, seed, clips, start, epochs, part: see
+        split, components, steps, batch_size, seed, clips, skip, epochs, part: see
             `shapes.flying_shapes`.
 
     Returns:
@@ -74,7 +74,7 @@ def batches(
     batch_size = integer("batch_size", batch_size, least=1, remedy="the paper's is 64")
     seed = arguments.check_seed(seed)
     rate = arguments.check_noise(noise)
-    start = integer("start", start, least=0, remedy="0 begins at the first example")
+    skip = integer("skip", skip, least=0, remedy="0 begins at the first example")
     if epochs is not None:
         epochs = integer("epochs", epochs, least=1, remedy="None is endless")
         if split == "train" and epochs * clips < batch_size:
@@ -108,14 +108,14 @@ def batches(
             batch["groups"] = _with_shape(labels[0], steps + 1, *frame_shape[:2])
         return batch | ({"masks": labels[1]} if labels[1:] else {})
 
-    stop = _ENDLESS if epochs is None else max(epochs * clips, start)
-    examples = tf.data.Dataset.range(start, stop)
+    stop = _ENDLESS if epochs is None else max(epochs * clips, skip)
+    examples = tf.data.Dataset.range(skip, stop)
     if epochs is None:
         infinite = tf.data.experimental.assert_cardinality(tf.data.INFINITE_CARDINALITY)
         examples = examples.apply(infinite)
     elif split == "train":
-        examples = _in_passes(start, stop, epochs * clips)
-    whole = split == "train" or (stop - start) % batch_size == 0
+        examples = _in_passes(skip, stop, epochs * clips)
+    whole = split == "train" or (stop - skip) % batch_size == 0
     examples = examples.batch(batch_size, drop_remainder=whole)  # B is then known
     if parts > 1:
         examples = examples.map(lambda counter: tf.split(counter, parts)[which])

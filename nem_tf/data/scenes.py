@@ -1,4 +1,4 @@
-"""Scenes: where objects start, how they move and bounce, and how frames compose.
+"""Scenes: where objects begin, how they move and bounce, and how frames compose.
 
 Objects are patches, small pictures (h, w), on a frame of H x W pixels. Here F counts
 frames (T + 1 in a clip of T steps) and N objects. Positions are the (row, column) of
@@ -8,8 +8,8 @@ a patch's top-left pixel; velocities are in pixels per frame along (rows, column
 import tensorflow as tf
 
 
-def start(draws, free, speed):
-    """Uniform start: any place where the object fits, any velocity up to `speed`.
+def launch(draws, free, speed):
+    """Uniform draws: any place where the object fits, any velocity up to `speed`.
 
     Args:
         draws: integers uniform in a large range, int64 (B, N, 4).

@@ -37,7 +37,7 @@ def flying_shapes(
     speed=1,
     masks=False,
     clips=None,
-    start=0,
+    skip=0,
     epochs=1,
     part=(0, 1),
 ):
@@ -59,7 +59,7 @@ def flying_shapes(
         masks: whether batches also have the mask of each object, the pixels that others
             cover included.
         clips: clips in the split; None is the paper's 50 000, 10 000, 10 000.
-        start: examples already seen; the data set continues there.
+        skip: examples already seen; the data set goes on after them.
         epochs: passes over the clips; None is endless.
         part: (i, n), the i-th of n equal parts of every batch, for one of n hosts.
 
@@ -88,7 +88,7 @@ def flying_shapes(
         draws = keys.integers(key, (objects, 5))  # (B, N, 5)
         kinds = draws[..., 0] % len(bitmaps)  # (B, N)
         free = tf.gather(_free(bitmaps, size), kinds)  # (B, N, 2)
-        top_left, velocity = scenes.start(draws[..., 1:], free, speed)
+        top_left, velocity = scenes.launch(draws[..., 1:], free, speed)
         return shape_clip(
             kinds,
             top_left,
@@ -110,7 +110,7 @@ def flying_shapes(
         noise=noise,
         noise_kind="bitflip",
         clips=clips,
-        start=start,
+        skip=skip,
         epochs=epochs,
         part=part,
     )
@@ -129,7 +129,7 @@ def static_shapes(
     bitmaps=SHAPES,
     masks=False,
     clips=None,
-    start=0,
+    skip=0,
     epochs=1,
     part=(0, 1),
 ):
@@ -150,7 +150,7 @@ def static_shapes(
         speed=0,
         masks=masks,
         clips=clips,
-        start=start,
+        skip=skip,
         epochs=epochs,
         part=part,
     )

@@ -71,19 +71,19 @@ def log_likelihood(x, psi, likelihood):
     return ops.sum(ops.log(ops.mean(p, axis=-3) + NOISE), axis=(-2, -1))
 
 
-def fit(frames, psi, likelihood):
+def fit(noisy, psi, likelihood):
     """How well psi predicted the frames after the first: what starts are compared by.
 
     Args:
-        frames: what the network saw, shape `(..., T, H, W, C)`.
+        noisy: what the network saw, shape `(..., T, H, W, C)`.
         psi: after each of them, shape `(..., T, K, H, W, C)`.
         likelihood: a `likelihoods.Likelihood`.
 
     Returns:
-        NumPy array `(...)`, the sum of `log_likelihood(frames[t], psi[t-1])`,
+        NumPy array `(...)`, the sum of `log_likelihood(noisy[t], psi[t-1])`,
         nats; -inf where it is no number.
     """
-    seen, predicted = frames[..., 1:, :, :, :], psi[..., :-1, :, :, :, :]
+    seen, predicted = noisy[..., 1:, :, :, :], psi[..., :-1, :, :, :, :]
     fits = ops.sum(log_likelihood(seen, predicted, likelihood), -1)
     return np.nan_to_num(ops.convert_to_numpy(fits), nan=-np.inf)
 

@@ -3,7 +3,6 @@
 Figures use no global state of Matplotlib and need no display.
 """
 
-import itertools
 import textwrap
 import warnings
 
@@ -15,7 +14,8 @@ from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter
 from nem_tf import axes
 from nem_tf.plots.drawing import DPI, PALETTE, component_colours
 
-_HALF_A_LINE = 55  # letters that fit into a legend's half of the width
+_HALF_A_LINE = 48  # letters that fit into half of the legend's width
+_APART = 0.06  # of the height: texts beside the plot that are closer would touch
 
 
 def per_step(scores, title, *, label="AMI"):
@@ -48,7 +48,7 @@ def quartiles(mean, lower, upper, title, *, label="AMI"):
     blue, of_what = PALETTE[0], "quartiles over clips"
     plot.fill_between(steps, lower, upper, color=blue, alpha=0.2, lw=0, label=of_what)
     plot.plot(steps, mean, color=blue, lw=2, marker=_dots(steps), ms=4, label="mean")
-    _write_last(plot, steps, mean, blue)
+    _write_beside(plot, _number(mean[-1]), mean[-1], blue, steps[-1])
     plot.set(xlabel="step", ylabel=label, ylim=(min(0.0, lower.min()), 1.02))
     plot.xaxis.set_major_locator(MaxNLocator(integer=True, steps=[1, 2, 5, 10]))
     plot.legend(loc="lower right", frameon=False)
@@ -60,15 +60,17 @@ def curves(
 ):
     """Several curves in one figure, each with its name and its last value.
 
-    Of more than four curves and levels the legend is below the plot, where it covers
-    none of them; it then has the last values, too, which would cover each other.
+    The legend is below the plot, where it covers nothing. Last values stand beside
+    their curves, or in the legend where they would touch each other or a line's text.
 
     Args:
         series: dict from a name to (x, y), or (x, y, lower, upper) for a band around
             the curve, each of one axis.
         title: a line on top.
         x_label, y_label: names of the axes, with units.
-        lines: dict from a name to a level, drawn dashed and named in the legend.
+        lines: dict from a text to a level, or to a level and the name of a curve. The
+            level is drawn dashed, in grey or in that curve's colour, and the text
+            stands at its right end.
         limits: of y; None for what the curves need.
         log_x: whether x is drawn by its logarithm.
 
@@ -76,39 +78,26 @@ def curves(
         A `matplotlib.figure.Figure`.
     """
     figure, plot = _empty(title)
-    lines = lines or {}
-    names = len(series) + len(lines)
-    crowded = names > 4
-    colours = component_colours(len(series))
-    for (name, (x, y, *band)), colour in zip(series.items(), colours, strict=True):
-        label = f"{name}: {_number(y[-1])}" if crowded else name
-        plot.plot(x, y, color=colour, lw=2, marker=_dots(x), ms=4, label=label)
+    colours = dict(zip(series, component_colours(len(series)), strict=True))
+    for name, (x, y, *band) in series.items():
+        colour = colours[name]
+        plot.plot(x, y, color=colour, lw=2, marker=_dots(x), ms=4, label=name)
         if band:
             plot.fill_between(x, *band, color=colour, alpha=0.2, lw=0)
-        if not crowded:
-            _write_last(plot, x, y, colour)
     plot.set(xlabel=x_label, ylabel=y_label)
     if limits:
         plot.set_ylim(*limits)
-    if log_x:
-        plot.set_xscale("log")
-        plot.xaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
-        plot.xaxis.set_major_formatter("{x:g}")
-        plot.xaxis.set_minor_formatter(NullFormatter())
-    elif all(np.all(np.asarray(x) % 1 == 0) for x, *_ in series.values()):
-        plot.xaxis.set_major_locator(MaxNLocator(integer=True, steps=[1, 2, 5, 10]))
-    dashes = itertools.cycle(["--", ":", "-.", (0, (8, 3))])
-    for (name, level), dash in zip(lines.items(), dashes, strict=False):
-        plot.axhline(level, color="0.4", ls=dash, lw=1, label=name)
-    if not crowded:
-        plot.legend(loc="best", frameon=False, fontsize=9)
+    _set_x(plot, [x for x, *_ in series.values()], log_x)
+    _draw_lines(plot, lines or {}, colours)
+    height = np.ptp(plot.get_ylim())
+    last = {name: (x[-1], y[-1]) for name, (x, y, *_) in series.items()}
+    if lines or _closest(y for _, y in last.values()) < _APART * height:
+        for curve, (_, y) in zip(plot.lines, last.values(), strict=False):
+            curve.set_label(f"{curve.get_label()}: {_number(y)}")
     else:
-        labels = plot.get_legend_handles_labels()[1]
-        columns = 2 if max(map(len, labels)) <= _HALF_A_LINE else 1
-        figure.set_figheight(figure.get_figheight() + 0.2 * names / columns)
-        figure.legend(
-            loc="outside lower left", ncols=columns, frameon=False, fontsize=8
-        )
+        for name, (x, y) in last.items():
+            _write_beside(plot, _number(y), y, colours[name], x)
+    _write_legend(figure, plot)
     return figure
 
 
@@ -122,6 +111,38 @@ def _empty(title):
     return figure, plot
 
 
+def _set_x(plot, values, log_x):
+    """Ticks at round numbers, and at whole ones where x has only such."""
+    if log_x:
+        plot.set_xscale("log")
+        plot.xaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
+        plot.xaxis.set_major_formatter("{x:g}")
+        plot.xaxis.set_minor_formatter(NullFormatter())
+    elif all(np.all(np.asarray(x) % 1 == 0) for x in values):
+        plot.xaxis.set_major_locator(MaxNLocator(integer=True, steps=[1, 2, 5, 10]))
+
+
+def _draw_lines(plot, lines, colours):
+    """Dashed levels with their texts, each a bit higher where it would touch one."""
+    apart = _APART * np.ptp(plot.get_ylim())
+    below = -np.inf
+    levels = {text: np.atleast_1d(np.array(of, object)) for text, of in lines.items()}
+    for text, (level, *curve) in sorted(levels.items(), key=lambda one: one[1][0]):
+        colour = colours[curve[0]] if curve else "0.4"
+        plot.axhline(level, color=colour, ls="--", lw=1)
+        below = max(level, below + apart)
+        _write_beside(plot, text, below, colour, size=9)
+
+
+def _write_legend(figure, plot):
+    """Below the plot, in two columns where the names are short enough."""
+    _, names = plot.get_legend_handles_labels()
+    columns = 2 if max(map(len, names)) <= _HALF_A_LINE and len(names) > 1 else 1
+    rows = -(-len(names) // columns)
+    figure.set_figheight(figure.get_figheight() + 0.22 * rows)
+    figure.legend(loc="outside lower left", ncols=columns, frameon=False, fontsize=9)
+
+
 def _dots(x):
     return "o" if len(x) <= 30 else ""
 
@@ -131,12 +152,19 @@ def _number(value):
     return f"{value:.3f}" if abs(value) < 10 else f"{value:.1f}"
 
 
-def _write_last(plot, x, y, colour):
+def _closest(values):
+    return np.diff(sorted(values)).min(initial=np.inf)
+
+
+def _write_beside(plot, text, y, colour, x=None, size=10):
+    """A text right of the point (x, y); without x, right of the plot."""
     plot.annotate(
-        _number(y[-1]),
-        (x[-1], y[-1]),
+        text,
+        (1.0, y) if x is None else (x, y),
+        xycoords=("axes fraction", "data") if x is None else "data",
         xytext=(7, 0),
         textcoords="offset points",
         va="center",
         color=colour,
+        fontsize=size,
     )

@@ -27,7 +27,7 @@ def collect(nem: NeuralEM, clips, objects=None, starts=1) -> dict[str, np.ndarra
 
     Returns:
         float64 arrays: `CURVES` and `DIAGNOSTICS`, shape (N, T), the last in nats per
-        frame; `loss`, `intra` and `inter`, shape (N,), nats per clip; and the counts of
+        frame; `loss` and its terms, shape (N,), nats per clip; and the counts of
         `occlusion.Drawn`, shape (N, T). What says how well labels are met is left out
         of clips without `groups`, and NaN where a frame has no labelled pixel.
 
@@ -83,7 +83,7 @@ def _ami(table, average):
     return ami_from_tables(tables, AVERAGES[average]).reshape(table.shape[:-2])
 
 
-def summary(scores: dict[str, np.ndarray]) -> dict:
+def summary(found: dict[str, np.ndarray]) -> dict:
     """What results.json says of the arrays of `collect`.
 
     Returns:
@@ -92,17 +92,17 @@ def summary(scores: dict[str, np.ndarray]) -> dict:
         step, and per step under `per_step`; loss and terms; and under `covered` the
         `shares`, if there are masks. Of clips without labels nothing about labels.
     """
-    diagnostics = [name for name in DIAGNOSTICS if name in scores]
-    found = {
-        "clips": len(scores["loss"]),
-        **{name: _curve(scores[name]) for name in CURVES if name in scores},
-        **{name: _mean(scores[name][:, -1]) for name in diagnostics},
-        **{name: _mean(scores[name]) for name in ("loss", "intra", "inter")},
-        "per_step": {name: _rounded(_mean(scores[name], 0)) for name in diagnostics},
+    diagnostics = [name for name in DIAGNOSTICS if name in found]
+    summed = {
+        "clips": len(found["loss"]),
+        **{name: _curve(found[name]) for name in CURVES if name in found},
+        **{name: _mean(found[name][:, -1]) for name in diagnostics},
+        **{name: _mean(values) for name, values in found.items() if values.ndim == 1},
+        "per_step": {name: _rounded(_mean(found[name], 0)) for name in diagnostics},
     }
-    if "covered" in scores:
-        found["covered"] = {name: _rounded(x) for name, x in shares(scores).items()}
-    return found
+    if "covered" in found:
+        summed["covered"] = {name: _rounded(x) for name, x in shares(found).items()}
+    return summed
 
 
 def _mean(scores, axis=None):
@@ -133,7 +133,7 @@ def _curve(scores):
     }
 
 
-def shares(scores: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+def shares(found: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
     """How much of the pixels of `occlusion.Drawn` is drawn, per step, over all clips.
 
     Returns:
@@ -141,7 +141,7 @@ def shares(scores: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
         `intersection_over_union` of objects and drawings; shape (T,), in [0, 1]. What
         no clip has, as covered pixels of a single object, is left out.
     """
-    total = Drawn(*(scores[name].sum(axis=0) for name in Drawn._fields))
+    total = Drawn(*(found[name].sum(axis=0) for name in Drawn._fields))
     pairs = {
         "covered": (total.covered_drawn, total.covered),
         "visible": (total.visible_drawn, total.visible),
