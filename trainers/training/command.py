@@ -195,7 +195,7 @@ def _prepare(experiment_class, config):
     memory.check(clips.components, pixels, remedy, machines=config.run.hosts)
     part = strategy.part  # the data sets are those that the training will ask for
     experiment.clips(
-        "train", stage=0, clips=training.train_size, epochs=None, start=0, part=part
+        "train", stage=0, clips=training.train_size, epochs=None, skip=0, part=part
     )
     validation = experiment.clips(
         "validation", stage=0, clips=training.validation_size, part=part

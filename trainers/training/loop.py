@@ -115,7 +115,7 @@ def fit(
         try:
             nem.fit(
                 clips(
-                    "train", clips=config.training.train_size, epochs=None, start=seen
+                    "train", clips=config.training.train_size, epochs=None, skip=seen
                 ),
                 steps_per_epoch=updates - at.update,
                 initial_epoch=at.epochs,
