@@ -11,10 +11,8 @@ A stream stays with the version that answered its first request, whatever its la
 means later. Streams that end are written; each that does not is a line on stderr.
 """
 
-import ipaddress
 import pathlib
 import queue
-import re
 import sys
 import threading
 import time
@@ -23,12 +21,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from export import command, extras, result, video
+from export import address, command, result, video
 from trainers.training import quiet
 
 STATE = ("theta", "psi", "pi")
-GRPC_PORT, REST_PORT = 8500, 8501  # TF Serving's own
-SCHEMES = {False: "grpc", True: "http"}  # by --rest
 PATIENCE = 0.3  # seconds in which requests may end after Ctrl-C
 
 
@@ -40,7 +36,7 @@ def main(arguments=None):
     parser.add_argument(
         "--server",
         metavar="HOST[:PORT]",
-        help=f"(localhost; port {GRPC_PORT}, with --rest {REST_PORT})",
+        help=f"(localhost; port {address.GRPC_PORT}, with --rest {address.REST_PORT})",
     )
     parser.add_argument("--rest", action="store_true", help="REST instead of gRPC")
     which = parser.add_mutually_exclusive_group()
@@ -151,8 +147,8 @@ def play(server, frames, seed, *, chunk=1, clips=False, keep=True, on_frames=Non
 
 def _send(given, lost):
     """Send what was asked for; `lost` gets the errors of streams without a result."""
-    address = _address(given.server, given.rest)
-    extras.need("serving")
+    place = address.parse(given.server, given.rest)
+    command.need("serving")
     for path in given.inputs:
         if not path.exists():
             raise ValueError(f"{path}: no such file or folder; check the path")
@@ -165,7 +161,7 @@ def _send(given, lost):
 
     kind = servers.RestServer if given.rest else servers.GrpcServer
     spec = servers.Spec(given.model, given.version, given.label)
-    server = kind(address, spec, given.timeout)
+    server = kind(place, spec, given.timeout)
     try:
         videos = _videos(given, _frame_shape(server, given.model))
         streams = _streams(videos, given)
@@ -234,48 +230,6 @@ def _lose(error, line, given, lost):
     if given.debug:
         traceback.print_exception(error)
     print(f"export.client: {line}", file=sys.stderr)
-
-
-def _address(text, rest):
-    """The HOST:PORT of what --server says; this machine's if it is None.
-
-    Raises:
-        ValueError: if it names no host, a port that there is not, or more than both.
-    """
-    default = REST_PORT if rest else GRPC_PORT
-    if text is None:
-        return f"localhost:{default}"
-
-    def wrong(remedy):
-        return ValueError(
-            f"server: expected HOST or HOST:PORT, such as localhost:{default}, "
-            f"received {text!r}; {remedy}"
-        )
-
-    scheme, separator, place = text.rpartition("://")
-    if separator and scheme.lower() != SCHEMES[rest]:
-        if scheme.lower() == SCHEMES[not rest]:
-            raise wrong("omit --rest" if rest else "add --rest")
-        raise wrong(f"omit {scheme}://")
-    place = place.rstrip("/")
-    if re.search(r"[\s/?#@]", place):
-        raise wrong("write nothing else")
-    if place.count(":") > 1 and not place.startswith("["):
-        place = f"[{place}]"  # ::1 has no port
-    parts = re.fullmatch(r"(\[.*\]|[^:\[\]]*)(?::(.*))?", place)
-    if not parts:
-        raise wrong("write an IPv6 address as [::1]:8500")
-    host, port = parts[1], parts[2] if parts[2] is not None else str(default)
-    if host.startswith("["):
-        try:
-            ipaddress.IPv6Address(host[1:-1])
-        except ValueError:
-            raise wrong("write an IPv6 address as [::1]:8500") from None
-    elif not host or host.isdecimal():
-        raise wrong(f"name the host, such as localhost:{host or port}")
-    if not re.fullmatch("[0-9]+", port) or not 1 <= int(port) <= 65535:
-        raise wrong("a port is a number from 1 to 65535")
-    return f"{host}:{int(port)}"
 
 
 def _outs(out, count):

@@ -1,11 +1,29 @@
 """What the commands of this package share: flags, one-line errors, exit status."""
 
 import argparse
+import importlib.util
 import math
 import pathlib
 
 from trainers.training import errors
 from trainers.training.command_line import Parser
+
+MODULES = {  # of the extras of pyproject.toml
+    "serving": ("tensorflow_serving", "grpc", "requests"),
+    "video": ("av",),
+    "litert": ("ai_edge_litert",),
+}
+
+
+def need(extra):
+    """Raise ValueError with the remedy unless the packages of an extra are there."""
+    missing = [
+        module for module in MODULES[extra] if importlib.util.find_spec(module) is None
+    ]
+    if missing:
+        raise ValueError(
+            f"{', '.join(missing)} not installed; pip install 'nem-tf[{extra}]'"
+        )
 
 
 def parser(name, doc, usage):

@@ -1,4 +1,4 @@
-"""What lies beside an exported graph for people: README, model card, checksums."""
+"""The folder of an exported model: its versions, README, model card, checksums."""
 
 import hashlib
 
@@ -19,6 +19,14 @@ MEANING = {
     "theta": "one vector per component: what it knows about its object",
     "pi": "mixing weights of the next E-step, sum to 1 over K",
 }
+
+
+def versions(model):
+    """The integers among the names in a model's folder, in order; none without it."""
+    if not model.is_dir():
+        return []
+    names = [path.name for path in model.iterdir()]
+    return sorted(int(name) for name in names if name.isdecimal())
 
 
 def write(folder, about, signatures):

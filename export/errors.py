@@ -1,6 +1,5 @@
-"""What TensorFlow's errors say, in one line, and which of a server's errors pass."""
+"""What a server refuses, and which of its errors pass."""
 
-SAYING = ("assertion failed", "is not compatible")
 PASSING = (
     "RESOURCE_EXHAUSTED",
     "UNAVAILABLE",
@@ -40,17 +39,3 @@ def passes(code, details):
     if code in PASSING:
         return TOO_LARGE not in details
     return any(text in details for text in BROKEN)
-
-
-def sentence(message):
-    """An error of a graph without where in the graph it happened.
-
-    Args:
-        message: as TensorFlow or TF Serving give it, often of several lines.
-
-    Returns:
-        the line that says what was wrong, or all of it as one line.
-    """
-    lines = message.splitlines()
-    said = [line.strip() for line in lines if any(text in line for text in SAYING)]
-    return said[0] if said else " ".join(message.split())

@@ -9,7 +9,7 @@ by label never see a gap, since all versions in the model's folder stay loaded.
 import pathlib
 import sys
 
-from export import command, extras
+from export import command
 
 
 def main(arguments=None):
@@ -25,7 +25,7 @@ def main(arguments=None):
 
 def label(model, text, version):
     """Let the label `text` of the model in a folder mean `version`."""
-    extras.need("serving")
+    command.need("serving")
     from export import server_files
 
     model = model.absolute()

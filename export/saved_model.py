@@ -17,10 +17,10 @@ import sys
 import tempfile
 from importlib import metadata
 
-from export import command, extras
-from export.errors import sentence
-from export.versions import versions
+from export import command
+from export.documents import versions
 from trainers.training import devices, quiet
+from trainers.training.errors import sentence
 
 FORMATS = ("saved_model", "litert")
 
@@ -75,7 +75,7 @@ def main(arguments=None):
 
 
 def _export_all(given):
-    extras.need("serving" if given.format == "saved_model" else "litert")
+    command.need("serving" if given.format == "saved_model" else "litert")
     devices.check_backend()
     with quiet.startup():
         import keras

@@ -17,7 +17,7 @@ import sys
 import numpy as np
 
 from export import command, result, video
-from export.versions import versions
+from export.documents import versions
 from trainers.training import quiet
 
 PIECE = 64  # frames that an exported model gets at once, at most

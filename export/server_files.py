@@ -12,7 +12,7 @@ import pathlib
 from google.protobuf import text_format
 from tensorflow_serving.config import model_server_config_pb2
 
-from export.versions import versions
+from export.documents import versions
 
 try:
     import fcntl

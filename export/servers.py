@@ -25,7 +25,8 @@ from tensorflow_serving.apis import (
 )
 from urllib3.exceptions import ReadTimeoutError
 
-from export.errors import TOO_LARGE, Passing, Refused, passes, sentence
+from export.errors import TOO_LARGE, Passing, Refused, passes
+from trainers.training.errors import sentence
 
 UNLIMITED = -1  # gRPC's own limit of 4 MiB is below the reply for one batch of clips
 MOST_CONNECTIONS = 64  # kept open over REST; more streams open theirs anew

@@ -7,7 +7,7 @@ import numpy as np
 import tensorflow as tf
 from tensorflow_serving.apis import predict_pb2, prediction_log_pb2
 
-from export.errors import sentence
+from trainers.training.errors import sentence
 
 FILE = "assets.extra/tf_serving_warmup_requests"
 

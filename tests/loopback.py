@@ -34,7 +34,7 @@ from tensorflow_serving.apis import (
 )
 
 from export import server_files
-from export.versions import versions
+from export.documents import versions
 
 MOST_BYTES = 2**28  # of an input tensor
 PATH = re.compile(

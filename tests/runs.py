@@ -13,7 +13,7 @@ import numpy as np
 
 import nem_tf  # noqa: F401  (its classes are read from files)
 from benchmarks.crash import outcome
-from trainers.reproduce import as_flags as flags
+from trainers.training.option import as_flags as flags
 
 ROOT = pathlib.Path(__file__).parents[1]
 SMALL = {

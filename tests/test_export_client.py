@@ -16,7 +16,8 @@ from tensorflow_serving.apis import (
     model_service_pb2_grpc,
 )
 
-from export import client, extras, label, saved_model, servers
+from export import client, label, saved_model, servers
+from export.address import parse
 from tests import loopback, tiny
 from tests.tiny import C, H, W
 from trainers.training import trained as runs
@@ -108,7 +109,7 @@ def test_a_server_without_a_port_has_tf_servings(text, over_grpc, over_rest):
         (True, "HTTP", over_rest),
     ):
         given = text and text.replace("SCHEME", scheme)
-        assert client._address(given, rest) == expected
+        assert parse(given, rest) == expected
 
 
 @both
@@ -153,7 +154,7 @@ def test_what_is_no_server_is_told_at_once(text, flags, remedy, monkeypatch, cap
     def too_late(extra):
         raise AssertionError("only what is imported at once may come before")
 
-    monkeypatch.setattr(extras, "need", too_late)
+    monkeypatch.setattr("export.command.need", too_late)
     line = ["clip.gif", "--model", NAME, f"--server={text}", *flags]
     assert client.main(line) == 2
     error = capsys.readouterr().err

@@ -333,9 +333,9 @@ def test_mistakes_end_in_one_line(exported, tmp_path, capsys, flags, status, mes
 
 
 def test_a_missing_extra_is_named(exported, monkeypatch, capsys, tmp_path):
-    from export import extras
+    from export import command
 
-    monkeypatch.setitem(extras.MODULES, "serving", ("no_such_module",))
+    monkeypatch.setitem(command.MODULES, "serving", ("no_such_module",))
     assert saved_model.main([str(exported.run), "--out", str(tmp_path / "m")]) == 2
     assert "pip install 'nem-tf[serving]'" in capsys.readouterr().err
 

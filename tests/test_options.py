@@ -11,10 +11,10 @@ from trainers import (
     experiments,
     flying_mnist,
     flying_shapes,
-    reproduce,
     static_shapes,
 )
 from trainers.training import command, command_line, config_file, settings
+from trainers.training.option import as_flags
 
 TRAINERS = (static_shapes, flying_shapes, flying_mnist)
 EXPERIMENTS = (
@@ -81,7 +81,7 @@ def test_a_cell_refuses_what_it_does_not_take(given, message, tmp_path, capsys):
     with pytest.raises(ValueError, match=message):
         experiment(experiment.configured(**given)).cell()
     out = tmp_path / "run"
-    line = reproduce.as_flags({**given, "out": out})
+    line = as_flags({**given, "out": out})
     assert command.main(experiment, "x", line) == 2
     assert message in capsys.readouterr().err and not out.exists()
 
@@ -193,8 +193,8 @@ def test_a_flag_that_a_recipe_sets_can_be_left_out(capsys):
     assert kept("--no-keep-floor") is False
     assert kept("--recipe", "paper", "--keep-floor") is True
     for value in (True, False):
-        assert kept(*reproduce.as_flags({"keep_floor": value})) is value
-        cell = kind(parsed(*reproduce.as_flags({"keep_floor": value}))).cell()
+        assert kept(*as_flags({"keep_floor": value})) is value
+        cell = kind(parsed(*as_flags({"keep_floor": value}))).cell()
         assert cell.keep_floor is value and cell.floor == 0.1
     static = static_shapes.StaticShapes
     n_em = static(static.configured(model="n-em", floor=0.1, keep_floor=True))

@@ -27,7 +27,7 @@ import sys
 from trainers.paper import reported
 from trainers.paper.archive import Archive, read, test_name
 from trainers.training import command_line, errors, machine, quiet
-from trainers.training.option import as_text, check, option
+from trainers.training.option import as_flags, check, option
 
 OUT, RUNS = pathlib.Path("results"), pathlib.Path("runs", "reproduce")
 DOCUMENT = pathlib.Path("RESULTS.md")
@@ -385,18 +385,6 @@ def _scored_by_this_code(results):
     now = machine.commit()
     known = now is not None and not now.endswith("+")
     return known and read(results).get("scored_by") == now
-
-
-def as_flags(settings):
-    """Settings as a command line; flags that are on or off have no value."""
-    line = []
-    for name, value in settings.items():
-        flag = name.replace("_", "-")
-        if isinstance(value, bool):
-            line.append(f"--{flag}" if value else f"--no-{flag}")
-        else:
-            line += [f"--{flag}", as_text(value)]
-    return line
 
 
 def shares_of_cores(runs):

@@ -12,10 +12,11 @@ import pathlib
 import sys
 import tempfile
 
-from trainers import evaluate, experiments, reproduce
+from trainers import evaluate, experiments
 from trainers.paper import reported
 from trainers.paper.archive import Archive, made_on, sample
 from trainers.training import command_line, config_file, errors, quiet, trained
+from trainers.training.option import as_flags
 from trainers.training.settings import MOST_CLIPS
 
 
@@ -124,7 +125,7 @@ def _card(name, source, archive, settings, training, seed, result):
     usual = kind.configured().flat()
     used = {**usual, **config["settings"]}  # an older run lacks newer settings
     chosen = {name: used[name] for name in names}
-    flags = " ".join(reproduce.as_flags(chosen))
+    flags = " ".join(as_flags(chosen))
     predicts = "and predicts the next frame"
     if training.experiment == "static_shapes":
         predicts = "and predicts them without their noise"

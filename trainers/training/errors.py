@@ -11,6 +11,7 @@ from typing import NamedTuple
 from trainers.training.interrupts import Stopped
 
 FAILED, WRONG_SETTING, CTRL_C = 1, 2, 130  # exit statuses
+ASSERTED = ("assertion failed", "is not compatible")  # in a graph
 REMEDIES = (  # what an error says, and what to do about it
     ("No space left", "free space, then {again}"),
     ("Disk quota exceeded", "free space, then {again}"),
@@ -122,14 +123,26 @@ def _of_backend(error):
 
 
 def sentence(error):
-    """An error without the call stack that TensorFlow writes into it."""
+    """What an error says, without where in a graph it happened.
+
+    Args:
+        error: an exception, or the text of a server's, often of several lines.
+
+    Returns:
+        one line.
+    """
     if isinstance(error, OSError) and error.strerror:
         where = f"{error.filename}: " if error.filename else ""
         return f"{where}{error.strerror}"
-    message = getattr(error, "message", None) or str(error) or type(error).__name__
+    message = getattr(error, "message", None) or str(error)
+    if not message and isinstance(error, BaseException):
+        message = type(error).__name__
+    lines = [line.strip() for line in message.strip().splitlines()] or [""]
+    said = [line for line in lines if any(text in line for text in ASSERTED)]
+    if said:
+        return said[0]
     inner = re.search(r"^.*?\b\w+Error: (.+)$", message, re.MULTILINE)
-    lines = (inner[1] if inner else message).strip().splitlines()
-    return re.sub(r"\{\{.*?\}\}\s*", "", lines[0])
+    return re.sub(r"\{\{.*?\}\}\s*", "", inner[1] if inner else lines[0])
 
 
 def _with_remedy(line, again):

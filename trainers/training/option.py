@@ -144,3 +144,15 @@ def as_text(value):
 def as_word(name, value):
     """A setting as a word for a file's name: static, steps50, threshold0.1."""
     return name if value is True else f"{name}{as_text(value)}"
+
+
+def as_flags(settings):
+    """Settings as a command line; flags that are on or off have no value."""
+    line = []
+    for name, value in settings.items():
+        flag = name.replace("_", "-")
+        if isinstance(value, bool):
+            line.append(f"--{flag}" if value else f"--no-{flag}")
+        else:
+            line += [f"--{flag}", as_text(value)]
+    return line
