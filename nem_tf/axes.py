@@ -20,6 +20,21 @@ import math
 
 from keras import ops
 
+__all__ = [
+    "COMPONENTS",
+    "PIXELS",
+    "STEPS",
+    "check_components",
+    "check_shape",
+    "flatten_psi",
+    "fold_components",
+    "pack_frames",
+    "unflatten_psi",
+    "unfold_components",
+    "uniform_pi",
+    "unpack_frames",
+]
+
 COMPONENTS = -4  # the position of K in psi, gamma and pi
 STEPS = 1  # the position of T in a batch of clips
 PIXELS = (-3, -2, -1)  # the positions of H, W and C

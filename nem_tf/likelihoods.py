@@ -5,6 +5,16 @@ import math
 import keras
 from keras import ops
 
+__all__ = [
+    "Bernoulli",
+    "FLOOR",
+    "Gaussian",
+    "Likelihood",
+    "get",
+    "names",
+    "serialize",
+]
+
 # The original adds this to every P(x | psi) before normalising, so that a pixel that no
 # component explains is shared equally instead of dividing 0 by 0.
 FLOOR = 1e-6

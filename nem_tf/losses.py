@@ -5,6 +5,12 @@ from keras import ops
 
 from nem_tf import axes, likelihoods
 
+__all__ = [
+    "NEMLoss",
+    "inter_cluster",
+    "intra_cluster",
+]
+
 EVERY = (axes.COMPONENTS, *axes.PIXELS)  # what a term is summed over, of a frame
 
 

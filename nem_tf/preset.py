@@ -16,6 +16,14 @@ import numpy as np
 
 from nem_tf.losses import NEMLoss
 
+__all__ = [
+    "describe",
+    "find",
+    "load",
+    "names",
+    "save",
+]
+
 SHIPPED = pathlib.Path(__file__).parent / "presets"
 MODEL, WEIGHTS, CARD = "model.json", "weights.npz", "README.md"
 LARGEST = float(np.finfo("float16").max)

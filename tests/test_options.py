@@ -151,7 +151,7 @@ def test_a_recipe_fits_any_number_of_stages(stages, epochs):
     config = parse()
     assert config.training.epochs == epochs
     assert len(config.per_stage("learning_rates")) == len(epochs)
-    assert parse("--epochs", "7").epochs == (7,)
+    assert parse("--epochs", "7").training.epochs == (7,)
 
 
 def test_recorded_clips_are_trained_on_in_one_stage(tmp_path):

@@ -90,7 +90,7 @@ def _converter(kind, several):
             )
         try:
             if several:
-                return tuple(kind(part) for part in text.split(",") if part)
+                return tuple(kind(part) for part in text.split(","))
             # A shell leaves --data=~/x alone.
             return kind(text).expanduser() if kind is pathlib.Path else kind(text)
         except ValueError:

@@ -16,7 +16,7 @@ import typing
 
 from trainers.training.option import as_text, check, option
 
-MOST_CLIPS = 2**32 - 1  # a random key has 32 bits for a clip's index
+MOST_CLIPS = 2**32  # a clip's random numbers are keyed by 32 bits of its index
 MOST_EPOCHS = 2**24  # and 24 bits of the epoch
 HDF5 = b"\x89HDF\r\n\x1a\n"  # what such a file begins with
 MOST_OBJECTS = 256  # more would not be seen in the frames of the experiments
