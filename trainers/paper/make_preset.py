@@ -17,7 +17,7 @@ from trainers.paper import reported
 from trainers.paper.archive import Archive, made_on, sample
 from trainers.training import command_line, config_file, errors, quiet, trained
 from trainers.training.option import as_flags
-from trainers.training.settings import MOST_CLIPS
+from trainers.training.parts import MOST_CLIPS
 
 
 def main(arguments=None):
@@ -121,45 +121,48 @@ def _card(name, source, archive, settings, training, seed, result):
     over_seeds = sample(one["test"]["ami"]["last"] for one in kept.values())
     config = archive.read_config(settings, training, seed)
     kind = experiments.find(training.experiment)
-    names = {**kind.recipes[settings], **training.settings}
     usual = kind.configured().flat()
     used = {**usual, **config["settings"]}  # an older run lacks newer settings
-    chosen = {name: used[name] for name in names}
-    flags = " ".join(as_flags(chosen))
-    predicts = "and predicts the next frame"
-    if training.experiment == "static_shapes":
-        predicts = "and predicts them without their noise"
-    which_seed = (
-        f"Of the seeds {', '.join(map(str, kept))} the one with the lowest validation "
-        f"loss, {seed}."
-        if len(kept) > 1
-        else f"One seed, {seed}."
+    recipe, own = (
+        " ".join(as_flags({name: used[name] for name in names}))
+        for names in (kind.recipes[settings], training.settings)
     )
+    task, limits = _ABOUT[training.experiment]
+    which = f"Seed {seed}, the only one."
+    if len(kept) > 1:
+        seeds = ", ".join(map(str, kept))
+        which = f"Seed {seed}: of {seeds} it has the lowest validation loss."
+    digits = ""
+    if config["data"] != "generated":
+        digits = f' with `digits="{config["data"]}"`'
     lines = [
         f"# {name}",
         "",
-        f"`NeuralEM.from_preset({name!r})`: groups the pixels of "
-        f"{kind.size[0]} x {kind.size[1]} frames by object "
-        f"{predicts}, without having seen labels.",
+        f"Groups the pixels of {kind.size[0]} x {kind.size[1]} {task}. It was trained "
+        "without labels.",
+        "",
+        "```python",
+        f'nem = NeuralEM.from_preset("{name}")',
+        "```",
         "",
         "## Data",
         "",
-        f"{training.experiment.replace('_', ' ')} of `nem_tf.data`, source "
-        f"{config['data']}: {clips['objects']} objects, noise {clips['noise']:g}; "
-        f"{config['settings']['train_size']} training clips.",
+        f"`nem_tf.data.{training.experiment}`{digits}: {clips['objects']} objects, "
+        f"noise {clips['noise']:g}, {config['settings']['train_size']} training clips.",
         "",
         "## Training",
         "",
-        f"`python -m trainers.{training.experiment} --recipe {settings} --seed {seed}` "
-        f"with `{flags}`.",
-        f"K = {clips['components']}, T = {clips['steps']}. {result['updates']} updates "
-        f"in {result['seconds'] / 60:.1f} minutes on "
-        f"{made_on(config)}. {which_seed} Weights are rounded to float16.",
+        f"`python -m trainers.{training.experiment} --recipe {settings} {own} "
+        f"--seed {seed}` with T = {clips['steps']}: {result['updates']} updates, "
+        f"{result['seconds'] / 60:.1f} minutes on {made_on(config)}. {which} Weights "
+        "are rounded to float16.",
+        "",
+        f"`--recipe {settings}` stands for `{recipe}`.",
         "",
         "## Scores",
         "",
-        f"`python -m trainers.evaluate {name}`, {test['clips']} test clips, these "
-        "weights:",
+        f"These weights on {test['clips']} test clips "
+        f"(`python -m trainers.evaluate {name}`):",
         "",
         "| score | last step | mean over steps |",
         "|---|---|---|",
@@ -168,28 +171,35 @@ def _card(name, source, archive, settings, training, seed, result):
             for key, title in evaluate.SCORES.items()
         ),
         "",
-        f"AMI at the last step over the seeds of this training ({over_seeds.seeds}): "
+        f"AMI at the last step, all seeds of this training ({over_seeds.seeds}): "
         f"{over_seeds}. The paper: {kind.paper}.",
         "",
         "## Limits",
         "",
-        _LIMITS[training.experiment],
+        limits,
     ]
     return "\n".join(lines) + "\n"
 
 
-_LIMITS = {
-    "static_shapes": "Binary images of 28 x 28 pixels with the paper's three outlined "
-    "shapes, on a black background. Identical shapes that cover each other are told "
-    "apart less well, and pixels that several objects share belong to one of them at "
-    "random. It is not a model of natural images.",
-    "flying_shapes": "Binary video of 28 x 28 pixels with the paper's three outlined "
-    "shapes, at most one pixel per frame fast. Its first three frames are grouped less "
-    "well. It is not a model of natural video.",
-    "flying_mnist": "Grey video of 24 x 24 pixels with halved MNIST digits on a black "
-    "background, at most one pixel per frame fast. Its first frames are grouped less "
-    "well, and so are digits that do not move apart. It is not a model of natural "
-    "video.",
+_ABOUT = {  # what it does to frames, and what it is not for
+    "static_shapes": (
+        "binary images by object, and predicts the images without their noise",
+        "The model knows the paper's three outlined shapes on black. Of two identical "
+        "shapes that overlap it tells the parts apart less well. A pixel that several "
+        "objects share goes to one of them at random. Natural images are out of reach.",
+    ),
+    "flying_shapes": (
+        "binary video by object, and predicts the next frame",
+        "The model knows the paper's three outlined shapes on black, moving by at most "
+        "one pixel a frame. It groups the first three frames less well. Natural video "
+        "is out of reach.",
+    ),
+    "flying_mnist": (
+        "grey video by object, and predicts the next frame",
+        "The model knows MNIST digits of half the size on black, moving by at most one "
+        "pixel a frame. It groups the first frames less well, and digits that do not "
+        "move apart. Natural video is out of reach.",
+    ),
 }
 
 
