@@ -27,30 +27,47 @@ def test_curves_have_names_bands_and_levels(rng):
     )
     plot = figure.axes[0]
     assert (plot.get_xlabel(), plot.get_ylabel()) == ("step", "share")
-    names = [text.get_text() for text in plot.get_legend().get_texts()]
-    assert names == ["one", "two", "the paper"]
+    names = [text.get_text() for text in figure.legends[0].get_texts()]
+    assert names == ["one: 0.833", "two: 0.625"]
     assert len(plot.collections) == 1
-    words = [text.get_text() for text in plot.texts]
-    assert words == ["0.833", "0.625"]
+    assert [text.get_text() for text in plot.texts] == ["the paper"]
     assert plots.image_of(figure).ndim == 3
 
 
-def test_many_names_stand_below_the_curves():
+def test_last_values_stand_beside_curves_that_end_apart():
     x = np.arange(1, 6)
-    series = {f"curve {i}": (x, x / i) for i in range(1, 4)}
-    levels = {"the paper": 0.8, "another paper": 0.9}
-    figure = plots.curves(series, "", x_label="", y_label="", lines=levels)
-    (legend,) = figure.legends
-    names = [text.get_text() for text in legend.get_texts()]
-    with_last = ["curve 1: 5.000", "curve 2: 2.500", "curve 3: 1.667"]
-    assert names == [*with_last, *levels]
-    assert not figure.axes[0].texts
+    apart = {"one": (x, x / 6), "two": (x, x / 8)}
+    figure = plots.curves(apart, "", x_label="", y_label="")
+    assert [text.get_text() for text in figure.axes[0].texts] == ["0.833", "0.625"]
+    near = {"one": (x, x / 6), "two": (x, x / 6.1)}
+    figure = plots.curves(near, "", x_label="", y_label="")
+    names = [text.get_text() for text in figure.legends[0].get_texts()]
+    assert not figure.axes[0].texts and names == ["one: 0.833", "two: 0.820"]
+
+
+def test_names_stand_below_the_curves():
+    x = np.arange(1, 6)
+    for name in ("curve", "a long name " * 5):
+        series = {f"{name} {i}": (x, x / i) for i in range(1, 6)}
+        figure = plots.curves(series, "", x_label="", y_label="")
+        figure.canvas.draw()
+        legend = figure.legends[0].get_window_extent()
+        plot = figure.axes[0].get_tightbbox()
+        assert legend.y1 < plot.y0 and legend.x1 <= figure.bbox.x1
+
+
+def test_levels_have_their_curves_colour_and_texts_that_do_not_touch():
+    x = np.arange(1, 6)
+    series = {"one": (x, x / 6), "two": (x, x / 8)}
+    lines = {"above": (0.82, "two"), "below": 0.81, "far": 0.3}
+    figure = plots.curves(series, "", x_label="", y_label="", lines=lines)
+    plot = figure.axes[0]
+    dashed = {one.get_ydata()[0]: one for one in plot.lines[2:]}
+    assert all(one.get_linestyle() == "--" for one in dashed.values())
+    assert tuple(dashed[0.82].get_color()) == tuple(plot.lines[1].get_color())
+    assert dashed[0.81].get_color() == dashed[0.3].get_color() == "0.4"
     figure.canvas.draw()
-    assert legend.get_window_extent().y1 < figure.axes[0].get_window_extent().y0
-    long = {f"{'a long name ' * 5}{i}": (x, x / i) for i in range(1, 6)}
-    figure = plots.curves(long, "", x_label="", y_label="")
-    figure.canvas.draw()
-    assert figure.legends[0].get_window_extent().x1 <= figure.bbox.x1
-    figure = plots.curves(series, "", x_label="", y_label="", lines=levels)
-    dashed = figure.axes[0].lines[-2:]
-    assert dashed[0].get_linestyle() != dashed[1].get_linestyle()
+    boxes = [one.get_window_extent() for one in plot.texts]
+    assert [one.get_text() for one in plot.texts] == ["far", "below", "above"]
+    assert all(a.y1 <= b.y0 for a, b in zip(boxes[:-1], boxes[1:], strict=True))
+    assert min(one.x0 for one in boxes) > plot.get_window_extent().x1

@@ -13,7 +13,15 @@ import pytest
 
 from nem_tf import plots, scores
 from trainers import reproduce
-from trainers.paper import archive, figures, make_preset, reported, tables
+from trainers.paper import (
+    archive,
+    figures,
+    learning,
+    make_preset,
+    notes,
+    reported,
+    tables,
+)
 from trainers.training import machine
 
 TINY = (
@@ -44,13 +52,14 @@ def test_static_shapes_are_trained_once_and_written_into_the_document(place, cap
     assert run(place, "static_shapes", *flags) == 0
     text = (place / "RESULTS.md").read_text()
     assert text.startswith("# Mine\n\nAbove.\n")
-    rows = [line for line in text.splitlines() if line.startswith("| ")]
-    assert len(rows) == 6
-    measured = {row.split("|")[1].strip(): row for row in rows if "not run" not in row}
-    assert "±" in measured["RNN-EM, K = 3"].split("|")[4]
-    assert measured["RNN-EM, K = 3"].endswith("| 0.826 ± 0.005 |")
-    assert sum("not run" in row for row in rows) == 4
-    assert "Seeds 0, 1. Mean" in text and "--epochs 1" in text
+    heads, _, row = [line for line in text.splitlines() if line.startswith("| ")]
+    measured = dict(zip(*(line.split(" | ") for line in (heads, row)), strict=True))
+    assert measured["| what"] == "| RNN-EM, K = 3" and measured["n"] == "2"
+    assert "±" in measured["AMI"] and measured["the paper's"] == "0.826 ± 0.005"
+    assert "Test clips: 4 (generated)." in text
+    assert "\nNot run: `paper`, RNN-EM, K = 4; N-EM, K = 3 (the paper 0.475" in text
+    assert "--seeds 2 --only rnn-em-k3" in text and "--epochs 1" in text
+    assert "![Validation AMI" in text and "\n[Figure 3: " in text
     figures = {path.name for path in (place / "results" / "figures").iterdir()}
     assert figures == {"figure3.png", "time_to_score-static_shapes.png"}
     capfd.readouterr()
@@ -86,7 +95,7 @@ def test_a_kept_run_is_scored_again(place):
     after = kept.read_run("paper", training, 0)
     assert after["test"]["ami"] == before["test"]["ami"]
     assert after["seconds"] == before["seconds"]
-    assert f"scored at {after['scored_by']}" in (place / "RESULTS.md").read_text()
+    assert "scored_by" in after
 
 
 def test_scoring_again_loses_nothing(tmp_path, monkeypatch, capsys):
@@ -186,7 +195,7 @@ def test_a_run_that_has_not_ended_has_a_curve_and_no_row(place, tmp_path):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(plots, "curves", curves)
         figures.draw(kept, ("static_shapes",))
-    assert list(drawn) == ["paper: RNN-EM, K = 3 (2 seeds, not all ended)"]
+    assert list(drawn) == ["RNN-EM, K = 3 (n = 2, not all ended)"]
 
 
 def test_of_several_stages_the_last_one_says_which_seed_is_best(tmp_path):
@@ -229,7 +238,7 @@ def test_sequences_are_scored_under_other_settings(place, capfd):
     quick = [
         line for line in text.splitlines() if "`quick`" in line and "| staged" in line
     ]
-    assert len(quick) == 3 and all("(one seed)" in line for line in quick)
+    assert len(quick) == 3 and all(line.split(" | ")[2] == "1" for line in quick)
     folder = place / "results" / "quick" / "flying_mnist" / "staged" / "seed0"
     still = json.loads((folder / "static-steps50.json").read_text())
     assert still["settings"]["static"] and len(still["test"]["ami"]["per_step"]) == 50
@@ -245,7 +254,9 @@ def test_a_folder_of_ones_own_has_everything(tmp_path, monkeypatch):
     assert str(ours.runs) == "runs/reproduce"
     assert reproduce.main(["figure5", "--tables-only", "--out", "mine/all"]) == 0
     assert not pathlib.Path("RESULTS.md").exists()
-    assert "not run" in pathlib.Path("mine/all/RESULTS.md").read_text()
+    assert (
+        "Not run: `paper`, all rows" in pathlib.Path("mine/all/RESULTS.md").read_text()
+    )
     assert reproduce.Config(out=pathlib.Path("mine")).runs == pathlib.Path("mine/runs")
 
 
@@ -253,18 +264,32 @@ def test_a_folder_of_ones_own_has_everything(tmp_path, monkeypatch):
 def test_a_part_without_a_run_says_so(part, tmp_path):
     kept = archive.Archive(tmp_path / "results", tmp_path / "runs")
     text = tables.section(kept, part)
-    scores = reported.PARTS[part]
-    wanted = [{"paper", "ours"} & set(score.training.recipes) for score in scores]
-    assert text.count("not run") == sum(map(len, wanted))
-    for score, recipes in zip(scores, wanted, strict=True):
+    assert text.startswith("Not run: ") and "\n" not in text
+    for score in reported.PARTS[part]:
         if score.paper:
-            number = "{:.3f} ± {:.3f} |".format(*score.paper)
-            assert text.count(number) >= len(recipes)
+            number = "{} (the paper {:.3f} ± {:.3f})".format(score.label, *score.paper)
+            assert text.count(number) == len(
+                {"paper", "ours"} & {*score.training.recipes}
+            )
 
 
-def test_a_stage_has_a_curve_and_the_last_one_passes_the_score(tmp_path):
+def test_what_has_not_ended_is_told_from_what_was_not_run(tmp_path):
     kept = archive.Archive(tmp_path / "results", tmp_path / "runs")
-    cell = reported.PARTS["flying_mnist"][0]
+    first, second, *_ = reported.PARTS["static_shapes"]
+    folder = kept.kept("paper", first.training, 0)
+    folder.mkdir(parents=True)
+    (folder / "log.csv").touch()
+    line = notes.not_run(kept, (first, second))
+    label = f"{first.label} (the paper 0.826 ± 0.005)"
+    missing = f"`paper`, {second.label}. `ours`, {label}"
+    assert line == f"Not run: {missing}. Not ended: `paper`, {label}."
+
+
+def test_the_last_stage_has_the_curve_and_passes_the_score(tmp_path):
+    kept = archive.Archive(tmp_path / "results", tmp_path / "runs")
+    cell = next(
+        x for x in reported.PARTS["flying_mnist"] if x.training.name == "staged"
+    )
     for seed in (0, 1):
         folder = kept.kept("ours", cell.training, seed)
         folder.mkdir(parents=True)
@@ -274,18 +299,35 @@ def test_a_stage_has_a_curve_and_the_last_one_passes_the_score(tmp_path):
             f"3,{300 + 60 * seed},0.92\n"
         )
         (folder / "config.json").write_text('{"device": "CPU", "machine": "A, 1 core"}')
-    curves = figures._learning(kept, "ours", cell, [0, 1])
-    name = "ours: staged: 2 digits, K = 2, while on 50000 digits (2 seeds)"
-    assert len(curves) == 3 and list(curves)[-1] == name
-    minutes, ami, *band = curves[name]
-    assert (minutes == [4, 5.5]).all() and (ami == [0.9, 0.92]).all()
-    passed = tables._passed(kept, cell, "ours")
-    assert "2 of 2 seeds, after 5.0 to 6.0 minutes" in passed
+    (curve,) = learning.curves(kept, "flying_mnist")
+    name = "recipe ours: staged, 2 digits, last stage (n = 2, 1 core)"
+    assert curve.name(with_recipe=True, with_machine=True) == name
+    assert (curve.minutes == [4, 5.5]).all() and (curve.ami[0] == [0.9, 0.92]).all()
+    assert notes.passed(kept, "ours", cell) == "5.0–6.0"
     (folder / "config.json").write_text('{"device": "GPU B", "machine": "C, 9 cores"}')
-    passed = tables._passed(kept, cell, "ours")
-    assert "2 of 2 seeds, after 5.0 (A, 1 core), 6.0 (GPU B) minutes" in passed
+    assert notes.passed(kept, "ours", cell) == "5.0 (A, 1 core), 6.0 (GPU B)"
     groups = kept.by_machine("ours", cell.training, [0, 1])
     assert groups == {"A, 1 core": [0], "GPU B": [1]}
+    (folder / "log.csv").write_text("stage,seconds,val_ami\n2,60,0.99\n3,90,0.91\n")
+    assert notes.passed(kept, "ours", cell) == "5.0 (1 of 2 seeds)"
+
+
+def test_a_figure_has_four_curves_at_most():
+    score = reported.TABLE1[0]
+    none = np.zeros(1)
+
+    def curve(recipe, ended):
+        return learning.Curve(recipe, score, "A", 1, ended, none, (none, none, none))
+
+    ours, quick, begun = curve("ours", 1), curve("quick", 1), curve("paper", 0)
+    assert learning.few([begun, ours, quick]) == [begun, ours, quick]
+    assert learning.few([begun, *[ours] * 3, quick]) == [begun, *[ours] * 3]
+    assert learning.few([begun, *[ours] * 5, quick]) == [ours] * 4
+
+
+def test_machines_have_short_names():
+    names = ("AMD EPYC, 2 cores", "Intel(R) Xeon(R) Processor, 1 core", "NVIDIA H200")
+    assert [notes.short(name) for name in names] == ["2 cores", "1 core", "H200"]
 
 
 def test_figure5_has_a_column_per_number_of_objects(tmp_path):
@@ -296,14 +338,11 @@ def test_figure5_has_a_column_per_number_of_objects(tmp_path):
     (folder / "results.json").write_text(
         json.dumps({"test": {"next_step_bound": 12.5}})
     )
-    rows = list(tables._bounds(kept, reported.PARTS["figure5"]))
-    (row,) = [row for row in rows if "12.5" in row]
-    assert row.split("|")[1:5] == [
-        " denoising ",
-        " 1 ",
-        " `paper` ",
-        " 12.50 (one seed) ",
-    ]
+    (row,) = tables._bounds(kept, reported.PARTS["figure5"])
+    assert row["task"] == "denoising, K = 1" and row["recipe"] == "`paper`"
+    assert (row["n"], row["1 object"], row["2 objects"]) == ("1", "12.5", "")
+    table = tables._table([row])
+    assert "1 object |" in table and "2 objects" not in table  # an empty column
 
 
 def test_a_failing_run_stops_those_beside_it(tmp_path, monkeypatch, capfd):
@@ -362,13 +401,13 @@ def test_mistakes_end_in_one_line(capsys, line, message):
 def test_a_table_has_the_commands_that_made_its_seeds():
     trainings = [cell.training for cell in reported.PARTS["table1"] if not cell.test]
     few, *rest = trainings
-    commands = tables._commands(
+    commands = notes.lines_of(
         "table1 --recipe ours", {few: [0, 1, 2], **{one: [0] for one in rest}}, " -- -x"
     )
-    line = "`python -m trainers.reproduce table1 --recipe ours --seeds "
-    assert commands == f"{line}1 -- -x` and {line}3 --only {few.name} -- -x`"
-    command = tables._commands("x", {few: [0]}, "", some=True)
-    assert command == f"`python -m trainers.reproduce x --seeds 1 --only {few.name}`"
+    line = "python -m trainers.reproduce table1 --recipe ours --seeds "
+    assert commands == [f"{line}1 -- -x", f"{line}3 --only {few.name} -- -x"]
+    (command,) = notes.lines_of("x", {few: [0]}, "", some=True)
+    assert command == f"python -m trainers.reproduce x --seeds 1 --only {few.name}"
 
 
 def test_each_row_shows_its_own_seeds(tmp_path):
@@ -377,15 +416,34 @@ def test_each_row_shows_its_own_seeds(tmp_path):
     results = pathlib.Path(__file__).parents[1] / "results"
     kept = archive.Archive(results, tmp_path)
     text = tables.section(kept, "starts")
-    rows = {
-        cell.label: f"| {cell.label} | `ours` |" for cell in (moving, three, static)
-    }
     for cell, count in ((moving, 2), (three, 2), (static, 3)):
-        found = kept.results("ours", cell)
-        assert len(found) == count
-        assert f"{rows[cell.label]} {count} |" in text
-    assert f'Seeds 0, 1, 2 of "{static.label}"; seeds 0, 1 of the others.' in text
-    assert tables._whose({"a": (0, 1), "b": (0, 1)}) == "Seeds 0, 1"
+        assert len(kept.results("ours", cell)) == count
+        assert f"| {cell.label} | `ours` | {count} |" in text
+    assert "Seeds of" not in text
+
+
+def test_seeds_that_do_not_begin_at_zero_are_named(tmp_path):
+    source = pathlib.Path(__file__).parents[1] / "results" / "ours" / "static_shapes"
+    target = tmp_path / "ours" / "static_shapes"
+    for seed in (1, 3):
+        name = f"rnn-em-k3/seed{seed}"
+        shutil.copytree(source / name, target / name)
+    text = tables.section(archive.Archive(tmp_path, tmp_path), "static_shapes")
+    assert "Seeds of RNN-EM, K = 3 (`ours`): 1, 3." in text
+    assert "| RNN-EM, K = 3 | `ours` | 2 |" in text
+
+
+def test_the_document_shows_what_is_kept(tmp_path):
+    """RESULTS.md is what the command writes, below-paper scores included."""
+    root = pathlib.Path(__file__).parents[1]
+    written = (root / "RESULTS.md").read_text()
+    kept = archive.Archive(root / "results", tmp_path)
+    assert f"\n{tables.summary(kept)}\n" in written
+    for part in reported.PARTS:
+        table = tables.section(kept, part).split("\n\n")[0]
+        assert table.startswith("| ") and f"\n{table}\n" in written
+    bold = [line for line in written.splitlines() if "| 5 objects, K = 3 |" in line]
+    assert bold and not any("**" in line for line in bold)
 
 
 def test_samples_say_how_many_seeds_they_have():

@@ -10,10 +10,11 @@ import numpy as np
 
 from nem_tf import data, plots
 from trainers import evaluate
-from trainers.paper import reported
+from trainers.paper import learning, reported
 from trainers.training import pictures, quiet, trained
 
 IMAGES = 6  # of Figure 3
+GROUPINGS = "Figure 3: groupings of the first test images"
 
 
 def draw(archive, parts):
@@ -36,8 +37,8 @@ def draw(archive, parts):
 
 
 def _static_shapes(archive, folder, part):
-    yield from _kept(_groupings, archive, folder / "figure3.png", "Figure 3")
     yield from _time_to_score(archive, folder, part)
+    yield from _kept(_groupings, archive, folder / "figure3.png", GROUPINGS)
 
 
 def _groupings(archive, path):
@@ -69,7 +70,7 @@ def _sequence(archive, folder, part):
     score = reported.PARTS[part][0]
     for recipe in reported.RECIPES:
         path = folder / f"{part}-{recipe}.png"
-        caption = f"{reported.TITLES[part]}, {recipe} settings"
+        caption = f"{reported.TITLES[part]}, recipe {recipe}"
 
         def clip(archive, path, recipe=recipe):
             run = _best_run(archive, recipe, score)
@@ -85,26 +86,29 @@ def _sequence(archive, folder, part):
 
 
 def _prediction(archive, folder, part):
-    """Figure 5."""
-    path = folder / "figure5.png"
-    series = {}
-    for recipe in reported.RECIPES:
-        for score in reported.PARTS[part]:
-            tests = archive.results(recipe, score).values()
-            if tests:
-                settings = score.training.settings
-                task = score.label.split(",")[0]
-                name = f"{task}, K = {settings['components']} ({recipe})"
-                bound = np.mean([one["test"]["next_step_bound"] for one in tests])
-                series.setdefault(name, []).append((settings["objects"], bound))
+    """Figure 5, of the recipe that has most of it."""
+    found = {
+        recipe: [
+            (x, y) for x in reported.PARTS[part] if (y := archive.results(recipe, x))
+        ]
+        for recipe in reported.RECIPES
+    }
+    recipe = max(found, key=lambda name: len(found[name]))
+    series: dict[str, list] = {}
+    for score, tests in found[recipe]:
+        settings = score.training.settings
+        name = f"{score.label.split(',')[0]}, K = {settings['components']}"
+        bounds = [one["test"]["next_step_bound"] for one in tests.values()]
+        series.setdefault(name, []).append((settings["objects"], np.mean(bounds)))
     if series:
         figure = plots.curves(
             {name: tuple(np.array(points).T) for name, points in series.items()},
-            "Prediction error against the number of objects (Figure 5)",
+            f"{reported.TITLES[part]}, recipe {recipe}",
             x_label="objects",
             y_label="next-step bound, nats per frame",
             limits=None,
         )
+        path = folder / "figure5.png"
         figure.savefig(path)
         yield "Figure 5", path
 
@@ -117,80 +121,44 @@ def _fifty_steps(archive, folder, part):
         if tests:
             keys = ("per_step", "lower_quartile", "upper_quartile")
             mean = [np.mean([test[key] for test in tests], axis=0) for key in keys]
-            title = f"{reported.TITLES[part]}: {score.label}, {recipe} settings"
+            title = f"{reported.TITLES[part]}: recipe {recipe}, n = {len(tests)}"
             path = folder / f"{part}-{recipe}.png"
             plots.quartiles(*mean, title).savefig(path)
             yield title, path
 
 
 def _time_to_score(archive, folder, part):
-    """Validation AMI against minutes of training, for each recipe that was run."""
-    groups = {
-        (recipe, score): archive.by_machine(
-            recipe, score.training, archive.begun(recipe, score.training)
-        )
-        for recipe in reported.RECIPES
-        for score in reported.PARTS[part]
-        if not score.test
-    }
-    machines = {where for seeds in groups.values() for where in seeds}
-    series, level = {}, {}
-    for (recipe, score), by_machine in groups.items():
-        for where, seeds in by_machine.items():
-            also = f"; {where}" if len(machines) > 1 else ""
-            series |= _learning(archive, recipe, score, seeds, also)
-        if by_machine and score.paper:
-            level[f"the paper, {score.label}: {score.paper[0]:.3f}"] = score.paper[0]
-    if series:
-        path = folder / f"time_to_score-{part}.png"
-        what = part.replace("_", " ")
-        where = f"; {machines.pop()}" if len(machines) == 1 else ""
-        lowest = min(band.min() for _, _, band, _ in series.values())
-        figure = plots.curves(
-            series,
-            f"Time to the paper's score, {what}{where}",
-            x_label="minutes of training (logarithmic)",
-            y_label="validation AMI, last step (band: all seeds)",
-            lines=level,
-            limits=(np.floor(10 * lowest) / 10, 1.02),
-            log_x=True,
-        )
-        figure.savefig(path)
-        yield "Validation AMI against minutes of training", path
-
-
-def _learning(archive, recipe, score, seeds, also=""):
-    """Minutes and AMI after each epoch, means over seeds, in a curve per stage.
-
-    Each stage is validated on clips of its own digits. `also` is said of each curve.
-    """
-    logs = [archive.log(recipe, score.training, seed) for seed in seeds]
-    count = "one seed" if len(logs) == 1 else f"{len(logs)} seeds"
-    if not set(seeds) <= set(archive.seeds(recipe, score.training)):
-        count += ", not ended" if len(logs) == 1 else ", not all ended"
-    name = f"{recipe}: {score.label.split(', as in')[0]}"
-    pools = score.training.pools
-    found = {}
-    for stage, pool in enumerate(pools, 1):
-        epochs = [
-            [
-                (seconds / 60, ami)
-                for seconds, ami, of in zip(
-                    log["seconds"], log["val_ami"], log["stage"], strict=True
-                )
-                if of == stage
-            ]
-            for log in logs
-        ]
-        shortest = min(map(len, epochs))
-        if not shortest:
-            continue
-        points = np.array([one[:shortest] for one in epochs])  # (seeds, epochs, 2)
-        minutes, ami = points[..., 0], points[..., 1]
-        which = f", while on {pool} digits" if len(pools) > 1 else ""
-        mean, band = ami.mean(axis=0), (ami.min(axis=0), ami.max(axis=0))
-        found[f"{name}{which} ({count}{also})"] = (minutes.mean(axis=0), mean, *band)
-    return found
+    """Validation AMI against minutes of training, in four curves at most."""
+    curves = learning.few(learning.curves(archive, part))
+    if not curves:
+        return
+    recipes = {one.recipe for one in curves}
+    machines = {one.where for one in curves}
+    series, levels = {}, {}
+    for one in curves:
+        name = one.name(len(recipes) > 1, len(machines) > 1)
+        series[name] = (one.minutes, *one.ami)
+        if one.score.paper:
+            levels.setdefault(one.score.paper[0], []).append(name)
+    common = [f"recipe {x}" for x in recipes if len(recipes) == 1]
+    common += [x for x in machines if len(machines) == 1]
+    what = reported.TITLES[part].partition(" (")[0]
+    lowest = min(one.ami[1].min() for one in curves)
+    figure = plots.curves(
+        series,
+        ", ".join([f"{what}: AMI while training", *common]),
+        x_label="minutes (logarithmic)",
+        y_label="validation AMI, last step (band: all seeds)",
+        lines={
+            f"the paper {level:.3f}": (level, *names) if len(names) == 1 else level
+            for level, names in levels.items()
+        },
+        limits=(np.floor(10 * lowest) / 10, 1.02),
+        log_x=True,
+    )
+    path = folder / f"time_to_score-{part}.png"
+    figure.savefig(path)
+    yield "Validation AMI against minutes of training", path
 
 
 def _kept(function, archive, path, caption):

@@ -36,7 +36,7 @@ class Score:
     """A number of the paper, and where ours comes from.
 
     Attributes:
-        label: of the row in RESULTS.md.
+        label: of the row in RESULTS.md, and of its curve.
         training: what is trained.
         paper: mean and standard deviation; None where the paper has no number.
         test: flags of `trainers.evaluate`; none: what the trainer itself scores.
@@ -72,9 +72,9 @@ STILL = {"static": True, "steps": 50}
 
 STATIC_SHAPES = (
     Score("RNN-EM, K = 3", _static("rnn-em", 3, RECIPES), (0.826, 0.005)),
-    Score("RNN-EM, K = 4, as in the original's code", _static("rnn-em", 4)),
+    Score("RNN-EM, K = 4", _static("rnn-em", 4)),  # as in the original's code
     Score("N-EM, K = 3", _static("n-em", 3), (0.475, 0.043)),
-    Score("N-EM, K = 4, as in the original's code", _static("n-em", 4)),
+    Score("N-EM, K = 4", _static("n-em", 4)),
 )
 
 
@@ -90,12 +90,18 @@ def _table1():
         ((5, 5), (3, 5)): (0.981, 0.003),
     }
     for (trained, (objects, components)), paper in tested.items():
-        label = f"trained on {trained[0]} objects, K = {trained[1]}"
+        label = f"{trained[0]} objects, K = {trained[1]}"
         test = {}
         if trained != (objects, components):
-            label += f"; tested on {objects}, K = {components}"
             test = {"objects": objects, "components": components}
+            fewer = f"on {objects} objects"
+            label += (
+                f"; tested {fewer if objects < trained[0] else f'K = {components}'}"
+            )
         yield Score(label, _shapes(*trained), paper, test)
+
+
+TABLE1 = tuple(_table1())
 
 
 def _figure5():
@@ -103,48 +109,49 @@ def _figure5():
         task = "denoising" if still else "next step"
         for components in (1, 5):
             for objects in range(1, 7):
+                counted = f"{objects} object{'s' * (objects > 1)}"
                 yield Score(
-                    f"{task}, {objects} objects, K = {components}",
+                    f"{task}, {counted}, K = {components}",
                     _shapes(objects, components, still),
                 )
 
 
 def _mnist(training, name, scores):
-    yield Score(f"{name}: 2 digits, K = 2", training, scores[0])
-    yield Score(f"{name}: 3 digits, K = 3, not retrained", training, scores[1], THREE)
-    yield Score(f"{name}: 2 static digits, 50 steps", training, scores[2], STILL)
+    yield Score(f"{name}, 2 digits", training, scores[0])
+    yield Score(f"{name}, 3 digits", training, scores[1], THREE)
+    yield Score(f"{name}, 2 static digits", training, scores[2], STILL)
 
 
 LARGE = Training("flying_mnist", "digits14", {"stages": "50000", "digit_size": 14})
 READINGS = (  # of how digits are labelled, composed, moved and made smaller
-    Score("direct: labels from brightness 0.1 on", DIRECT, None, {"threshold": 0.1}),
-    Score("direct: sum where digits meet", DIRECT, None, {"composition": "sum"}),
-    Score("direct: squares of 14 pixels bounce", DIRECT, None, {"box": 14}),
-    Score("direct: up to 2 pixels a frame", DIRECT, None, {"speed": 2}),
-    Score("direct: digits of 14 pixels", LARGE),
+    Score("labels from brightness 0.1 on", DIRECT, None, {"threshold": 0.1}),
+    Score("digits add up where they meet", DIRECT, None, {"composition": "sum"}),
+    Score("whole images of 14 x 14 bounce", DIRECT, None, {"box": 14}),
+    Score("up to 2 pixels a frame", DIRECT, None, {"speed": 2}),
+    Score("digits of 14 pixels, trained anew", LARGE),
 )
 
 FOUR_STARTS = (  # of each clip, the likeliest is scored; the paper has one
-    Score("direct: 2 digits", DIRECT, (0.819, 0.022), {"starts": 4}),
-    Score("direct: 3 digits", DIRECT, (0.729, 0.019), {**THREE, "starts": 4}),
-    Score("direct: 2 static digits", DIRECT, (0.619, 0.023), {**STILL, "starts": 4}),
+    Score("direct, 2 digits", DIRECT, (0.819, 0.022), {"starts": 4}),
+    Score("direct, 3 digits", DIRECT, (0.729, 0.019), {**THREE, "starts": 4}),
+    Score("direct, 2 static digits", DIRECT, (0.619, 0.023), {**STILL, "starts": 4}),
 )
 
-FIFTY_STEPS = Score("direct: 2 digits, 50 steps", DIRECT, None, {"steps": 50})
+FIFTY_STEPS = Score("direct, 2 digits, 50 steps", DIRECT, None, {"steps": 50})
 
 PARTS = {
     "static_shapes": STATIC_SHAPES,
-    "table1": tuple(_table1()),
+    "table1": TABLE1,
     "figure4": (Score("5 objects, K = 5", _shapes(5, 5)),),
     "figure5": tuple(_figure5()),
     "figure6": (FIFTY_STEPS,),
     "flying_mnist": (
-        *_mnist(STAGED, "staged", [(0.917, 0.005), (0.838, 0.008), (0.772, 0.008)]),
         *_mnist(DIRECT, "direct", [(0.819, 0.022), (0.729, 0.019), (0.619, 0.023)]),
+        *_mnist(STAGED, "staged", [(0.917, 0.005), (0.838, 0.008), (0.772, 0.008)]),
     ),
     "readings": READINGS,
     "starts": FOUR_STARTS,
-    "figure7": (Score("staged: 3 digits, K = 3", STAGED, None, THREE),),
+    "figure7": (Score("staged, 3 digits", STAGED, None, THREE),),
 }
 
 TITLES = {
@@ -158,3 +165,15 @@ TITLES = {
     "starts": "Flying MNIST, the likeliest of four starts",
     "figure7": "Three digits (Figure 7)",
 }
+
+SUMMARY = (  # of RESULTS.md: what is scored, recipe, score
+    ("static shapes, K = 3", "ours", STATIC_SHAPES[0]),
+    ("static shapes, K = 3", "paper", STATIC_SHAPES[0]),
+    ("3 flying shapes, K = 3", "ours", TABLE1[0]),
+    ("3 flying shapes, K = 3; tested K = 5", "ours", TABLE1[4]),
+    ("5 flying shapes, K = 5", "ours", TABLE1[3]),
+    ("5 flying shapes, K = 3", "ours", TABLE1[2]),
+    ("2 flying digits, direct", "ours", PARTS["flying_mnist"][0]),
+    ("2 flying digits, likeliest of 4 starts", "ours", FOUR_STARTS[0]),
+    ("2 flying digits, staged", "ours", PARTS["flying_mnist"][3]),
+)
