@@ -44,8 +44,11 @@ def main(arguments=None):
 
     def action():
         archive = Archive(given.out, given.runs)
-        with errors.of_settings(ValueError, RuntimeError):
-            folder = make(given.name, given.source, archive, given.clips)
+        try:
+            with errors.of_settings(ValueError):
+                folder = make(given.name, given.source, archive, given.clips)
+        except RuntimeError as error:  # no MNIST to score it on
+            raise errors.Failed(errors.sentence(error)) from error
         files = sorted(path.name for path in folder.iterdir())
         print(f"{folder}: {', '.join(files)}")
 
