@@ -9,7 +9,7 @@ import pytest
 import tensorflow as tf
 
 from nem_tf.data import flying_shapes, recorded
-from trainers.training.settings import check_recording
+from trainers.training.recording import check_recording
 
 F, N, H, W = 4, 7, 5, 6  # frames, clips, rows, columns
 

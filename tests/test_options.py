@@ -15,6 +15,7 @@ from trainers import (
 )
 from trainers.training import command, command_line, config_file, settings
 from trainers.training.option import as_flags
+from trainers.training.recording import HDF5
 
 TRAINERS = (static_shapes, flying_shapes, flying_mnist)
 EXPERIMENTS = (
@@ -226,7 +227,7 @@ def test_the_originals_learning_rates():
 
 def test_paths_may_begin_with_a_tilde(tmp_path, monkeypatch):
     monkeypatch.setenv("HOME", str(tmp_path))
-    (tmp_path / "clips.h5").write_bytes(settings.HDF5)
+    (tmp_path / "clips.h5").write_bytes(HDF5)
     experiment = static_shapes.StaticShapes
     line = ["--out=~/run", "--data=~/clips.h5"]
     config = command_line.parse(experiment, "x", line)

@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 
 from trainers import evaluate, static_shapes
-from trainers.training import command, settings
+from trainers.training import command
+from trainers.training.recording import check_recording
 
 LINE = (
     "--preset quick --steps 3 --train-size 16 --validation-size 8 --test-size 8 "
@@ -202,7 +203,7 @@ def test_the_start_of_an_hdf5_file_is_told_from_others(tmp_path):
     for size in (0, 512, 4096, 2**20):
         with h5py.File(path, "w", userblock_size=size) as file:
             file["x"] = 1
-        settings.check_recording(path)
+        check_recording(path)
     path.write_bytes(b"no HDF5")
     with pytest.raises(ValueError, match="expected an HDF5 file"):
-        settings.check_recording(path)
+        check_recording(path)

@@ -23,6 +23,7 @@ from trainers.training import (
     devices,
     errors,
     machine,
+    parts,
     quiet,
     run_folder,
     settings,
@@ -30,6 +31,8 @@ from trainers.training import (
 )
 from trainers.training.files import replacing
 from trainers.training.option import as_word, check, option
+from trainers.training.parts import MOST_CLIPS
+from trainers.training.recording import check_recording
 
 FILES = ("results.json", "overview.png", "clip.gif", "per_step.png", "covered.png")
 SCORES = {  # of the table
@@ -58,7 +61,7 @@ class Config:
         often=True,
     )
     clips: int | None = option(
-        None, "so many", kind=int, least=1, most=settings.MOST_CLIPS, often=True
+        None, "so many", kind=int, least=1, most=MOST_CLIPS, often=True
     )
     starts: int = option(
         1,
@@ -112,20 +115,23 @@ def _experiment_of(arguments):
 
 def _flags(experiment):
     """The settings that have flags: of the scoring, and of an experiment's clips."""
-    clips = settings.Clips
+    clips = parts.Clips
     if experiment is not None:
         clips = settings.parts_of(experiment.Settings)["clips"]
-    parts = [("scoring", Config), ("clips_of_model", clips)]
+    groups = [("scoring", Config), ("clips_of_model", clips)]
     return dataclasses.make_dataclass(
         "Flags",
-        [(name, kind, dataclasses.field(default_factory=kind)) for name, kind in parts],
+        [
+            (name, kind, dataclasses.field(default_factory=kind))
+            for name, kind in groups
+        ],
     )
 
 
 def _check_changed(changed, experiment):
     """Raise ValueError unless clips of such settings can be had, before any is."""
     if changed.get("data") is not None:
-        settings.check_recording(changed["data"])
+        check_recording(changed["data"])
         if experiment is not None:
             settings.check_none_made(experiment.Settings, changed)
         if "objects" in changed:
@@ -203,7 +209,7 @@ class Evaluation:
         recorded = values.pop("data", None)
         values.setdefault("components", model.nem.cell.components)
         began = config_file.from_json(kind, values)
-        made = [*settings.of_made_clips(type(began.clips)), "objects"]
+        made = [*parts.of_made_clips(type(began.clips)), "objects"]
         if recorded and "data" not in changed and not changed.keys() & set(made):
             changed["data"] = pathlib.Path(recorded)
         known = kind.of_source(model.data)  # what "auto" was, for instance

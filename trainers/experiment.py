@@ -190,7 +190,7 @@ def _check_unused(part, names, model):
     """Raise ValueError if settings are not as usual that a cell does not take.
 
     Args:
-        part: `settings.Cell` or `settings.Network`.
+        part: `parts.Cell` or `parts.Network`.
         names: of its settings.
         model: what the cell is called.
     """

@@ -11,14 +11,14 @@ import dataclasses
 import sys
 
 from trainers.experiment import Experiment
-from trainers.training import command, settings
+from trainers.training import command, parts, settings
 from trainers.training.option import option
 
 SOURCES = ("mnist", "sklearn-digits")  # of digits, as `nem_tf.data.Digits` name them
 
 
 @dataclasses.dataclass(frozen=True)
-class Clips(settings.Clips):
+class Clips(parts.Clips):
     """which clips"""
 
     stages: tuple[int, ...] = option(

@@ -10,12 +10,12 @@ import dataclasses
 import sys
 
 from trainers.experiment import Experiment
-from trainers.training import command, settings
+from trainers.training import command, parts, settings
 from trainers.training.option import option
 
 
 @dataclasses.dataclass(frozen=True)
-class Clips(settings.Clips):
+class Clips(parts.Clips):
     """which clips"""
 
     static: bool = option(
