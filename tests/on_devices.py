@@ -5,7 +5,6 @@
 COUNT logical CPUs, for TensorFlow and, with KERAS_BACKEND=jax, for JAX.
 """
 
-import importlib
 import os
 import sys
 
@@ -20,16 +19,10 @@ def main():
     cpu = tf.config.list_physical_devices("CPU")[0]
     one = tf.config.LogicalDeviceConfiguration()
     tf.config.set_logical_device_configuration(cpu, int(count) * [one])
-    module = importlib.import_module(f"trainers.{trainer}")
-    sys.argv = [trainer, *flags]
-    return module.command.main(_experiment(module), module.__doc__)
+    from trainers import experiments
+    from trainers.training import command
 
-
-def _experiment(module):
-    from trainers.experiment import Experiment
-
-    found = [kind for kind in vars(module).values() if isinstance(kind, type)]
-    return next(kind for kind in found if issubclass(kind, Experiment))
+    return command.main(experiments.find(trainer), "", flags)
 
 
 if __name__ == "__main__":
