@@ -1,7 +1,5 @@
 """Precision, compilation, unrolling and lanes: what they set, and what is refused."""
 
-import types
-
 import keras
 import numpy as np
 import pytest
@@ -61,13 +59,8 @@ def test_bfloat16_keeps_weights_in_float32():
 
 
 def test_several_devices_are_not_compiled(monkeypatch):
-    config = types.SimpleNamespace(
-        strategy="mirrored",
-        deterministic=False,
-        precision="float32",
-        compile="on",
-        batch_size=2,
-        validation_size=2,
+    config = flying_shapes.FlyingShapes.configured(
+        strategy="mirrored", compile="on", batch_size=2, validation_size=2
     )
     with pytest.raises(ValueError, match="compile: expected auto or off on several"):
         devices.choose(config)

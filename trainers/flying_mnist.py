@@ -117,7 +117,7 @@ class Settings(settings.Settings):
         return cls.of(**merged)
 
 
-_TRACKING = {  # RESULTS.md says what each of them does
+_TRACKING = {  # docs/experiments.md says why
     "network": "tracking",
     "reads": "pixels",
     "floor": 0.02,

@@ -41,7 +41,7 @@ class Settings(settings.Settings):
     clips: Clips = dataclasses.field(default_factory=Clips)
 
 
-_PLACES = {  # RESULTS.md says what each of them does
+_PLACES = {  # docs/experiments.md says why
     "network": "places",
     "reads": "pixels",
     "floor": 0.02,

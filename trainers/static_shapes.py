@@ -24,7 +24,7 @@ class Settings(settings.Settings):
         return super().of_recipe(recipe, given)
 
 
-_ALL_STEPS = {  # of a loss at all steps; RESULTS.md says what it does
+_ALL_STEPS = {  # of a loss at all steps; docs/experiments.md says what it does
     "loss_steps": "all",
     "gamma_gradient": "off",
     "inter_weight": 2.0,
