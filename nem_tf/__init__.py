@@ -1,11 +1,13 @@
 """Neural Expectation Maximization (Greff, van Steenkiste, Schmidhuber, 2017) in Keras.
 
-from nem_tf import NeuralEM, NEMLoss, RNNEMCell, data, networks
+A model is trained on clips, and then groups the pixels of others:
 
-nem = NeuralEM(RNNEMCell(**networks.flying_shapes(), components=3))
-nem.compile("adam", loss=NEMLoss())
-nem.fit(data.flying_shapes("train", objects=3, components=3))
-found = nem.segment(frames)
+    from nem_tf import NeuralEM, NEMLoss, RNNEMCell, data, networks
+
+    nem = NeuralEM(RNNEMCell(**networks.flying_shapes(), components=3))
+    nem.compile("adam", loss=NEMLoss())
+    nem.fit(data.flying_shapes("train", objects=3, components=3))
+    found = nem.segment(frames)
 """
 
 from importlib import metadata

@@ -15,7 +15,7 @@ EVERY = (axes.COMPONENTS, *axes.PIXELS)  # what a term is summed over, of a fram
 
 
 def intra_cluster(x, psi, gamma, likelihood):
-    """-sum_ik gamma_ik log P(x_i | psi_ik): the first term of Eq. 5.
+    """-sum_ik gamma_ik log P(x_i | psi_ik): the first term of Eq. 5, or -Q of Eq. 2.
 
     Args:
         x: pixels `(..., H, W, C)` in [0, 1].

@@ -36,7 +36,7 @@ MEGABYTES_PER_RUN = 6000  # flying shapes with K = 5; BENCHMARKS.md has 2.1 GB f
 
 @dataclasses.dataclass(frozen=True)
 class Config:
-    """How the runs are made and where they are kept."""
+    """how the runs are made, and where they are kept"""
 
     recipe: str = option(
         "paper",

@@ -186,7 +186,7 @@ def _help(field, recipes, defaults):
         on = [name for name, value in set_by.items() if value]
         return f"{reason} (off; on in {', '.join(on)})" if on else reason
     values = []
-    if field.name == "recipe":
+    if field.name == "recipe" and recipes:
         values.append(RECIPE)
     elif defaults and field.default not in ("", None) and "paper" not in set_by:
         values.append(as_text(field.default))
