@@ -29,7 +29,7 @@ from trainers.training.machine import machine  # noqa: E402
 
 COMMAND = (
     "-m trainers.flying_mnist --deterministic --digits sklearn-digits --stages 20,50 "
-    "--preset quick --steps 3 --batch-size 8 --epochs 3 --epoch-updates 8 "
+    "--recipe quick --steps 3 --batch-size 8 --epochs 3 --epoch-updates 8 "
     "--validation-size 16 --test-size 8 --save-minutes 0 --resume auto --out"
 ).split()
 CLOCK = ("seconds", "resumes")  # what an interruption may change

@@ -2,7 +2,7 @@
 
     python -m benchmarks.places_step [--rounds 7]
 
-Batch 32, T = 20, the settings of `--preset ours`, metrics included: flying shapes with
+Batch 32, T = 20, the settings of `--recipe ours`, metrics included: flying shapes with
 K = 3, and flying MNIST with K = 2, on scikit-learn's digits. The draft has
 `MatchedFilters` and `TrackedFilters` as one would write them at first: a convolution,
 moments, a softmax, and the gradient that TensorFlow derives. Beside them the paper's
@@ -49,7 +49,7 @@ def prepare(trainer, sizes, network=None, drafted=False, lanes=None):
 
     Args:
         trainer: "flying_shapes" or "flying_mnist".
-        sizes: settings in the place of those of the preset.
+        sizes: settings in the place of those of the recipe.
         network: None for that of `ours`, or "paper" for the paper's.
         drafted: whether the filters are written as one would at first.
         lanes: of a batch, on default threads; None for what the trainers do.
