@@ -4,14 +4,17 @@ import csv
 import dataclasses
 import json
 import os
+import pathlib
 
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+from tensorboard.plugins.hparams import plugin_data_pb2
 
 from trainers import evaluate, flying_mnist, flying_shapes, static_shapes
-from trainers.training import callbacks, command
+from trainers.training import board, command
 
 TINY = {
     "steps": 3,
@@ -85,21 +88,68 @@ def test_a_run_lowers_its_loss_and_fills_its_folder(kind, settings, tmp_path, ca
     assert "AMI on 8 test clips" in capsys.readouterr().out
 
 
+def events_of(out, run):
+    folder = str(out / "tensorboard" / run)
+    return EventAccumulator(folder, size_guidance={"tensors": 0}).Reload()
+
+
+def series(events, tag):
+    """A dict from updates to values."""
+    found = events.Tensors(tag)
+    return {event.step: float(tf.make_ndarray(event.tensor_proto)) for event in found}
+
+
 def test_tensorboard_shows_curves_pictures_and_settings(tmp_path):
-    out = tmp_path / "run"
+    out = tmp_path / "20260102-030405-seed0"
     command.main(flying_shapes.FlyingShapes, "x", flags(CASES[2][1], out))
-    tags = {}
-    for part in (".", "train", "validation"):
-        events = EventAccumulator(str(out / "tensorboard" / part)).Reload()
-        tags[part] = events.Tags()
-    curves = {"loss", "intra", "inter", "ari", "next_step_bound"}
-    curves |= {"distinct_components", "purity"}
-    wanted = {f"epoch_{name}" for name in curves}
-    assert wanted <= set(tags["train"]["tensors"])
-    assert wanted <= set(tags["validation"]["tensors"])
-    assert {"epoch_learning_rate", "epoch_stage"} <= set(tags["train"]["tensors"])
-    assert "clip" in tags["validation"]["tensors"]
-    assert "settings" in " ".join(tags["."]["tensors"])
+    assert {path.name for path in (out / "tensorboard").iterdir()} == {
+        "train",
+        "validation",
+        "test",
+    }
+    train, validation, test = (
+        events_of(out, run) for run in ("train", "validation", "test")
+    )
+    shared = {"loss/total", "loss/intra", "loss/inter", "loss/next_step_bound"}
+    shared |= {"grouping/ari", "grouping/distinct_components", "grouping/purity"}
+    of_run = {"run/learning_rate", "run/stage", "run/seconds", "settings"}
+    assert set(train.Tags()["tensors"]) == shared | of_run
+    ami = {"grouping/ami", "grouping/ami_mean"}
+    assert set(validation.Tags()["tensors"]) == shared | ami | {"run/clip"}
+    log = log_of(out)
+    losses = series(train, "loss/total")
+    assert list(losses) == list(range(1, 13))  # of each update
+    for epoch, row in enumerate(log):
+        mean = np.mean(list(losses.values())[6 * epoch : 6 * epoch + 6])
+        assert mean == pytest.approx(float(row["loss"]), rel=1e-4)
+    for tag, column in (("loss/total", "val_loss"), ("grouping/ami", "val_ami")):
+        wanted = {6: float(log[0][column]), 12: float(log[1][column])}
+        assert series(validation, tag) == pytest.approx(wanted, rel=1e-5)
+    scores = json.loads((out / "results.json").read_text())["test"]
+    assert series(test, "test/ami") == pytest.approx({12: scores["ami"]["last"]})
+    assert series(test, "test/loss") == pytest.approx({12: scores["loss"]})
+
+
+def test_hparams_have_what_matters_and_a_short_name(tmp_path):
+    settings = {name: 1 for name in board.HPARAMS} | {"stages": [20, 50], "noise": 0.2}
+    board.write_settings(tmp_path / "tensorboard", settings, "030405-seed0")
+    found = events_of(tmp_path, "test").SummaryMetadata("_hparams_/session_start_info")
+    content = plugin_data_pb2.HParamsPluginData.FromString(found.plugin_data.content)
+    started = content.session_start_info
+    assert started.group_name == "030405-seed0"
+    assert len(started.hparams) == 10 and "noise" not in started.hparams
+    assert started.hparams["stages"].string_value == "20,50"
+
+
+@pytest.mark.parametrize(
+    ("path", "name"),
+    [
+        ("/runs/flying_mnist/20260102-030405-seed0", "030405-seed0"),
+        ("/runs/ours/direct/seed3", "direct/seed3"),
+    ],
+)
+def test_short_names_of_runs(path, name):
+    assert board.short_name(pathlib.Path(path)) == name
 
 
 def test_a_stage_starts_from_the_best_of_the_stage_before(tmp_path, monkeypatch):
@@ -121,7 +171,7 @@ def test_a_stage_starts_from_the_best_of_the_stage_before(tmp_path, monkeypatch)
             self.model.set_weights([w + 1.0 for w in self.model.get_weights()])
 
     monkeypatch.setattr(flying_mnist.FlyingMNIST, "clips", spy)
-    monkeypatch.setattr(callbacks, "Pictures", Spoiler)
+    monkeypatch.setattr(board, "Board", Spoiler)
     # A rate of 0 in the second stage: its weights must be the first stage's best ones.
     settings = {**CASES[3][1], "stages": (20, 50), "learning_rates": (0.003, 0.0)}
     settings = {**settings, "schedule": "constant"}
@@ -208,7 +258,7 @@ def test_asking_for_mnist_without_it_fails_in_one_line(tmp_path, monkeypatch, ca
     line = flags({"recipe": "quick", "digits": "mnist"}, out)
     assert command.main(flying_mnist.FlyingMNIST, "x", line) == 2
     error = capsys.readouterr().err
-    assert error.count("\n") == 1 and "TFDS_DATA_DIR" in error
+    assert "TFDS_DATA_DIR" in error.splitlines()[-1] and "Traceback" not in error
     assert not out.exists()
 
 

@@ -11,6 +11,7 @@ from trainers.training import (
     devices,
     errors,
     interrupts,
+    progress,
     quiet,
     run_folder,
 )
@@ -56,7 +57,7 @@ def _main(experiment_class, config, stack):
                 run_folder.check_free(out)
         if folder and folder.complete and config.run.strategy != "hosts":
             return _report_again(experiment_class, folder)
-        experiment, strategy = _prepare(experiment_class, config)
+        experiment, strategy = _prepare(experiment_class, config, out)
         if folder is None and strategy.writes:
             folder = stack.enter_context(run_folder.RunFolder(out))
     run(experiment, folder, strategy)
@@ -82,7 +83,7 @@ def run(experiment, folder, strategy):
         folder: its `RunFolder`; None where another host writes it.
         strategy: its devices, of `devices.choose`.
     """
-    from trainers.training import callbacks, loop
+    from trainers.training import board, loop
 
     config = experiment.config
     with interrupts.Interrupts() as asked:
@@ -94,8 +95,11 @@ def run(experiment, folder, strategy):
             _say(folder, f"continuing after update {this.updates}")
         elif folder:
             folder.write_config(config, experiment.name, experiment.source, clips)
-            board = folder / "tensorboard"
-            callbacks.write_settings(board, config_file.as_json(config))
+            settings = config_file.as_json(config)
+            short = board.short_name(folder.path.absolute())
+            board.write_settings(folder / "tensorboard", settings, short)
+            most = sum(config.per_stage("epochs")) * config.updates_per_epoch
+            _say(folder, f"a new run of {most} updates at most")
         asked.deferred = True
         experiment.train(this)
         strategy.close()
@@ -147,19 +151,21 @@ def _clips_of(config, folder, strategy):
 def _say(folder, text):
     """One host talks for all."""
     if folder:
-        print(text, file=sys.stderr)
+        print(f"{folder.path}: {text}", file=sys.stderr, flush=True)
 
 
 def _finish(experiment, this):
     """Score and draw the best model; the last file written is results.json."""
-    from trainers.training import loop, pictures, scoring
+    from trainers.training import board, loop, pictures, scoring
 
     config, folder = this.config, this.folder
     test_size = config.training.test_size
-    print("scoring ...", file=sys.stderr)
-    nem = loop.read_model(folder.best)
-    nem.lanes = this.devices.lanes
-    scores = scoring.collect(nem, experiment.clips("test", clips=test_size))
+    with progress.Phase("reading the best model"):
+        nem = loop.read_model(folder.best)
+        nem.lanes = this.devices.lanes
+        clips = experiment.clips("test", clips=test_size)
+    counted = progress.Counted(clips, "scoring {} test clips", test_size)
+    scores = scoring.collect(nem, counted)
     result = {
         "experiment": experiment.name,
         "data": experiment.source,
@@ -170,21 +176,30 @@ def _finish(experiment, this):
         "resumes": this.at.resumes,
         "test": scoring.summary(scores),
     }
-    some = min(64, test_size)
-    typical = experiment.clips("test", batch_size=some, clips=some)
-    pictures.of_clip(nem, typical, this.title, folder)
-    pictures.of_scores(scores, this.title, folder)
+    with progress.Phase("drawing"):
+        some = min(64, test_size)
+        typical = experiment.clips("test", batch_size=some, clips=some)
+        pictures.of_clip(nem, typical, this.title, folder)
+        pictures.of_scores(scores, this.title, folder)
+        board.write_scores(folder / "tensorboard", result["test"], this.updates)
     folder.write_json("results.json", result)
     _report(type(experiment), folder, result)
 
 
-def _prepare(experiment_class, config):
+def _prepare(experiment_class, config, out):
     """Build the experiment and try its data and model before anything is written."""
     devices.prepare(config)
-    with quiet.startup():
-        import keras
+    with progress.Phase(f"{out}: importing TensorFlow"), quiet.startup():
+        import nem_tf  # noqa: F401
 
-        from nem_tf import memory
+    with progress.Phase(f"{out}: preparing clips and network"):
+        return _prepared(experiment_class, config)
+
+
+def _prepared(experiment_class, config):
+    import keras
+
+    from nem_tf import memory
 
     keras.utils.set_random_seed(config.clips.seed)
     strategy = devices.choose(config)

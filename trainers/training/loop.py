@@ -8,7 +8,7 @@ import keras
 import numpy as np
 
 from nem_tf import NeuralEM, pixels
-from trainers.training import callbacks, keeping, state
+from trainers.training import board, callbacks, keeping, progress, state
 from trainers.training.devices import OneDevice
 from trainers.training.errors import BadClips, Damaged
 from trainers.training.interrupts import Interrupts
@@ -29,6 +29,7 @@ class Run:
     at: Position = dataclasses.field(default_factory=Position)
     log: str = ""  # the text of log.csv
     restored: state.State | None = None  # what the next stage's model begins with
+    compiled: bool = False  # whether this process has done an update
     began: float = dataclasses.field(default_factory=time.time)
 
     @property
@@ -98,13 +99,43 @@ def fit(
         interrupts.Stopped: if the run was asked to stop.
     """
     at, config = run.at, run.config
-    updates = config.updates_per_epoch
     if config.clips.stage_count > 1:
         name = f"stage {at.stage + 1}/{config.clips.stage_count}, {name}"
-    validation = clips("validation", clips=config.training.validation_size)
+    updates = config.updates_per_epoch
     keep = keeping.Keep(run)
-    listed = _callbacks(run, clips, learning_rate, epochs, name, keep)
-    _begin(run, nem, keep)
+    schedule = callbacks.LearningRate(
+        learning_rate, config.training.schedule, epochs * updates, run
+    )
+    with _bar(run, name, epochs) as bar:
+        with bar.phase("preparing"):
+            shown = _shown(run, clips, bar) if run.folder else []
+            _begin(run, nem, keep)
+        _train(run, nem, clips, epochs, [schedule, *shown, keep])
+        with bar.phase("taking the best weights"):
+            _take_best(run, nem)
+            at.next_stage()
+            keep.save()
+
+
+def _bar(run, name, epochs):
+    """The bar of a stage; of many hosts, one shows it."""
+    updates = run.config.updates_per_epoch
+    done = run.at.epoch * updates + run.at.update
+    later = sum(run.config.per_stage("epochs")[run.at.stage + 1 :])
+    silent = run.folder is None
+    return progress.Bar(name, epochs * updates, done, later * updates, silent)
+
+
+def _train(run, nem, clips, epochs, listed):
+    """Update the model until the stage is over.
+
+    Args:
+        run, nem, clips, epochs: see `fit`.
+        listed: callbacks.
+    """
+    at, config = run.at, run.config
+    updates = config.updates_per_epoch
+    validation = clips("validation", clips=config.training.validation_size)
     while at.epoch < epochs and at.waited < config.training.patience:
         listing = keras.callbacks.CallbackList(listed, add_history=True, model=nem)
         if at.update == updates:  # it was stopped in the validation
@@ -130,9 +161,6 @@ def fit(
                 f"{error} (update {run.updates + 1}); the states saved before it are "
                 "whole: mend the clips, then continue with --resume"
             ) from None
-    _take_best(run, nem)
-    at.next_stage()
-    keep.save()
 
 
 def _begin(run, nem, keep):
@@ -152,34 +180,22 @@ def _begin(run, nem, keep):
     run.restored = None
 
 
-def _callbacks(run, clips, learning_rate, epochs, name, keep):
-    """What happens beside the updates; `keep` is last, and sees what is written."""
-    config = run.config
-    updates = config.updates_per_epoch
-    later = sum(config.per_stage("epochs")[run.at.stage + 1 :])
-    schedule = callbacks.LearningRate(
-        learning_rate, config.training.schedule, epochs * updates, run
-    )
-    if run.folder is None:
-        return [schedule, keep]
-    board = run.folder / "tensorboard"
+def _shown(run, clips, bar):
+    """The callbacks of the host that writes and talks, in this order."""
     whole = {
-        "clips": config.training.validation_size,
+        "clips": run.config.training.validation_size,
         "part": (0, 1),
     }  # also on host 0 of many
     validation = clips("validation", **whole)
     first = next(iter(validation))
     clip = {key: np.asarray(value[:1]) for key, value in first.items()}
     return [
-        schedule,
         callbacks.EpochColumns(run),
-        callbacks.ValidationAMI(validation, run),
+        callbacks.ValidationAMI(validation, run, bar),
         keeping.Best(run),
         keeping.Log(run),
-        keras.callbacks.TensorBoard(str(board), write_graph=False),
-        callbacks.Pictures(board / "validation", clip, run),
-        callbacks.Progress(name, epochs * updates, later * updates, run),
-        keep,
+        board.Board(run.folder / "tensorboard", clip, run, bar),
+        callbacks.Progress(bar, run),
     ]
 
 
