@@ -280,12 +280,21 @@ def test_reads_the_originals_files(tmp_path, capsys):
     assert evaluate.main([str(out)]) == 0  # on the same file
     again = json.loads((out / "results.json").read_text())
     assert again["data"] == str(path) and again["test"]["clips"] == 8
+    assert again["not_as_in_training"] == {}
     assert not (out / "covered.png").exists()  # such a file has no masks
     for objects, name in (("2", "generated-objects2"), ("3", "generated")):
         assert evaluate.main([str(out), "--objects", objects]) == 0
         made = out / "evaluate" / name / "results.json"
-        assert json.loads(made.read_text())["data"] == "generated"
+        found = json.loads(made.read_text())
+        assert found["data"] == "generated"
+        assert found["not_as_in_training"] == {"data": ["generated", str(path)]}
     assert json.loads((out / "results.json").read_text()) == again
+    with h5py.File(path, "a") as file:
+        file["test/groups"][...] = 1
+    capsys.readouterr()
+    assert evaluate.main([str(out), "--clips", "4"]) == 0
+    differ = f"not as in training: data {path} (other clips in its place)"
+    assert differ in capsys.readouterr().out
 
     wrong = (
         (flying_shapes.FlyingShapes, {"test_size": 17}, "test_size: expected at most"),

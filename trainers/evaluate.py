@@ -4,8 +4,10 @@
     python -m trainers.evaluate flying_shapes --objects 3 --components 5
     python -m trainers.evaluate flying_mnist --static --steps 50 --starts 4
 
-MODEL is a run folder, a .keras file, or a preset: one that ships with nem_tf, or a
-folder that NeuralEM.save_to_preset wrote. What no flag says is as in its training.
+MODEL is what is scored: a run folder, a .keras file, or a preset, which is the name of
+one that ships with nem_tf or a folder that NeuralEM.save_to_preset wrote. Its clips are
+as in its training but for what flags say; a line of the report names what differs. With
+MODEL before it, --help has the flags of its clips, too.
 
 AMI leaves out background and overlap, and divides by the larger entropy, as the paper
 does. Written are results.json, overview.png, clip.gif, per_step.png (as the paper's
@@ -21,9 +23,11 @@ from trainers.training import (
     command_line,
     config_file,
     devices,
+    differences,
     errors,
     machine,
     parts,
+    progress,
     quiet,
     run_folder,
     settings,
@@ -35,6 +39,8 @@ from trainers.training.parts import MOST_CLIPS
 from trainers.training.recording import check_recording
 
 FILES = ("results.json", "overview.png", "clip.gif", "per_step.png", "covered.png")
+PRESETS = ", ".join(sorted(path.name for path in trained.PRESETS.iterdir()))
+MODEL = f"what is scored: a run folder, a .keras file or a preset ({PRESETS})"
 SCORES = {  # of the table
     "ami": "AMI (max, the paper's)",
     "ami_arithmetic": "AMI (arithmetic)",
@@ -80,7 +86,7 @@ class Config:
 def main(arguments=None):
     """The command; returns the exit status."""
     parser = command_line.Parser("trainers.evaluate", __doc__, "MODEL [flags]")
-    parser.add_argument("model", metavar="MODEL", help="run, .keras file or preset")
+    parser.add_argument("model", metavar="MODEL", help=MODEL)
     experiment = _experiment_of(sys.argv[1:] if arguments is None else arguments)
     flags = _flags(experiment)
     given = command_line.read_flags(parser, flags, arguments, defaults=False)
@@ -88,7 +94,7 @@ def main(arguments=None):
     of_scoring = {field.name for field in dataclasses.fields(Config)}
     with parser.refusing(given):
         config = Config(**{key: given[key] for key in given.keys() & of_scoring})
-        changed = {key: given[key] for key in given.keys() - of_scoring}
+        changed = {key: given[key] for key in given if key not in of_scoring}
         _check_changed(changed, experiment)
     return errors.exit_status(
         "trainers.evaluate",
@@ -147,9 +153,11 @@ def _check_changed(changed, experiment):
 
 
 def _main(model, config, changed):
-    with errors.of_settings(), quiet.startup():
+    phase = progress.Phase("importing TensorFlow")
+    with errors.of_settings(), phase, quiet.startup():
         devices.check_backend()
         devices.choose(settings.Settings.of(strategy="one"))  # before TensorFlow begins
+        phase.text = f"reading {model}"
         evaluation = Evaluation(trained.load(model), config, **changed)
         out = config.out or evaluation.default_out(model)
         run_folder.make(out)
@@ -283,8 +291,10 @@ class Evaluation:
         sizes = self.settings.clips.batch_size, self.settings.training.test_size
         some = min(sizes)
         clips = self.clips(some, some)
-        pictures.of_clip(self.model.nem, clips, title, out, starts=self.config.starts)
-        pictures.of_scores(scores, title, out)
+        starts = self.config.starts
+        with progress.Phase("drawing"):
+            pictures.of_clip(self.model.nem, clips, title, out, starts=starts)
+            pictures.of_scores(scores, title, out)
         with replacing(out / "results.json") as beside:
             beside.write_text(config_file.text(result), encoding="utf-8")
         return result
@@ -298,9 +308,9 @@ class Evaluation:
 
         nem, count = self.model.nem, self.settings.training.test_size
         nem.lanes = self.lanes
-        print(f"scoring {count} clips ...", file=sys.stderr)
+        clips = progress.Counted(self.clips(count), "scoring {} clips", count)
         objects = self.settings.clips.objects
-        return scoring.collect(nem, self.clips(count), objects, self.config.starts)
+        return scoring.collect(nem, clips, objects, self.config.starts)
 
     def _result(self, scores):
         from trainers.training import scoring
@@ -315,6 +325,9 @@ class Evaluation:
             "recipe": trained_with.get("recipe", trained_with.get("preset")),
             "seed": trained_with.get("seed"),
             "scored_by": machine.commit(),
+            "not_as_in_training": differences.find(
+                self.model, self.experiment, self.began
+            ),
             "settings": {
                 **{name: value for name, value in clips.items() if value is not None},
                 "static": self.experiment.still,
@@ -338,8 +351,11 @@ def report(result):
     yield (
         f"\n{result['experiment']} ({result['data']}){still}: {objects}"
         f"K = {settings['components']}, T = {settings['steps']}, noise "
-        f"{settings['noise']:g}, {test['clips']} {settings['split']} clips{best}\n"
+        f"{settings['noise']:g}, {test['clips']} {settings['split']} clips{best}"
     )
+    if result["not_as_in_training"]:
+        yield f"  {differences.as_line(result['not_as_in_training'])}"
+    yield ""
     if "ami" in test:
         yield f"  {'':24}{'last step':>18}{'mean':>8}   quartiles, last step"
     for key, name in SCORES.items():
