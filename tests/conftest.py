@@ -54,7 +54,7 @@ def exported(tmp_path_factory):
     folder = tmp_path_factory.mktemp("exported")
     run, models = folder / "run", folder / "models"
     run.mkdir()
-    nem = tiny.model()
+    nem = tiny.model("conv")
     nem.train_on_batch(tiny.batch(np.random.default_rng(1)))
     nem.save(run / "model.keras")
     config = {"experiment": "tiny", "settings": {"steps": 5, "components": 4}}

@@ -116,8 +116,8 @@ def test_a_server_without_a_port_has_tf_servings(text, over_grpc, over_rest):
 def test_a_host_alone_is_asked_at_its_port(
     server, video, kind, tmp_path, monkeypatch, capsys
 ):
-    monkeypatch.setattr(client, "GRPC_PORT", server.ports[0])
-    monkeypatch.setattr(client, "REST_PORT", server.ports[1])
+    monkeypatch.setattr("export.address.GRPC_PORT", server.ports[0])
+    monkeypatch.setattr("export.address.REST_PORT", server.ports[1])
     line = command(server, kind, saved(tmp_path, video))
     place = line.index("--server") + 1
     for host in ("127.0.0.1", "127.0.0.1/"):

@@ -7,7 +7,7 @@ from nem_tf import EStep, NEMCell, NEMLoss, NeuralEM, RNNEMCell, networks
 B, T, K, H, W, C = 2, 3, 4, 8, 12, 1
 
 
-def cell(kind="conv", likelihood="bernoulli", channels=C, components=K):
+def cell(kind="dense", likelihood="bernoulli", channels=C, components=K):
     """A cell with few weights: "conv", "dense", "n-em", "rows" or "patches"."""
     e_step = EStep(likelihood)
     if kind == "n-em":
@@ -36,7 +36,7 @@ def cell(kind="conv", likelihood="bernoulli", channels=C, components=K):
     return RNNEMCell(**parts, components=components)
 
 
-def model(kind="conv", likelihood="bernoulli", channels=C, components=K):
+def model(kind="dense", likelihood="bernoulli", channels=C, components=K):
     """A compiled model around `cell`."""
     nem = NeuralEM(cell(kind, likelihood, channels, components), objects=3)
     nem.compile("adam", loss=NEMLoss(likelihood))
