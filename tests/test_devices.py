@@ -3,12 +3,11 @@
 import functools
 import signal
 import socket
-import types
 
 import pytest
 
 from tests import runs
-from trainers.training import devices
+from trainers.training import devices, settings
 
 ON_JAX = {  # most of such a run is compilation
     "XLA_FLAGS": "--xla_backend_optimization_level=0",
@@ -165,7 +164,7 @@ def test_a_backend_that_cannot_be_used(backend, problem, monkeypatch):
 
 def test_many_workers_of_tensorflow_are_told_what_works(monkeypatch):
     cluster = '{"cluster": {"worker": ["a:1", "b:1"]}, "task": {"index": 0}}'
-    config = types.SimpleNamespace(strategy="auto", deterministic=False)
+    config = settings.Settings()
     monkeypatch.setenv("TF_CONFIG", '{"cluster": {"worker": ["a:1"]}}')
     devices.prepare(config)
     monkeypatch.setenv("TF_CONFIG", cluster)

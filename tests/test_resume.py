@@ -18,46 +18,57 @@ EXACT = {**runs.MNIST, "deterministic": True, "resume": "auto"}
 
 
 STOPS = {  # what is told to stop where (stage, epoch, update), and by which signal
-    "epoch": ((0, 1, 2), signal.SIGTERM),
     "validation": ((0, 0, 5), signal.SIGTERM),
+    "epoch": ((0, 1, 2), signal.SIGTERM),
     "stage": ((1, 0, 0), signal.SIGINT),
 }
 
 
 @pytest.fixture(scope="module")
 def ends(tmp_path_factory):
-    """What runs computed: the undisturbed one, and those stopped and continued."""
+    """What two runs computed: an undisturbed one, and one that was stopped thrice.
+
+    And where the latter stood each time.
+    """
     folders = tmp_path_factory.mktemp("runs")
-    jobs = {name: functools.partial(disturbed, folders / name) for name in STOPS}
-    settings = {**EXACT, "out": folders / "whole"}
-    jobs["whole"] = functools.partial(runs.train, "flying_mnist", settings)
-    positions = runs.together(jobs)
-    return {name: (positions[name], runs.outcome(folders / name)) for name in jobs}
+    whole, stopped = folders / "whole", folders / "stopped"
+    settings = {**EXACT, "out": whole}
+    jobs = {
+        "stopped": functools.partial(disturbed, stopped),
+        "whole": functools.partial(runs.train, "flying_mnist", settings),
+    }
+    positions = runs.together(jobs)["stopped"]
+    return positions, runs.outcome(stopped), runs.outcome(whole)
 
 
 def disturbed(out):
-    """Stop a run as its name says and continue it; the position in between."""
-    place, number = STOPS[out.name]
-    module = ["tests.stop_at", ",".join(map(str, place)), str(int(number))]
-    settings = {**EXACT, "out": out}
-    process = runs.start([*module, "flying_mnist", *runs.flags(settings)])
-    said = runs.finish(process, status=128 + number)
-    assert f"continue with --resume {out}" in said.splitlines()[-1]
-    assert not (out / "results.json").exists()
-    assert len(runs.states(out)) == 2
-    at = state.load(out / "last").position
+    """Stop a run at each place of `STOPS`, one after another, and let it end."""
+    settings, positions = {**EXACT, "out": out}, {}
+    for name, (place, number) in STOPS.items():
+        module = ["tests.stop_at", ",".join(map(str, place)), str(int(number))]
+        process = runs.start([*module, "flying_mnist", *runs.flags(settings)])
+        said = runs.finish(process, status=128 + number)
+        assert f"continue with --resume {out}" in said.splitlines()[-1]
+        assert not (out / "results.json").exists()
+        assert len(runs.states(out)) == 2
+        at = state.load(out / "last").position
+        positions[name] = at.stage, at.epoch, at.update
     runs.train("flying_mnist", settings)
-    return at.stage, at.epoch, at.update
+    return positions
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", STOPS)
-def test_continues_exactly(name, ends):
-    saved, found = ends[name]
+def test_stops_where_it_is(name, ends):
+    positions, _, _ = ends
     (stage, epoch, update), _ = STOPS[name]
     # A signal within an update lets it finish; one in the validation ends it at once.
-    assert saved == (stage, epoch, update + (name != "validation"))
-    _, whole = ends["whole"]
+    assert positions[name] == (stage, epoch, update + (name != "validation"))
+
+
+@pytest.mark.slow
+def test_continues_exactly(ends):
+    _, found, whole = ends
     assert [part for part in whole if found[part] != whole[part]] == []
 
 

@@ -25,8 +25,9 @@ from export import server_files
 server_files.publish(pathlib.Path(sys.argv[1]), "tiny", 1, "/models")
 """
 TRAINS = """
-from trainers import command, evaluate, static_shapes
-line = "--preset quick --steps 3 --train-size 8 --validation-size 8 --test-size 8"
+from trainers import evaluate, static_shapes
+from trainers.training import command
+line = "--recipe quick --steps 3 --train-size 8 --validation-size 8 --test-size 8"
 line += " --batch-size 8 --epoch-updates 2 --epochs 1 --out"
 run = sys.argv[1]
 sys.exit(command.main(static_shapes.StaticShapes, "x", [*line.split(), run]))

@@ -39,7 +39,9 @@ from trainers.training.parts import MOST_CLIPS
 from trainers.training.recording import check_recording
 
 FILES = ("results.json", "overview.png", "clip.gif", "per_step.png", "covered.png")
-PRESETS = ", ".join(sorted(path.name for path in trained.PRESETS.iterdir()))
+PRESETS = ", ".join(
+    sorted(path.parent.name for path in trained.PRESETS.glob("*/model.json"))
+)
 MODEL = f"what is scored: a run folder, a .keras file or a preset ({PRESETS})"
 SCORES = {  # of the table
     "ami": "AMI (max, the paper's)",
