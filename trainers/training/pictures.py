@@ -60,16 +60,17 @@ def of_scores(found, title, folder):
         figure.savefig(folder / "per_step.png")
     else:
         (folder / "per_step.png").unlink(missing_ok=True)  # of an earlier evaluation
-    if "covered" not in found:
+    shares = scoring.shares(found) if "covered" in found else {}
+    drawn = {
+        meaning: (np.arange(1, len(shares[area]) + 1), shares[area])
+        for area, meaning in AREAS.items()
+        if area in shares
+    }
+    if not drawn:
         (folder / "covered.png").unlink(missing_ok=True)  # of an earlier evaluation
         return
-    shares = scoring.shares(found)
     figure = plots.curves(
-        {
-            meaning: (np.arange(1, len(shares[area]) + 1), shares[area])
-            for area, meaning in AREAS.items()
-            if area in shares
-        },
+        drawn,
         f"{title}: what an object's component draws",
         x_label="step",
         y_label="share of pixels drawn",
