@@ -102,6 +102,18 @@ def _export_all(given):
                 server_path=given.server_path,
             )
         print(path)
+    print(_next(path, given.format), file=sys.stderr)
+
+
+def _next(path, kind):
+    """What to do with the version in `path`, in two lines."""
+    if kind == "litert":
+        return f"how to run it: {path / 'README.md'}"
+    model, name = path.parent, path.parent.name
+    return (
+        f"try it:        python -m export.segment {model} clip.gif --out result.gif\n"
+        f"ask a server:  python -m export.client clip.gif --model {name}  (BUILD.md)"
+    )
 
 
 def export(

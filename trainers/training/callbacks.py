@@ -124,5 +124,5 @@ class Progress(keras.callbacks.Callback):
     def on_epoch_end(self, epoch, logs=None):
         scores = f"validation {logs['val_loss']:.1f}"
         if "val_ami" in logs:  # of the last step, as in the tables
-            scores += f", AMI {logs['val_ami']:.3f}"
+            scores = f"AMI {logs['val_ami']:.3f}, {scores}"
         self.bar.epoch(scores)

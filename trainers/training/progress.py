@@ -130,12 +130,15 @@ class Bar:
         self.timed = None  # when the first update was done, which was compiled
         self.terminal = sys.stderr.isatty() and not self.silent
         if self.terminal:
+            columns = os.get_terminal_size(sys.stderr.fileno()).columns
             self._bar = tqdm(
                 total=self.total,
                 initial=self.first,
                 desc=self.label,
                 bar_format=FORMAT,
-                dynamic_ncols=True,
+                ncols=columns or 80,  # some terminals do not know
+                nrows=None if columns else 24,
+                dynamic_ncols=bool(columns),
             )
             self._thread = threading.Thread(target=self._tick, daemon=True)
             self._thread.start()
