@@ -64,7 +64,7 @@ def prepare(trainer, sizes, network=None, drafted=False, lanes=None):
     keras.utils.set_random_seed(0)
     if drafted:
         with mock.patch("nem_tf.networks.tracking.TrackedFilters", DraftedTracking):
-            parts = experiment.parts()
+            parts = experiment.network()
         if trainer == "flying_shapes":
             find, *rest = parts["encoder"].layers
             parts["encoder"] = keras.Sequential([DraftedFilters(find), *rest])

@@ -19,6 +19,7 @@ ROOT = pathlib.Path(__file__).parents[1]
 SMALL = {  # most of such a run is tracing, of which a plain network needs least
     "recipe": "quick",
     "network": "narrow",
+    "features": 32,
     "lanes": 1,
     "steps": 3,
     "batch-size": 8,
