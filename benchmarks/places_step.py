@@ -68,7 +68,7 @@ def prepare(trainer, sizes, network=None, drafted=False, lanes=None):
         if trainer == "flying_shapes":
             find, *rest = parts["encoder"].layers
             parts["encoder"] = keras.Sequential([DraftedFilters(find), *rest])
-        experiment.parts = lambda: parts
+        experiment.network = lambda: parts
     nem = experiment.model()
     nem.lanes = batch_lanes if lanes is None else lanes
     batch = next(iter(experiment.clips("train")))
