@@ -6,7 +6,9 @@ from keras import ops
 from nem_tf import axes, likelihoods
 
 __all__ = [
+    "LOSSES",
     "NEMLoss",
+    "get",
     "inter_cluster",
     "intra_cluster",
 ]
@@ -152,3 +154,17 @@ class NEMLoss(keras.losses.Loss):
             "inter_weight": self.inter_weight,
             "steps": self.steps,
         }
+
+
+LOSSES: dict[str, type[NEMLoss]] = {"eq5": NEMLoss}
+
+
+def get(name):
+    """The kind of loss that a key of `LOSSES` stands for.
+
+    Raises:
+        ValueError: if it is none.
+    """
+    if name not in LOSSES:
+        raise ValueError(f"loss: expected {' or '.join(LOSSES)}, received {name!r}")
+    return LOSSES[name]

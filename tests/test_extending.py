@@ -93,7 +93,8 @@ COMMANDS = (  # those of the sections, some of them together
     "trainers.flying_mnist --dim 0.5 --threshold 0.25 --digits sklearn-digits "
     "--stages 20 --out dim",
     "trainers.evaluate dim --dim 0.25 --clips 4",
-    "trainers.bars --network plain --units 16 --model slow --out bars",
+    "trainers.bars --network plain --units 16 --model slow --loss apart --out bars",
+    "trainers.flying_shapes --data clips.h5 --network plain --out file",
     "trainers.evaluate bars --objects 1 --clips 4",
 )
 RUN = """
@@ -134,5 +135,7 @@ def test_the_code_and_the_commands(tree):
     )
     assert done.returncode == 0, done.stderr[-3000:]
     assert done.stdout.count("AMI on 4 test clips") == 2
+    scores = json.loads((tree / "bars" / "results.json").read_text())["test"]
+    assert scores["apart"] >= 0.0
     found = json.loads((tree / "bars" / "config.json").read_text())["settings"]
     assert (found["network"], found["model"], found["units"]) == ("plain", "slow", 16)

@@ -147,7 +147,7 @@ class Experiment:
         """A compiled `NeuralEM` with fresh weights."""
         import keras
 
-        from nem_tf import NEMLoss, NeuralEM
+        from nem_tf import NeuralEM, losses
 
         config = self.config
         nem = NeuralEM(
@@ -157,7 +157,7 @@ class Experiment:
         compiled = {"on": True, "off": False}.get(config.run.compile, "auto")
         nem.compile(
             keras.optimizers.Adam(rate, epsilon=1e-8),
-            loss=NEMLoss(**config.loss.arguments()),
+            loss=losses.get(config.loss.loss)(**config.loss.arguments()),
             jit_compile=compiled,
         )
         return nem

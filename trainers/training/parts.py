@@ -36,8 +36,8 @@ class Clips:
     )
     data: pathlib.Path | None = option(
         None,
-        "read clips from this HDF5 file instead of making them; a run whose file was "
-        "moved is resumed with its new place",
+        "read clips from this HDF5 file instead of making them (docs/extending.md says "
+        "what it holds); a run whose file was moved is resumed with its new place",
         kind=pathlib.Path,
         about_run=True,
     )
@@ -145,6 +145,7 @@ class Network:
 class Loss:
     """the loss"""
 
+    loss: str = option("eq5", "Eq. 5, or another one that nem_tf.losses has by name")
     inter_weight: float = option(
         1.0, "weight of the inter-cluster loss in Eq. 5", least=0.0
     )
@@ -153,7 +154,7 @@ class Loss:
     )
 
     def arguments(self):
-        """The keyword arguments of `NEMLoss`."""
+        """The keyword arguments of the loss."""
         return {"inter_weight": self.inter_weight, "steps": self.loss_steps}
 
 

@@ -19,5 +19,6 @@ def check_recording(path):
     places = (0, *(2**power for power in range(9, 21)))  # after a user's block
     if not any(start.startswith(HDF5, place) for place in places):
         raise ValueError(
-            f"data: expected an HDF5 file, received {path}; fetch or export it again"
+            f"data: expected an HDF5 file, received {path}; write one as "
+            "docs/extending.md says, or use data.from_arrays in Python"
         )
