@@ -420,6 +420,24 @@ def test_each_row_shows_its_own_seeds(tmp_path):
         assert len(kept.results("ours", cell)) == count
         assert f"| {cell.label} | `ours` | {count} |" in text
     assert "Seeds of" not in text
+    both = f"{moving.label}; {three.label}"
+    assert f"Not scored (`ours`): seed 2 of {both}." in text
+
+
+def test_a_row_has_the_seeds_of_those_it_is_compared_with(tmp_path):
+    results = pathlib.Path(__file__).parents[1] / "results"
+    kept = archive.Archive(results, tmp_path)
+    usual, dim, *_ = reported.PARTS["readings"]
+    assert len(kept.results("ours", usual)) == 3  # seeds of the training
+    assert usual.results(kept, "ours").keys() == dim.results(kept, "ours").keys()
+    row = next(iter(tables._scores(kept, [usual])))
+    assert (row["n"], row["AMI"]) == ("1", "0.937")
+
+
+def test_a_deviation_is_never_written_as_zero():
+    spread = [tables._spread(archive.sample(x)) for x in ([0.5], [0.5, 0.5002])]
+    assert spread == ["0.500", "0.500 ± <0.0005"]
+    assert tables._spread(archive.sample([0.5, 0.502])) == "0.501 ± 0.001"
 
 
 def test_seeds_that_do_not_begin_at_zero_are_named(tmp_path):

@@ -105,7 +105,7 @@ def _prediction(archive, folder, part):
             {name: tuple(np.array(points).T) for name, points in series.items()},
             f"{reported.TITLES[part]}, recipe {recipe}",
             x_label="objects",
-            y_label="next-step bound, nats per frame",
+            y_label="bound, nats per frame (lower is better)",
             limits=None,
         )
         path = folder / "figure5.png"

@@ -3,16 +3,17 @@
 from trainers.paper import reported
 
 OPTIONAL = ("quick",)  # not mentioned where it was not run
+BOUND = "Next-step bound at the last step, nats per frame; lower is better."
 
 
 def below(archive, part):
-    """Unit, test clips, seeds if they do not begin at 0, minutes to the score."""
-    notes = ["Next-step bound at the last step, nats per frame."] * (part == "figure5")
+    """Unit, test clips, seeds that are not as usual, minutes to the score."""
+    notes = [BOUND] * (part == "figure5")
     tested: dict[tuple, list] = {}  # recipes by data source and number of clips
     seeds, times = [], []
     for recipe in reported.RECIPES:
         for score in reported.PARTS[part]:
-            found = archive.results(recipe, score)
+            found = score.results(archive, recipe)
             for seed, one in found.items():
                 source = archive.read_config(recipe, score.training, seed)["data"]
                 recipes = tested.setdefault((source, one["test"]["clips"]), [])
@@ -23,6 +24,7 @@ def below(archive, part):
             if found and score.paper and not score.test:
                 took = passed(archive, recipe, score)
                 times.append(f"{score.label} (`{recipe}`) {took}")
+        seeds += _fewer(archive, recipe, reported.PARTS[part])
     counts = [
         f"{clips} ({source})" + f" for {', '.join(recipes)}" * (len(tested) > 1)
         for (source, clips), recipes in tested.items()
@@ -31,6 +33,20 @@ def below(archive, part):
     if times:
         notes.append(f"Minutes to the paper's AMI: {'; '.join(times)}.")
     return " ".join(notes) if tested else ""
+
+
+def _fewer(archive, recipe, scores):
+    """Which seeds are missing in rows whose weights have them in another row."""
+    rows = {score: set(score.results(archive, recipe)) for score in scores}
+    missing: dict[tuple[int, ...], list[str]] = {}
+    for score, found in rows.items():
+        same = [rows[other] for other in scores if other.training == score.training]
+        lacks = tuple(sorted(set().union(*same) - found))
+        if found and lacks:
+            missing.setdefault(lacks, []).append(score.label)
+    for lacks, labels in missing.items():
+        numbers = ", ".join(map(str, lacks))
+        yield f"Not scored (`{recipe}`): seed {numbers} of {'; '.join(labels)}."
 
 
 def passed(archive, recipe, score):
@@ -64,7 +80,7 @@ def commands(archive, part, others):
     for recipe in reported.RECIPES:
         seeds: dict[reported.Training, set[int]] = {}
         for score in scores:
-            found = archive.results(recipe, score)
+            found = score.results(archive, recipe)
             if found:
                 seeds.setdefault(score.training, set()).update(found)
         every = {one.training for one in scores if recipe in one.training.recipes}
@@ -101,7 +117,8 @@ def not_run(archive, scores):
         without = [x for x in expected if not archive.results(recipe, x)]
         if not without or recipe in OPTIONAL:
             continue
-        some = {x for x in without if not x.test and archive.begun(recipe, x.training)}
+        own = [x for x in without if not (x.test or x.seeds_of)]  # weights
+        some = {x for x in own if archive.begun(recipe, x.training)}
         begun += [f"`{recipe}`, {_label(x, shown)}" for x in without if x in some]
         labels = [_label(x, shown) for x in without if x not in some]
         if without == expected and all(x in shown or not x.paper for x in without):

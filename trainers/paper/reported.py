@@ -40,12 +40,28 @@ class Score:
         training: what is trained.
         paper: mean and standard deviation; None where the paper has no number.
         test: flags of `trainers.evaluate`; none: what the trainer itself scores.
+        seeds_of: a score of the same training; this one then has its seeds only, so
+            that both are of the same weights.
     """
 
     label: str
     training: Training
     paper: tuple[float, float] | None = None
     test: dict = dataclasses.field(default_factory=dict, hash=False)
+    seeds_of: "Score | None" = None
+
+    def results(self, archive, recipe):
+        """results.json of each seed of the row, a dict from seeds.
+
+        Args:
+            archive: an `archive.Archive`.
+            recipe: one of `RECIPES`.
+        """
+        found = archive.results(recipe, self)
+        if self.seeds_of is None:
+            return found
+        shown = self.seeds_of.results(archive, recipe)
+        return {seed: one for seed, one in found.items() if seed in shown}
 
 
 def _static(model, components, recipes=("paper",)):
@@ -123,8 +139,10 @@ def _mnist(training, name, scores):
 
 
 LARGE = Training("flying_mnist", "digits14", {"stages": "50000", "digit_size": 14})
+_DIM = Score("labels from brightness 0.1 on", DIRECT, None, {"threshold": 0.1})
 READINGS = (  # of how digits are labelled, composed, moved and made smaller
-    Score("labels from brightness 0.1 on", DIRECT, None, {"threshold": 0.1}),
+    Score("our reading, labels from 0.5 on", DIRECT, seeds_of=_DIM),
+    _DIM,
     Score("digits add up where they meet", DIRECT, None, {"composition": "sum"}),
     Score("whole images of 14 x 14 bounce", DIRECT, None, {"box": 14}),
     Score("up to 2 pixels a frame", DIRECT, None, {"speed": 2}),

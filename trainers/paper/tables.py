@@ -80,7 +80,7 @@ def summary(archive):
     """The main results, each beside the paper's, with the minutes to its score."""
     rows = []
     for label, recipe, score in reported.SUMMARY:
-        if archive.results(recipe, score):
+        if score.results(archive, recipe):
             row = _row(archive, recipe, score)
             rows.append(
                 {
@@ -106,12 +106,12 @@ def _scores(archive, scores):
     """A row per score and recipe that was run."""
     for score in scores:
         for recipe in reported.RECIPES:
-            if archive.results(recipe, score):
+            if score.results(archive, recipe):
                 yield _row(archive, recipe, score)
 
 
 def _row(archive, recipe, score):
-    found = archive.results(recipe, score)
+    found = score.results(archive, recipe)
     tests = [one["test"] for one in found.values()]
     ami = sample(test["ami"]["last"] for test in tests)
     text = _spread(ami)
@@ -138,9 +138,17 @@ def _row(archive, recipe, score):
 
 
 def _spread(values, digits=3):
-    """Mean and standard deviation of an `archive.Sample`; of one seed its value."""
+    """Mean and standard deviation of an `archive.Sample`; of one seed its value.
+
+    A deviation that would be rounded to 0 is given as a bound.
+    """
     text = f"{values.mean:.{digits}f}"
-    return text + (f" ± {values.deviation:.{digits}f}" if values.seeds > 1 else "")
+    if values.seeds == 1:
+        return text
+    least = 0.5 * 10**-digits
+    if values.deviation < least:
+        return f"{text} ± <{least:.{digits + 1}f}"
+    return f"{text} ± {values.deviation:.{digits}f}"
 
 
 def _bounds(archive, scores):
@@ -150,7 +158,7 @@ def _bounds(archive, scores):
         for score in scores:
             task, counted, components = score.label.split(", ")
             row = groups.setdefault((task, components, recipe), {})
-            row[counted] = archive.results(recipe, score)
+            row[counted] = score.results(archive, recipe)
     for (task, components, recipe), row in groups.items():
         counts = sorted({len(found) for found in row.values() if found})
         if counts:
@@ -167,5 +175,5 @@ def _bound(found, usual):
     if not found:
         return ""
     bound = sample(one["test"]["next_step_bound"] for one in found.values())
-    text = _spread(bound, 1 if bound.mean >= 1 else 2)
+    text = _spread(bound, 1)
     return text + (f" (n = {len(found)})" if len(found) != usual else "")
