@@ -11,14 +11,17 @@ stages. HParams has the settings that matter most, with what is under test/ besi
 """
 
 import re
+import time
 
 import keras
 import tensorflow as tf
 from tensorboard.plugins.hparams import api as hparams
+from tensorboard.summary import Writer
 
 from nem_tf import plots
 from trainers.training.option import as_text
 
+FLUSH_SECONDS = 10.0  # what is younger may not be seen yet
 GROUPING = ("ami", "ami_mean", "ari", "distinct_components", "purity")
 MEANING = {
     "loss": "nats per clip (Eq. 5)",
@@ -60,11 +63,16 @@ class Board(keras.callbacks.Callback):
 
     def __init__(self, folder, batch, run, bar):
         super().__init__()
-        self.train = _writer(folder, "train")
-        self.validation = _writer(folder, "validation")
+        self.folder = folder
         self.batch = {name: value[:1] for name, value in batch.items()}
         self.run = run
         self.bar = bar
+
+    def on_train_begin(self, logs=None):
+        # Ten times faster than tf.summary, and there is a value for each update.
+        self.train = Writer(str(self.folder / "train"))
+        self.validation = _writer(self.folder, "validation")
+        self.flushed = time.monotonic()
 
     def on_epoch_begin(self, epoch, logs=None):
         # The sum of a resumed epoch's losses is not known before its next update.
@@ -73,24 +81,34 @@ class Board(keras.callbacks.Callback):
     def on_train_batch_end(self, batch, logs=None):
         before, self.total = self.total, logs["loss"] * (self.run.at.update + 1)
         if before is not None:
-            with self.train.as_default(step=self.run.updates + 1):
-                loss = self.total - before
-                tf.summary.scalar("loss/total", loss, description=MEANING["loss"])
+            loss, at = self.total - before, self.run.updates + 1
+            self.train.add_scalar("loss/total", loss, at, description=MEANING["loss"])
+        if time.monotonic() - self.flushed > FLUSH_SECONDS:
+            self._flush()
 
     def on_epoch_end(self, epoch, logs=None):
         at = self.run.updates
-        for key, value in logs.items():
-            name = key.removeprefix("val_")
-            writer = self.train if name == key else self.validation
-            if key not in ("loss", "updates"):  # each update's is there; the axis
-                with writer.as_default(step=at):
-                    meaning = MEANING.get(name)
-                    tf.summary.scalar(tag_of(name), value, description=meaning)
-        with self.bar.phase("drawing"), self.validation.as_default():
+        with self.bar.phase("drawing"):
             image = plots.image_of(self._figure(epoch))
-            tf.summary.image("run/clip", image[None], step=at)
+        with self.validation.as_default(step=at):
+            tf.summary.image("run/clip", image[None])
+            for key, value in logs.items():
+                name = key.removeprefix("val_")
+                tag, meaning = tag_of(name), MEANING.get(name)
+                if name != key:
+                    tf.summary.scalar(tag, value, description=meaning)
+                elif key not in ("loss", "updates"):  # of each update; the axis
+                    self.train.add_scalar(tag, value, at, description=meaning)
+        self._flush()
+
+    def _flush(self):
+        self.flushed = time.monotonic()
         self.train.flush()
         self.validation.flush()
+
+    def on_train_end(self, logs=None):
+        self.train.close()
+        self.validation.close()
 
     def _figure(self, epoch):
         outputs = self.run.devices.predict(self.model, self.batch)
@@ -159,4 +177,4 @@ def write_scores(folder, test, updates):
 
 
 def _writer(folder, name):
-    return tf.summary.create_file_writer(str(folder / name), flush_millis=10_000)
+    return tf.summary.create_file_writer(str(folder / name))
