@@ -118,7 +118,7 @@ class TrainedModel:
         self.nem = runs.load(path, compiled=False).nem
         self.components = components
         self.frame_shape = self.nem.cell.frame_shape
-        self.binary = self.nem.cell.likelihood.name == "bernoulli"
+        self.binary = self.nem.cell.likelihood.binary
 
     def segment(self, frames, seed, starts=1):
         """`NeuralEM.segment` of one video, frames (T, H, W, C)."""
@@ -132,6 +132,7 @@ class ExportedModel:
         import tensorflow as tf
 
         from export import documents
+        from nem_tf import likelihoods
 
         if not (path / documents.SUMS).is_file():
             raise ValueError(
@@ -152,23 +153,23 @@ class ExportedModel:
             )
         self.model = tf.saved_model.load(str(path))
         self.frame_shape = tuple(about["frame_shape"])
-        self.binary = about["likelihood"] == "bernoulli"
+        self.likelihood = likelihoods.get(
+            about.get("likelihood_config", about["likelihood"])
+        )
+        self.binary = self.likelihood.binary
         self.about = about
         self.piece = min(PIECE, about["most_frames"])
 
     def segment(self, frames, seed, starts=1):
         """The same through `chunk`, so that length costs no more memory."""
-        from nem_tf import Segmentation, likelihoods
+        from nem_tf import Segmentation
         from nem_tf.inference import likeliest
         from nem_tf.random_start import random_start
 
         about = self.about
         start = random_start([seed], about["components"], self.frame_shape)
         clips = {"noisy": frames[None], "pi": np.asarray(start)}
-        likelihood = likelihoods.get(
-            about.get("likelihood_config", about["likelihood"])
-        )
-        found = likeliest(self._predict, clips, starts, likelihood)
+        found = likeliest(self._predict, clips, starts, self.likelihood)
         return Segmentation(*(found[name][0] for name in Segmentation._fields))
 
     def _predict(self, clips):

@@ -8,10 +8,10 @@ from keras import ops
 __all__ = [
     "Bernoulli",
     "FLOOR",
+    "LIKELIHOODS",
     "Gaussian",
     "Likelihood",
     "get",
-    "names",
     "serialize",
 ]
 
@@ -26,7 +26,7 @@ class Likelihood:
     Methods take `x` and `psi` of any shapes that broadcast and work elementwise.
 
     Attributes:
-        name: by which `get` finds it.
+        name: what errors and documents call it; its key in `LIKELIHOODS`.
         binary: whether it is of pixels that are 0 or 1.
         black: what `readout` makes (nearly) black of; what networks draw before
             training.
@@ -130,14 +130,10 @@ class Gaussian(Likelihood):
         return {"variance": self.variance}
 
 
-def names():
-    """The names that `get` knows: of the likelihoods in this file, and of your own."""
-    return sorted(_by_name())
-
-
-def _by_name():
-    kinds = Likelihood.__subclasses__()
-    return {kind.name: kind for kind in kinds if hasattr(kind, "name")}
+LIKELIHOODS: dict[str, type[Likelihood]] = {
+    "bernoulli": Bernoulli,
+    "gaussian": Gaussian,
+}
 
 
 def get(identifier):
@@ -154,9 +150,9 @@ def get(identifier):
         return identifier
     if isinstance(identifier, dict):
         return keras.saving.deserialize_keras_object(identifier)
-    if isinstance(identifier, str) and identifier in _by_name():
-        return _by_name()[identifier]()
-    choices = ", ".join(f'"{name}"' for name in names())
+    if isinstance(identifier, str) and identifier in LIKELIHOODS:
+        return LIKELIHOODS[identifier]()
+    choices = ", ".join(f'"{name}"' for name in LIKELIHOODS)
     raise ValueError(
         f"likelihood: expected {choices} or a Likelihood, received {identifier!r}"
     )

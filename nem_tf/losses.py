@@ -137,8 +137,9 @@ class NEMLoss(keras.losses.Loss):
             ValueError: if its own is of another kind than the cell's.
         """
         if self.likelihood is None:
-            own = {"likelihood": likelihoods.serialize(likelihood)}
-            return self.from_config({**self.get_config(), **own})
+            bound = object.__new__(type(self))  # copy.copy would go by the config
+            bound.__dict__.update(self.__dict__, likelihood=likelihood)
+            return bound
         if type(self.likelihood) is not type(likelihood):
             raise ValueError(
                 f"loss: expected the likelihood of the cell, {likelihood.name!r}, "

@@ -77,7 +77,7 @@ class NeuralEM(ClipModel):
         self.rnn.build((None, None, 2 * height, width, channels))
         self.rnn.built = True
         self.built = True
-        self.steps = Steps(cell)  # of streams
+        self.stream_steps = Steps(cell)
         self._terms = _Means()
         self._bound = keras.metrics.Mean(name="next_step_bound")
         self._grouping = [

@@ -1,7 +1,8 @@
 """The random start: what tells the components apart before the first frame.
 
 The original draws gamma as normalised |N(0, 1)|. Here the draws are a function of a
-seed, see `nem_tf.draws`.
+seed, see `nem_tf.draws`. Data sets draw theirs in `data.pipeline.random_pi`, from
+TensorFlow's numbers, on which the recorded scores rest.
 """
 
 import math

@@ -12,7 +12,7 @@ from export import saved_model, segment
 from nem_tf import data
 from nem_tf.scores.occlusion import drawn
 from tests import runs
-from trainers import evaluate, static_shapes
+from trainers import evaluate, flying_mnist, static_shapes
 from trainers.evaluate import Config, Evaluation
 from trainers.training import config_file, scoring, trained
 
@@ -80,6 +80,17 @@ def test_other_settings_go_into_a_folder_that_names_them(run, capsys):
     differ = "objects 2 (3), K = 5 (3), T = 4 (3), noise 0 (0.1)"
     assert f"\n  not as in training: {differ}\n" in said
     assert found["not_as_in_training"]["components"] == [5, 3]
+
+
+def test_a_model_of_stages_is_scored_on_the_digits_of_one(run):
+    stages = {"stages": (20, 50, 60), "digits": "sklearn-digits"}
+    of_training = flying_mnist.FlyingMNIST.configured(**stages, epochs=(1, 2, 3))
+    settings = config_file.as_json(of_training)
+    model = trained.load(run)._replace(name="flying_mnist", settings=settings)
+    model.nem.cell.frame_shape = (24, 24, 1)
+    found = Evaluation(model, Config(clips=4), stages=(20,))
+    assert found.settings.clips.made()["pool"] == 20
+    assert found.differences() == ["stages20", "clips4"]
 
 
 def test_a_single_object_is_covered_by_none(run, capsys):
@@ -203,6 +214,8 @@ def test_summary_has_quartiles_and_errors(rng):
         ("RUN --pool 5", "unrecognized arguments: --pool 5"),
         ("RUN --speed 2", "unrecognized arguments: --speed 2"),
         ("RUN --on flying_mnist --static --speed 2", "expected none with --static"),
+        ("RUN --components 100000000", "components: expected what fits"),
+        ("nowhere --digits mnist --static", "nowhere: neither a run folder with a"),
         ("RUN --out FILE", "out: cannot write into"),
         ("FILE", "on: the model does not say what it was trained on"),
     ],

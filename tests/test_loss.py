@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from nem_tf import NEMLoss, likelihoods, scores
+from nem_tf import NEMLoss, likelihoods, losses, scores
 from tests import reference
 
 
@@ -54,3 +54,25 @@ def test_refuses_what_is_no_setting():
         NEMLoss(inter_weight=-1)
     with pytest.raises(ValueError, match='steps: expected "all" or "last"'):
         NEMLoss(steps="first")
+
+
+def test_a_loss_of_ones_own_keeps_what_it_has():
+    class Doubled(NEMLoss):
+        factor = 1.0
+
+        @property
+        def weights(self):
+            return {name: self.factor * w for name, w in super().weights.items()}
+
+    loss = Doubled(inter_weight=0.5)
+    loss.factor = 2.0
+    bound = loss.of_cell(likelihoods.get("gaussian"))
+    assert bound.weights == {"intra": 2.0, "inter": 1.0}
+    assert bound.likelihood.name == "gaussian" and loss.likelihood is None
+    assert bound.of_cell(likelihoods.get("gaussian")) is bound
+
+
+def test_losses_have_names():
+    assert losses.get("eq5") is NEMLoss
+    with pytest.raises(ValueError, match="loss: expected eq5, received 'mse'"):
+        losses.get("mse")

@@ -221,7 +221,8 @@ def test_the_originals_learning_rates():
         return found.training.learning_rates
 
     assert rates() == (0.001, 0.0005, 0.0005)
-    assert rates(stages=(20, 50_000)) == (0.001, 0.0005)
+    assert rates(stages=(20, 50_000)) == (0.0005, 0.0005)
+    assert rates(stages=(1, 2, 3, 4)) == (0.001, 0.001, 0.0005, 0.0005)
     assert rates(stages=(50_000,)) == (0.0005,)
 
 

@@ -105,14 +105,14 @@ def test_a_thousand_streams_end_where_ten_do(rng, kind):
     alive = [nem.stream(components=k) for k in (2, 3, 4)]
     for stream in alive:
         stream(frame)
-    compiled = dict(nem.steps._compiled)
+    compiled = dict(nem.stream_steps._compiled)
     gc.collect()
     before = _resident()
     for _ in range(300):
         alive.append(nem.stream(components=3))
         alive[-1](frame)
     gc.collect()
-    assert nem.steps._compiled == compiled and len(compiled) == 3
+    assert nem.stream_steps._compiled == compiled and len(compiled) == 3
     assert _resident() - before < 30e6  # 300 compiled steps take 1200e6
 
 

@@ -15,6 +15,7 @@ Figure 6) and covered.png (how well pixels are predicted that other objects cove
 """
 
 import dataclasses
+import math
 import pathlib
 import sys
 
@@ -38,6 +39,7 @@ from trainers.training.option import as_word, check, option
 from trainers.training.parts import MOST_CLIPS
 from trainers.training.recording import check_recording
 
+CLIPS = "which clips"  # above their flags
 FILES = ("results.json", "overview.png", "clip.gif", "per_step.png", "covered.png")
 PRESETS = ", ".join(
     sorted(path.parent.name for path in trained.PRESETS.glob("*/model.json"))
@@ -122,10 +124,18 @@ def _experiment_of(arguments):
 
 
 def _flags(experiment):
-    """The settings that have flags: of the scoring, and of an experiment's clips."""
-    clips = parts.Clips
+    """The settings that have flags: of the scoring, and of an experiment's clips.
+
+    Where nobody says which, of all of them: the model is what will be refused.
+    """
     if experiment is not None:
         clips = settings.parts_of(experiment.Settings)["clips"]
+    else:
+        every = map(experiments.find, experiments.CLASSES)
+        kinds = dict.fromkeys(settings.parts_of(x.Settings)["clips"] for x in every)
+        clips = dataclasses.make_dataclass(
+            "Clips", [], bases=tuple(kinds), frozen=True, namespace={"__doc__": CLIPS}
+        )
     groups = [("scoring", Config), ("clips_of_model", clips)]
     return dataclasses.make_dataclass(
         "Flags",
@@ -147,11 +157,6 @@ def _check_changed(changed, experiment):
                 "objects: expected none with --data, whose clips are what they are, "
                 f"received {changed['objects']}; leave it out"
             )
-    if changed.get("static") and changed.get("speed"):
-        raise ValueError(
-            f"speed: expected none with --static, received {changed['speed']}; leave "
-            "one of them out"
-        )
 
 
 def _main(model, config, changed):
@@ -183,7 +188,7 @@ class Evaluation:
     """
 
     def __init__(self, model, config=None, **changed):
-        from nem_tf import NEMLoss
+        from nem_tf import NEMLoss, memory
 
         self.model = model
         self.config = config = config or Config()
@@ -201,6 +206,9 @@ class Evaluation:
             )
         kind = experiments.find(name)
         self.began, self.settings = self._settings(kind)
+        clips = self.settings.clips
+        pixels = clips.batch_size * clips.steps * math.prod(model.nem.cell.frame_shape)
+        memory.check(clips.components, pixels, "a smaller --batch-size or --steps")
         self.experiment = kind(self.settings)
         chosen = devices.choose(
             self.settings.replaced(
@@ -228,6 +236,8 @@ class Evaluation:
             changed["test_size"] = self.config.clips
         batch_size = changed.get("batch_size", 1)
         changed["train_size"] = max(began.training.train_size, batch_size)
+        for name in ("epochs", "learning_rates"):  # of stages that there may not be
+            changed[name] = getattr(began.training, name)[-1:]
         return began, began.replaced(**changed)
 
     def _check_frames(self):
@@ -332,10 +342,11 @@ class Evaluation:
             ),
             "settings": {
                 **{name: value for name, value in clips.items() if value is not None},
-                "static": self.experiment.still,
+                "static": self.settings.clips.still,
                 "starts": self.config.starts,
                 "split": self.config.split,
             },
+            "terms": list(self.model.nem.loss.weights),  # of the loss
             "test": scoring.summary(scores),
         }
 
@@ -387,9 +398,9 @@ def report(result):
         if curve:  # a single object is covered by none
             mean = sum(curve) / len(curve)
             yield f"  {name:24}{curve[-1]:10.3f}{'':8}{mean:8.3f}"
+    terms = ", ".join(f"{name} {test[name]:.1f}" for name in result["terms"])
     yield (
-        f"  loss {test['loss']:.1f} nats per clip (intra {test['intra']:.1f}, inter "
-        f"{test['inter']:.1f} unweighted)\n"
+        f"  loss {test['loss']:.1f} nats per clip ({terms}, unweighted)\n"
         f"  next-step bound {test['next_step_bound']:.2f} nats per frame"
     )
 

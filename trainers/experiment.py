@@ -24,6 +24,7 @@ class Experiment:
     Settings: type[settings.Settings] = settings.Settings
     recipes: dict[str, dict]  # settings by name; "paper" has those of the original
     likelihood: str
+    paper_network: str  # the key of `networks.NETWORKS` for `--network paper`
     size: tuple[int, int] = (28, 28)  # (H, W) of the clips, pixels
     object_size: tuple[int, int] = (8, 12)  # (h, w), about an object's, pixels
     paper: str  # what the paper reports, for the closing lines
@@ -55,11 +56,6 @@ class Experiment:
         return {}
 
     @property
-    def still(self):
-        """Whether the objects do not move."""
-        return self.config.clips.still
-
-    @property
     def title(self):
         """The experiment and the source of its data, for pictures."""
         return f"{self.name.replace('_', ' ')} ({self.source})"
@@ -70,8 +66,10 @@ class Experiment:
         Args:
             split: "train", "validation" or "test".
             stage: index of the training stage.
-            arguments: of the function of `nem_tf.data`, those of `Clips.made` among
-                them.
+            arguments: keyword arguments of the function of `nem_tf.data`: those of
+                `Clips.made` and `Clips.shared`; `clips`, `skip`, `epochs` and `part`,
+                where a split, its beginning or a host's share is asked for; and, for
+                scores, `size` and `masks`.
         """
         raise NotImplementedError
 
@@ -112,7 +110,7 @@ class Experiment:
 
         chosen = self.config.network
         return networks.build(
-            self.name if chosen.network == "paper" else chosen.network,
+            self.paper_network if chosen.network == "paper" else chosen.network,
             units=chosen.units or None,
             features=chosen.features or None,
             size=self.size,
@@ -131,10 +129,10 @@ class Experiment:
 
         config, model = self.config, self.config.cell.model
         kind = cells.get(model)
-        takes = inspect.signature(kind).parameters
+        takes = _arguments_of(kind)
         asked = config.cell.arguments()
         arguments = {name: value for name, value in asked.items() if name in takes}
-        _check_unused(config.cell, asked.keys() - takes.keys(), model)
+        _check_unused(config.cell, asked.keys() - takes, model)
         if "encoder" in takes:
             arguments |= self.network()
         else:
@@ -184,6 +182,18 @@ class Experiment:
                 epochs=most,
                 name=name or self.name.replace("_", " "),
             )
+
+
+def _arguments_of(kind):
+    """The names of the arguments that a class takes, those of its bases included."""
+    names = set()
+    for one in kind.__mro__:
+        if "__init__" in vars(one):
+            found = inspect.signature(one.__init__).parameters.values()
+            names |= {x.name for x in found}
+            if all(x.kind != x.VAR_KEYWORD for x in found):
+                break  # what its bases take, it says itself
+    return names
 
 
 def _check_unused(part, names, model):

@@ -70,6 +70,7 @@ class FlyingShapes(Experiment):
     name = "flying_shapes"
     Settings = Settings
     recipes = RECIPES
+    paper_network = "flying_shapes"
     likelihood = "bernoulli"
     paper = "AMI, objects/K: 3/3 0.970, 3/5 0.997, 5/5 0.878, 5/3 0.614 (Table 1)"
 

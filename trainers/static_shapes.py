@@ -9,19 +9,31 @@ import dataclasses
 import sys
 
 from trainers.experiment import Experiment
-from trainers.training import command, settings
+from trainers.training import command, parts, settings
+
+
+@dataclasses.dataclass(frozen=True)
+class Clips(parts.Clips):
+    """which clips"""
+
+    @property
+    def still(self):
+        return True
 
 
 @dataclasses.dataclass(frozen=True)
 class Settings(settings.Settings):
     """All settings; the original's code has K = 4."""
 
+    clips: Clips = dataclasses.field(default_factory=Clips)
+
     @classmethod
-    def of_recipe(cls, recipe, given):
+    def merged(cls, recipe, given):
         """The networks of the recipes are for RNN-EM; N-EM has its own one matrix."""
-        if given.get("model") == "n-em" and "network" not in given:
-            given = {**given, "network": "paper"}
-        return super().of_recipe(recipe, given)
+        merged = super().merged(recipe, given)
+        if merged.get("model") == "n-em" and "network" not in given:
+            merged["network"] = "paper"
+        return merged
 
 
 _ALL_STEPS = {  # of a loss at all steps; docs/experiments.md says what it does
@@ -57,10 +69,9 @@ class StaticShapes(Experiment):
     name = "static_shapes"
     Settings = Settings
     recipes = RECIPES
+    paper_network = "static_shapes"
     likelihood = "bernoulli"
     paper = "AMI 0.826 +- 0.005 (RNN-EM), 0.475 +- 0.043 (N-EM)"
-
-    still = True
 
     def make(self, split, stage, **arguments):
         from nem_tf import data

@@ -36,9 +36,9 @@ class EMCell(keras.layers.Layer):
             share a pixel that none of them explains; 0 in the paper. Else, of two
             components that predict a lost object with 1e-3 and 1e-6, one takes all of
             it, and the other never gets anything to learn from again: with the paper's
-            rule components die in training, which is how one comes to draw two objects.
-            0.02 prevents it (docs/experiments.md). The gamma that is returned and that
-            of the loss have no floor.
+            rule components may die in training, which is how one comes to draw two
+            objects; with 0.02 they did not (docs/experiments.md). The gamma that is
+            returned and that of the loss have no floor.
         keep_floor: whether the floor is there outside training, too. A component that
             lost its object finds it again then; one that has none, since there are more
             components than objects, gets pixels of others.

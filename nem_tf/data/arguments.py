@@ -5,6 +5,8 @@ This file needs no TensorFlow, so a wrong argument can be refused at once.
 
 from numbers import Integral, Real
 
+import numpy as np
+
 CLIPS = {"train": 50_000, "validation": 10_000, "test": 10_000}  # the paper's
 
 
@@ -62,6 +64,21 @@ def check_noise(noise):
             "use 0 for clean pixels"
         )
     return float(noise)
+
+
+def check_labels(groups, where):
+    """Raise ValueError unless labels are integers from 0 to 2**31 - 1, or such floats.
+
+    Args:
+        groups: NumPy array of numbers.
+        where: what to call its place, in an error.
+    """
+    low, high = groups.min(), groups.max()
+    if not (0 <= low and high < 2**31 and np.all(groups == np.floor(groups))):
+        raise ValueError(
+            f"groups: expected integers from 0 to 2**31 - 1 in {where}, received "
+            f"values in [{low:g}, {high:g}]; use 0 for background"
+        )
 
 
 def check_noise_kind(noise_kind, kinds):

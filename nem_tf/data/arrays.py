@@ -31,7 +31,7 @@ def from_arrays(
         frames: shape (N, T+1, H, W) or (N, T+1, H, W, C), numbers in [0, 1]; divide
             8-bit frames by 255.
         groups: labels (N, T+1, H, W), 0 for background and overlap and 1..n for
-            objects; None if they are unknown. Nothing is learned from them.
+            objects; None, or all 0, if they are unknown. Nothing is learned from them.
         split: "train" visits the clips in another order in each epoch; "validation" and
             "test" in their own.
         noise_kind: "bitflip", "masked-uniform", or "auto": bit flips if all pixels are
@@ -63,7 +63,9 @@ def from_arrays(
                 f"groups: expected shape {frames.shape[:4]}, that of frames, received "
                 f"{groups.shape}"
             )
-        arrays, types = [frames, groups], [tf.float32, tf.int32]
+        arguments.check_labels(groups, "the array")
+        if groups.any():
+            arrays, types = [frames, groups], [tf.float32, tf.int32]
 
     def read(index):
         clean, *labels = (array[index] for array in arrays)

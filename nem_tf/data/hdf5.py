@@ -181,14 +181,8 @@ class _Reader:
 
     def _check_values(self, clean, groups=None):
         pixels.check(f"features in {self.where}", clean)
-        if groups is None:
-            return
-        low, high = groups.min(), groups.max()
-        if not (0 <= low and high < 2**31 and np.all(groups == np.floor(groups))):
-            raise ValueError(
-                f"groups: expected integers from 0 to 2**31 - 1 in {self.where}, "
-                f"received values in [{low:g}, {high:g}]; use 0 for background"
-            )
+        if groups is not None:
+            arguments.check_labels(groups, self.where)
 
 
 def fingerprint(path):

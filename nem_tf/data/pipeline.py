@@ -152,6 +152,8 @@ def add_noise(noise_keys, x, rate, kind):
 def random_pi(pi_keys, components, frame_shape):
     """|N(0, 1)| draws normalised over K at every pixel: the original's random gamma.
 
+    The same distribution as `random_start.random_start`, from other numbers.
+
     Args:
         pi_keys: int64 (B, 2).
         components: K; K = 1 gives ones.

@@ -41,7 +41,7 @@ class Stream:
         self._components = self._cell.check_components(components)
         self._seed = seed
         self.reset()
-        self._step = nem.steps.of(self._components, self._state)
+        self._step = nem.stream_steps.of(self._components, self._state)
 
     def reset(self):
         """Begin anew with the next frame, from the same random start."""

@@ -39,13 +39,13 @@ NETWORKS: dict[str, Callable[..., dict]] = {
 }
 
 
-def build(name, *, units=None, features=None, **frames):
+def build(name, *, units=None, features=None, **shared):
     """The network called `name`.
 
     Args:
         name: a key of `NETWORKS`.
         units, features: None for the network's own.
-        frames: the other arguments, as above.
+        shared: the other arguments, as above.
 
     Returns:
         keyword arguments of `RNNEMCell`: encoder, recurrence, decoder, frame_shape and
@@ -60,7 +60,7 @@ def build(name, *, units=None, features=None, **frames):
         )
     sizes = {"units": units, "features": features}
     sizes = {key: value for key, value in sizes.items() if value is not None}
-    return NETWORKS[name](**frames, **sizes)
+    return NETWORKS[name](**shared, **sizes)
 
 
 __all__ = [

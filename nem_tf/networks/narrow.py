@@ -3,7 +3,7 @@
 from nem_tf.networks.paper import fully_connected
 
 
-def narrow(units=16, features=1024, **frames):
+def narrow(units=16, features=1024, **shared):
     """A small theta between wide layers.
 
     Nothing in Eq. 5 forbids a component to draw several objects, or a random share of
@@ -14,6 +14,6 @@ def narrow(units=16, features=1024, **frames):
     Args:
         units: M, the size of theta.
         features: width of the layers before and after it.
-        frames: see `fully_connected`.
+        shared: see `fully_connected`.
     """
-    return fully_connected(units, features, normalize=True, **frames)
+    return fully_connected(units, features, normalize=True, **shared)

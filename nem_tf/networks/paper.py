@@ -14,27 +14,27 @@ from nem_tf.layers import (
     Recurrence,
     UpsampleConv2D,
 )
-from nem_tf.networks.frames import as_e_step, frame_shape
+from nem_tf.networks.shared import as_e_step, frame_shape
 
 
-def static_shapes(units=250, features=None, *, e_step=None, **frames):
+def static_shapes(units=250, features=None, *, e_step=None, **shared):
     """Static shapes (Sec. 4.1): H*W*C -> recurrence -> H*W*C, 455 534 weights.
 
     Args:
         e_step: by default of Bernoulli pixels, with gradients through gamma, as in the
             original.
-        units, features, frames: see `fully_connected`.
+        units, features, shared: see `fully_connected`.
     """
     if e_step is None:
         e_step = EStep("bernoulli", differentiable=True)
-    return fully_connected(units, features, e_step=e_step, **frames)
+    return fully_connected(units, features, e_step=e_step, **shared)
 
 
 def flying_shapes(
-    units=100, features=512, *, size=(28, 28), filters=(32, 64), **frames
+    units=100, features=512, *, size=(28, 28), filters=(32, 64), **shared
 ):
     """Flying shapes (Sec. 4.2, A.2), 3 403 389 weights. Arguments: `convolutional`."""
-    return convolutional(units, features, filters=filters, size=size, **frames)
+    return convolutional(units, features, filters=filters, size=size, **shared)
 
 
 def flying_mnist(
@@ -44,7 +44,7 @@ def flying_mnist(
     size=(24, 24),
     e_step="gaussian",
     filters=(32, 64, 128),
-    **frames,
+    **shared,
 ):
     """Flying MNIST (Sec. 4.3, A.3), 1 835 091 weights. Arguments: `convolutional`."""
     return convolutional(
@@ -54,7 +54,7 @@ def flying_mnist(
         size=size,
         e_step=e_step,
         normalize_input=True,
-        **frames,
+        **shared,
     )
 
 

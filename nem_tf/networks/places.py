@@ -12,7 +12,7 @@ from keras import ops
 
 from nem_tf.layers import Dense, GatedRecurrence, LayerNorm
 from nem_tf.layers.prepared import Prepared
-from nem_tf.networks.frames import as_e_step, frame_shape
+from nem_tf.networks.shared import as_e_step, frame_shape
 
 BLANK = 1e-3  # added to a filter's variance over an image: a blank image has no place
 

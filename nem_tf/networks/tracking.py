@@ -14,7 +14,6 @@ from keras import ops
 
 from nem_tf.cells.parts import ThetaEncoder, ThetaRecurrence
 from nem_tf.layers import Dense, SkipDense
-from nem_tf.networks.frames import as_e_step, frame_shape
 from nem_tf.networks.places import (
     Drawing,
     MatchedFilters,
@@ -22,6 +21,7 @@ from nem_tf.networks.places import (
     located,
     meeting,
 )
+from nem_tf.networks.shared import as_e_step, frame_shape
 
 FAINT = 1e-6  # added to the share of a place before its logarithm
 ANYWHERE = 3e-3  # added to what is expected of a place: a thing may be lost

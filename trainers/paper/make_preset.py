@@ -2,7 +2,7 @@
 
     python -m trainers.paper.make_preset static_shapes ours/static_shapes/rnn-em-k3
 
-The second word is SETTINGS/EXPERIMENT/TRAINING, as in trainers.reproduce's folders.
+The second word is RECIPE/EXPERIMENT/TRAINING, as in trainers.reproduce's folders.
 Among its seeds the one of the lowest validation loss is taken. The scores in the card
 are those of the weights as they are shipped, in float16.
 """
@@ -25,7 +25,7 @@ def main(arguments=None):
     parser = command_line.Parser(
         "trainers.paper.make_preset",
         __doc__,
-        "NAME SETTINGS/EXPERIMENT/TRAINING [flags]",
+        "NAME RECIPE/EXPERIMENT/TRAINING [flags]",
     )
     parser.add_argument("name", metavar="NAME", help="of the preset, or a new folder")
     parser.add_argument("source", metavar="TRAINING", help="see above")
@@ -67,8 +67,8 @@ def make(name, source, archive, clips):
     Raises:
         ValueError: if the training was not reproduced, or its models are not there.
     """
-    settings, training = _find(source)
-    seed = archive.best_seed(settings, training)
+    recipe, training = _find(source)
+    seed = archive.best_seed(recipe, training)
     if seed is None:
         raise ValueError(
             f"{source}: no run of it in {archive.out}; trainers.reproduce makes some"
@@ -76,13 +76,13 @@ def make(name, source, archive, clips):
     with quiet.startup():
         from nem_tf import preset
 
-        run = trained.load(archive.run(settings, training, seed))
+        run = trained.load(archive.run(recipe, training, seed))
     folder = pathlib.Path(name) if "/" in name else preset.SHIPPED / name
     kind = experiments.find(training.experiment)
-    settings_of_run = config_file.of_result(kind.Settings, run.settings)
+    settings = config_file.of_result(kind.Settings, run.settings)
     about = {
         "experiment": run.name,
-        "settings": {**settings_of_run, "test_size": clips},
+        "settings": {**settings, "test_size": clips},
         "data": run.data,
         "commit": run.commit,
     }
@@ -92,18 +92,18 @@ def make(name, source, archive, clips):
     result = evaluate.Evaluation(rounded_model, evaluate.Config(clips=clips)).score()
     result |= {key: run.results[key] for key in ("seconds", "updates")}
     about["results"] = result
-    card = _card(folder.name, source, archive, settings, training, seed, result)
+    card = _card(folder.name, source, archive, recipe, training, seed, result)
     run.nem.save_to_preset(folder, card, about)
     return folder
 
 
 def _find(source):
-    """The settings' name and the `Training` of SETTINGS/EXPERIMENT/TRAINING."""
+    """The recipe's name and the `Training` of RECIPE/EXPERIMENT/TRAINING."""
     trainings = {score.training for part in reported.PARTS.values() for score in part}
     known = {
-        f"{settings}/{training.experiment}/{training.name}": (settings, training)
+        f"{recipe}/{training.experiment}/{training.name}": (recipe, training)
         for training in trainings
-        for settings in training.recipes
+        for recipe in training.recipes
     }
     if source not in known:
         raise ValueError(
@@ -112,7 +112,7 @@ def _find(source):
     return known[source]
 
 
-def _card(name, source, archive, settings, training, seed, result):
+def _card(name, source, archive, recipe, training, seed, result):
     test, clips = result["test"], result["settings"]
     score = next(
         score
@@ -120,15 +120,15 @@ def _card(name, source, archive, settings, training, seed, result):
         for score in part
         if score.training == training and not score.test
     )
-    kept = archive.results(settings, score)
+    kept = archive.results(recipe, score)
     over_seeds = sample(one["test"]["ami"]["last"] for one in kept.values())
-    config = archive.read_config(settings, training, seed)
+    config = archive.read_config(recipe, training, seed)
     kind = experiments.find(training.experiment)
     usual = kind.configured().flat()
     used = {**usual, **config["settings"]}  # an older run lacks newer settings
-    recipe, own = (
+    flags, own = (
         " ".join(as_flags({name: used[name] for name in names}))
-        for names in (kind.recipes[settings], training.settings)
+        for names in (kind.recipes[recipe], training.settings)
     )
     task, limits = _ABOUT[training.experiment]
     which = f"Seed {seed}, the only one."
@@ -155,12 +155,12 @@ def _card(name, source, archive, settings, training, seed, result):
         "",
         "## Training",
         "",
-        f"`python -m trainers.{training.experiment} --recipe {settings} {own} "
+        f"`python -m trainers.{training.experiment} --recipe {recipe} {own} "
         f"--seed {seed}` with T = {clips['steps']}: {result['updates']} updates, "
         f"{result['seconds'] / 60:.1f} minutes on {made_on(config)}. {which} Weights "
         "are rounded to float16.",
         "",
-        f"`--recipe {settings}` stands for `{recipe}`.",
+        f"`--recipe {recipe}` stands for `{flags}`.",
         "",
         "## Scores",
         "",

@@ -53,6 +53,13 @@ def read_flags(parser, kind, arguments=None, recipes=None, defaults=True):
     parser.add_arguments(kind, dest="settings", default=argparse.SUPPRESS)
     found = vars(parser.parse_args(arguments))
     given = _flat(found.pop("settings", {}))
+    for name, (field, _) in _titled_fields(kind):
+        for other in field.metadata["excludes"] if given.get(name) else ():
+            if other in given:
+                parser.error(
+                    f"{other}: expected none with --{name}, received "
+                    f"{as_text(given[other])}; leave one of them out"
+                )
     return {**found, **given}
 
 

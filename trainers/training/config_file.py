@@ -83,7 +83,8 @@ def from_json(experiment, values, resumed=False):
             )
         if not fields[name].metadata["anew" if resumed else "about_run"]:
             found[name] = _from_json(name, value, kinds[name])
-    return experiment.Settings.of(**{**experiment.recipes["paper"], **found})
+    kind = experiment.Settings
+    return kind.of(**kind.merged(experiment.recipes["paper"], found))
 
 
 def _from_json(name, value, kind):

@@ -12,14 +12,15 @@ from trainers.training.interrupts import Stopped
 
 FAILED, WRONG_SETTING, CTRL_C = 1, 2, 130  # exit statuses
 ASSERTED = ("assertion failed", "is not compatible")  # in a graph
+LESS = "take less at once: lower --batch-size, --steps or --components"
 REMEDIES = (  # what an error says, and what to do about it
     ("No space left", "free space, then {again}"),
     ("Disk quota exceeded", "free space, then {again}"),
     ("No such file", "restore the folder, then {again}, or begin anew"),
-    ("Permission denied", "make the folder writable, then {again}"),
+    ("Permission denied", "make it readable and writable, then {again}"),
     ("Read-only file system", "make it writable, then {again}"),
-    ("OOM when allocating", "lower --batch-size, --steps or --components"),
-    ("RESOURCE_EXHAUSTED", "lower --batch-size, --steps or --components"),
+    ("OOM when allocating", LESS),
+    ("RESOURCE_EXHAUSTED", LESS),
 )
 
 

@@ -24,6 +24,7 @@ def option(
     about_run=False,
     anew=False,
     of_made_clips=False,
+    excludes=(),
     old_flag=None,
     metavar=None,
 ):
@@ -43,6 +44,7 @@ def option(
         anew: whether, of these, a resumed run has to be told again.
         of_made_clips: whether it says which clips are made on the fly; there is nothing
             for it to say where they are read from a file.
+        excludes: settings that must not be given together with it.
         old_flag: another name of its flag.
         metavar: what stands for its value in `--help`.
     """
@@ -56,6 +58,7 @@ def option(
         "about_run": about_run or anew,
         "anew": anew,
         "of_made_clips": of_made_clips,
+        "excludes": excludes,
         "old_flag": old_flag,
     }
     how = {"default": default, "help": reason.replace("%", "%%"), "metadata": metadata}

@@ -14,8 +14,15 @@ MOST_EPOCHS = 2**24  # and 24 bits of the epoch
 MOST_OBJECTS = 256  # more would not be seen in the frames of the experiments
 
 
+class Part:
+    """A dataclass of `option` fields, which are looked at when it is made."""
+
+    def __post_init__(self):
+        check(self)
+
+
 @dataclasses.dataclass(frozen=True)
-class Clips:
+class Clips(Part):
     """which clips"""
 
     objects: int = option(
@@ -43,7 +50,7 @@ class Clips:
     )
 
     def __post_init__(self):
-        check(self)
+        super().__post_init__()
         if self.data is not None:
             check_recording(self.data)
 
@@ -73,7 +80,7 @@ class Clips:
 
 
 @dataclasses.dataclass(frozen=True)
-class Cell:
+class Cell(Part):
     """the EM cell"""
 
     model: str = option("rnn-em", "M-step: a recurrent network, or n-em: a gradient")
@@ -119,7 +126,7 @@ class Cell:
 
 
 @dataclasses.dataclass(frozen=True)
-class Network:
+class Network(Part):
     """its network"""
 
     network: str = option(
@@ -142,7 +149,7 @@ class Network:
 
 
 @dataclasses.dataclass(frozen=True)
-class Loss:
+class Loss(Part):
     """the loss"""
 
     loss: str = option("eq5", "Eq. 5, or another one that nem_tf.losses has by name")
@@ -159,7 +166,7 @@ class Loss:
 
 
 @dataclasses.dataclass(frozen=True)
-class Training:
+class Training(Part):
     """the training"""
 
     epochs: tuple[int, ...] = option(
@@ -212,7 +219,7 @@ class Training:
 
 
 @dataclasses.dataclass(frozen=True)
-class Run:
+class Run(Part):
     """the run"""
 
     out: pathlib.Path | None = option(
@@ -282,7 +289,7 @@ class Run:
     debug: bool = option(False, "show where in the code an error happened", anew=True)
 
     def __post_init__(self):
-        check(self)
+        super().__post_init__()
         if self.resume == "auto" and self.out is None:
             raise ValueError("resume: auto continues the run in --out; add --out DIR")
         if self.strategy != "hosts":

@@ -13,7 +13,7 @@ Nothing here imports TensorFlow, so `--help` and a wrong flag answer at once.
 import dataclasses
 import typing
 
-from trainers.training.option import as_text, check
+from trainers.training.option import as_text
 from trainers.training.parts import (
     Cell,
     Clips,
@@ -45,8 +45,6 @@ class Settings:
     run: Run = _default(Run)
 
     def __post_init__(self):
-        for part in (self.cell, self.network, self.loss, self.training):
-            check(part)
         batch, training = self.clips.batch_size, self.training
         if batch > training.train_size:
             raise ValueError(
@@ -91,7 +89,12 @@ class Settings:
         """
         if given.get("data") is not None:
             check_none_made(cls, given)
-        return cls.of(**{**recipe, **given})
+        return cls.of(**cls.merged(recipe, given))
+
+    @classmethod
+    def merged(cls, recipe, given):
+        """What `of_recipe` takes from both, a dict; an experiment may have rules."""
+        return {**recipe, **given}
 
     def flat(self):
         """A dict from all settings to their values."""
