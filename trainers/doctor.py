@@ -99,7 +99,8 @@ def _examine(seconds, strategy, recipe):
             f"{_hours(epoch * epochs)}, less if it stops early"
             + ("" if finite else "; THE LOSS IS NOT FINITE"),
         )
-    print(f"\nAt the settings of --recipe {recipe}, K = 3, 3 and 2.")
+    each = ", ".join(str(config.clips.components) for config in configs)
+    print(f"\nAt the settings of --recipe {recipe}, K = {each}.")
     return 0 if well else errors.FAILED
 
 

@@ -71,16 +71,23 @@ class Config:
         often=True,
     )
     clips: int | None = option(
-        None, "so many", kind=int, least=1, most=MOST_CLIPS, often=True
+        None,
+        "how many are scored; those of the training if not given",
+        kind=int,
+        least=1,
+        most=MOST_CLIPS,
+        often=True,
     )
     starts: int = option(
         1,
-        "random starts of each clip; the one whose predictions were likeliest counts. "
-        "4 take four times as long",
+        "random starts of each clip, 1 if not given; the one whose predictions were "
+        "likeliest counts. 4 take four times as long",
         least=1,
         often=True,
     )
-    split: str = option("test", "of the clips", choices=("test", "validation"))
+    split: str = option(
+        "test", "of the clips; test if not given", choices=("test", "validation")
+    )
     debug: bool = option(False, "show where in the code an error happened")
 
     def __post_init__(self):

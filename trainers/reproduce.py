@@ -98,7 +98,7 @@ def main(arguments=None):
     own, extra = _split(arguments)
     choices = (*reported.PARTS, "all")
     parser = command_line.Parser("trainers.reproduce", __doc__, "WHAT [flags]")
-    parser.add_argument("what", choices=choices, metavar="WHAT", help="see above")
+    parser.add_argument("what", choices=choices, metavar="WHAT", help="see below")
     given = command_line.read_flags(parser, Config, own)
     what = given.pop("what")
     with parser.refusing(given):

@@ -28,7 +28,7 @@ def main(arguments=None):
         "NAME RECIPE/EXPERIMENT/TRAINING [flags]",
     )
     parser.add_argument("name", metavar="NAME", help="of the preset, or a new folder")
-    parser.add_argument("source", metavar="TRAINING", help="see above")
+    parser.add_argument("source", metavar="TRAINING", help="see below")
     for flag, default, meaning in (
         ("--out", "results", "where trainers.reproduce keeps results"),
         ("--runs", "runs/reproduce", "where its run folders are"),

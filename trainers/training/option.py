@@ -70,7 +70,8 @@ def option(
     kind = kind or type(default[0] if several else default)
     if metavar is None:
         usual = {int: "N", float: "X", pathlib.Path: "PATH"}.get(kind, "NAME")
-        metavar = "|".join(choices or ()) or ("N,N,..." if several else usual)
+        usual = f"{usual},{usual},..." if several else usual
+        metavar = "|".join(choices or ()) or usual
     return simple_parsing.field(
         **how, type=_converter(kind, several), nargs=None, metavar=metavar
     )

@@ -32,7 +32,7 @@ class Clips(Part):
     steps: int = option(20, "T, EM steps (frames) of a clip", least=1)
     noise: float = option(0.2, "chance that a pixel is noisy", least=0.0, most=1.0)
     batch_size: int = option(
-        64, "clips per update over all devices, as in the paper", least=1
+        64, "clips per update, over all devices; the paper has 64", least=1
     )
     seed: int = option(
         0,

@@ -34,23 +34,24 @@ class Phase:
 
     def __enter__(self):
         self._began = time.monotonic()
-        self._thread = threading.Thread(
-            target=self._say, args=(_stderr(),), daemon=True
-        )
+        # Opened here: the thread may come too late, after stderr was turned away.
+        self._screen = contextlib.ExitStack()
+        file = self._screen.enter_context(_stderr())
+        self._thread = threading.Thread(target=self._say, args=(file,), daemon=True)
         self._thread.start()
         return self
 
     def __exit__(self, *_):
         self._over.set()
         self._thread.join()
+        self._screen.close()
 
-    def _say(self, screen):
-        with screen as file:
-            if file.isatty():
-                self._show(file)
-            elif not self._over.wait(LONG):
-                file.write(f"{self.text} ...\n")
-                file.flush()
+    def _say(self, file):
+        if file.isatty():
+            self._show(file)
+        elif not self._over.wait(LONG):
+            file.write(f"{self.text} ...\n")
+            file.flush()
 
     def _show(self, file):
         """One line with the seconds, over itself until the phase is over."""
