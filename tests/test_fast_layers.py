@@ -9,7 +9,7 @@ from nem_tf import likelihoods, networks
 from nem_tf.layers import Dense, Recurrence
 from nem_tf.layers.convolutions import HalvingConv2D, UpsampleConv2D
 from nem_tf.layers.normalization import LayerNorm
-from nem_tf.layers.prepared import Prepared, prepared
+from nem_tf.layers.prepared import prepare, prepared
 from tests import tiny
 
 
@@ -114,8 +114,8 @@ def test_half_precision_sums_gradients_of_weights_in_float32(rng):
 
 
 def test_weights_are_prepared_once_per_clip(rng, monkeypatch):
-    nem, batch = tiny.model(), tiny.batch(rng)
-    parts = [x for x in nem.cell._flatten_layers() if isinstance(x, Prepared)]
+    nem, batch = tiny.model("conv"), tiny.batch(rng)
+    parts = prepare(nem.cell)
     assert len(parts) == 8  # 2 + 2 convolutions, 1 + 2 dense, the recurrence
     calls = []
     for kind in (HalvingConv2D, UpsampleConv2D, Dense, Recurrence):
