@@ -34,8 +34,7 @@ class LearningRate(keras.callbacks.Callback):
 
     def on_train_batch_begin(self, batch, logs=None):
         if self.schedule == "cosine":
-            at = self.run.at
-            done = at.epoch * self.run.config.updates_per_epoch + at.update
+            done = self.run.done
             rise = min(1.0, (done + 1) / WARMUP_UPDATES)
             fall = 0.5 + 0.5 * math.cos(math.pi * done / self.updates)
             self._set(self.peak * rise * fall)

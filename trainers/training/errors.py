@@ -146,6 +146,11 @@ def sentence(error):
     return re.sub(r"\{\{.*?\}\}\s*", "", inner[1] if inner else lines[0])
 
 
+def reason(error):
+    """The first line of an exception, or its class if it says nothing."""
+    return str(error).splitlines()[0] if str(error) else type(error).__name__
+
+
 def _with_remedy(line, again):
     for said, remedy in REMEDIES:
         if said in line:

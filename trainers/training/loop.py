@@ -10,7 +10,7 @@ import numpy as np
 from nem_tf import NeuralEM, pixels
 from trainers.training import board, callbacks, keeping, progress, state
 from trainers.training.devices import OneDevice
-from trainers.training.errors import BadClips, Damaged
+from trainers.training.errors import BadClips, Damaged, reason
 from trainers.training.interrupts import Interrupts
 from trainers.training.run_folder import RunFolder
 from trainers.training.settings import Settings
@@ -41,6 +41,11 @@ class Run:
     def updates(self):
         """Updates done, over all stages."""
         return self.at.epochs * self.config.updates_per_epoch + self.at.update
+
+    @property
+    def done(self):
+        """Updates done in the stage."""
+        return self.at.epoch * self.config.updates_per_epoch + self.at.update
 
     @property
     def best(self):
@@ -120,10 +125,9 @@ def fit(
 def _bar(run, name, epochs):
     """The bar of a stage; of many hosts, one shows it."""
     updates = run.config.updates_per_epoch
-    done = run.at.epoch * updates + run.at.update
     later = sum(run.config.per_stage("epochs")[run.at.stage + 1 :])
     silent = run.folder is None
-    return progress.Bar(name, epochs * updates, done, later * updates, silent)
+    return progress.Bar(name, epochs * updates, run.done, later * updates, silent)
 
 
 def _train(run, nem, clips, epochs, listed):
@@ -142,7 +146,7 @@ def _train(run, nem, clips, epochs, listed):
             _finish_epoch(nem, validation, listing, at)
             continue
         last = at.epoch + 1 if at.update else epochs
-        seen = (at.epoch * updates + at.update) * config.clips.batch_size
+        seen = run.done * config.clips.batch_size
         try:
             nem.fit(
                 clips(
@@ -231,8 +235,7 @@ def read_model(path) -> NeuralEM:
     try:
         return keras.saving.load_model(path)
     except Exception as error:  # zip, HDF5 and Keras each have their own
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise Damaged(
-            f"{path} is damaged ({reason[:200]}); put a copy in its place, then "
+            f"{path} is damaged ({reason(error)[:200]}); put a copy in its place, then "
             "continue with --resume, or begin anew"
         ) from error

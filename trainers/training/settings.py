@@ -98,11 +98,10 @@ class Settings:
 
     def flat(self):
         """A dict from all settings to their values."""
-        return {
-            name: getattr(getattr(self, part.name), name)
-            for part in dataclasses.fields(self)
-            for name in fields_of_part(getattr(self, part.name))
-        }
+        found = {}
+        for part in dataclasses.fields(self):
+            found |= vars(getattr(self, part.name))
+        return found
 
     def replaced(self, **values):
         """These settings with other values."""
@@ -123,11 +122,6 @@ def parts_of(kind):
     """The parts of a `Settings` class: a dict from names to their dataclasses."""
     hints = typing.get_type_hints(kind)
     return {field.name: hints[field.name] for field in dataclasses.fields(kind)}
-
-
-def fields_of_part(part):
-    """The names of the settings in a part."""
-    return [field.name for field in dataclasses.fields(part)]
 
 
 def fields_of(kind):

@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from trainers.training.errors import Damaged
+from trainers.training.errors import Damaged, reason
 from trainers.training.files import replacing
 
 FORMAT = 1
@@ -122,8 +122,7 @@ def unpack(data):
         position = json.loads(str(content["position"]))
         log = str(content["log"])
     except Exception as error:  # zipfile and NumPy raise many kinds
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise Damaged(reason) from None
+        raise Damaged(reason(error)) from None
     if theirs != FORMAT:
         raise ValueError(
             f"expected a state of format {FORMAT}, received {theirs}, of another "

@@ -5,6 +5,8 @@ import pathlib
 import re
 from typing import Any, NamedTuple
 
+from trainers.training.errors import reason
+
 MODEL = "model.keras"
 PRESETS = pathlib.Path(__file__).parents[2] / "nem_tf" / "presets"
 
@@ -112,9 +114,9 @@ def _of_run(path, compiled):
     try:
         nem = keras.saving.load_model(file, compile=compiled)
     except Exception as error:  # zip, HDF5 and Keras each have their own
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise ValueError(
-            f"{file}: cannot be read ({reason}); train again or take another copy"
+            f"{file}: cannot be read ({reason(error)}); train again or take another "
+            "copy"
         ) from None
     if not isinstance(nem, NeuralEM):
         raise ValueError(f"{file}: expected a NeuralEM, received {type(nem).__name__}")
