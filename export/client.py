@@ -21,7 +21,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from export import address, command, result, video
+from export import address, command, result
+from reading import video
 from trainers.training import quiet
 
 STATE = ("theta", "psi", "pi")

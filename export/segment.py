@@ -16,8 +16,9 @@ import sys
 
 import numpy as np
 
-from export import command, result, video
+from export import command, result
 from export.documents import versions
+from reading import video
 from trainers.training import quiet
 
 PIECE = 64  # frames that an exported model gets at once, at most

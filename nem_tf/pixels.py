@@ -5,14 +5,14 @@ says the same about what is wrong.
 """
 
 import contextlib
-import math
 import re
 
 import keras
 import numpy as np
 from keras import ops
 
-ROUNDING = 1e-3  # what resizing leaves beside [0, 1], in half precision, too
+from reading.values import ROUNDING, outside
+
 ASSERTED = "pixels of "  # how a graph names what it found
 
 
@@ -57,26 +57,6 @@ def check(name, value):
     low, high = float(seen.min()), float(seen.max())
     if not (low >= -ROUNDING and high <= 1.0 + ROUNDING):
         raise OutOfRange(outside(name, low, high))
-
-
-def outside(name, low, high):
-    """The line about pixels from `low` to `high`, one of which is not in [0, 1]."""
-    if not math.isfinite(low) or not math.isfinite(high):
-        remedy = "replace NaN and infinity, for example by 0"
-    elif low < 0:
-        remedy = "map -1..1 by (x + 1) / 2, or shift and scale them otherwise"
-    elif high < 2:
-        remedy = "clip them to [0, 1]"
-    elif high <= 255:
-        remedy = "divide 8-bit frames by 255"
-    elif high <= 65535:
-        remedy = "divide 16-bit frames by 65535"
-    else:
-        remedy = "divide them by the largest value there can be"
-    return (
-        f"{name}: expected pixels in [0, 1], received values in [{low:.8g}, "
-        f"{high:.8g}]; {remedy}"
-    )
 
 
 def _asserted(name, x):

@@ -9,6 +9,7 @@ ROOT = pathlib.Path(__file__).parents[1]
 
 # Each stands before those that may import it: a module, or all of a folder.
 ORDER = (
+    "reading",
     "nem_tf.axes",
     "nem_tf.pixels",
     "nem_tf.memory",
@@ -40,7 +41,7 @@ ORDER = (
     "trainers",
     "export",
 )
-PACKAGES = ("nem_tf", "trainers", "export")
+PACKAGES = ("reading", "nem_tf", "trainers", "export")
 WITHOUT_TENSORFLOW = (  # of nem_tf: on any of Keras's backends
     {name for name in ORDER if name.startswith("nem_tf")}
     - {"nem_tf", "nem_tf.data", "nem_tf.pixels", "nem_tf.inference"}

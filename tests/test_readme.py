@@ -10,8 +10,9 @@ import subprocess
 import numpy as np
 import pytest
 
-from export import segment, video
+from export import segment
 from nem_tf import data, preset
+from reading import video
 
 ROOT = pathlib.Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")

@@ -16,7 +16,7 @@ for name in ("sysconf", "sysconf_names", "sched_getaffinity", "O_DIRECTORY"):
         delattr(os, name)
 """
 IMPORTS = """
-for package in ("nem_tf", "trainers", "export"):
+for package in ("reading", "nem_tf", "trainers", "export"):
     for path in sorted(pathlib.Path(package).rglob("*.py")):
         module = ".".join(path.with_suffix("").parts)
         if not module.endswith("__main__"):

@@ -12,7 +12,7 @@ import zipfile
 import pytest
 
 ROOT = pathlib.Path(__file__).parents[1]
-PACKAGES = ("nem_tf", "trainers", "export")
+PACKAGES = ("reading", "nem_tf", "trainers", "export")
 NOT_NEEDED = (".*", "build", "dist", "*.egg-info", "__pycache__", "results", "runs")
 
 # Imports all of the packages, then groups a clip with a model that ships inside them.

@@ -2,6 +2,8 @@
 
     video = read("clip.mp4", (28, 28, 1), resize=True, threshold=0.5)
     video.frames  # (T, 28, 28, 1), intensity in [0, 1]
+    for frame in decoded("clip.mp4"):
+        frame.pixels  # (h, w, 3), as the film has them
 
 Reads GIF and other pictures, MP4 and other films, a folder of PNGs, .npy and .npz.
 Frames are decoded, converted and shrunk one by one, so a long film needs little memory.
@@ -19,7 +21,7 @@ from typing import NamedTuple
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
-from export import arrays, pages
+from reading import arrays, pages, values
 
 ARRAYS = (".npy", ".npz")
 PICTURES = (".gif", ".png", ".apng", ".webp", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff")
@@ -38,6 +40,15 @@ class Video(NamedTuple):
     fps: float  # steps per second; 8.0 where the input does not say
 
 
+class Frame(NamedTuple):
+    """One frame of a clip as its file has it."""
+
+    name: str  # the file and which frame of it, for an error
+    pixels: np.ndarray  # (h, w, 1 or 3), uint8 in 0..255 or float32 in [0, 1]
+    seconds: Fraction | int = 0  # how long it is shown; 0 where that is not said
+    transparent: bool = False  # whether black shows through
+
+
 class VideoError(ValueError):
     """One line: what was expected, what arrived, and the remedy."""
 
@@ -48,7 +59,7 @@ def read(path, frame_shape, *, grey=False, resize=False, threshold=None, first=N
     Args:
         path: GIF, APNG, WebP or another picture; MP4, MOV, AVI, WebM or MKV; a folder
             of PNG or JPEG, in natural order (frame2 before frame10); or an .npy or
-            .npz of shape (T, H, W) or (T, H, W, C), see `export.arrays`. Of a photo
+            .npz of shape (T, H, W) or (T, H, W, C), see `reading.arrays`. Of a photo
             with others in its file (depth, a thumbnail, the other eye) the main
             picture is the only frame.
         frame_shape: (H, W, C) of the model; C is 1 (grey) or 3 (red, green, blue).
@@ -76,8 +87,8 @@ def read(path, frame_shape, *, grey=False, resize=False, threshold=None, first=N
         raise VideoError(f"first: expected at least 1, received {first}")
 
     frames, seconds, received = [], Fraction(0), None
-    with contextlib.closing(_decoded(pathlib.Path(path), size)) as decoded:
-        for name, pixels, duration in itertools.islice(decoded, first):
+    with contextlib.closing(decoded(path, size)) as found:
+        for name, pixels, duration, _ in itertools.islice(found, first):
             h, w = pixels.shape[:2]
             if not resize and received is None and [h, w] != size:
                 raise VideoError(
@@ -90,7 +101,8 @@ def read(path, frame_shape, *, grey=False, resize=False, threshold=None, first=N
                     f"{name}: expected {received[0]} x {received[1]} like the frames "
                     f"before it, received {h} x {w}; save all frames in one size"
                 )
-            pixels = _fit(_in_channels(pixels, channels, grey, name), height, width)
+            pixels = _in_channels(unit(pixels), channels, grey, name)
+            pixels = fit(pixels, height, width)
             if threshold is not None:
                 pixels = pixels > threshold
             frames.append(pixels.astype(np.float32))
@@ -105,10 +117,23 @@ def is_binary(frames):
     return bool(np.all((frames == 0) | (frames == 1)))
 
 
-def _decoded(path, size):
-    """For each frame: its name, pixels (h, w, 1 or 3) in [0, 1], seconds or 0."""
+def decoded(path, size=None):
+    """Decode one clip frame after another, at the size that its file has.
+
+    Args:
+        path: see `read`.
+        size: (H, W) of the model, where it is known: an array whose last axis is that
+            W has no colour.
+
+    Yields:
+        a `Frame` each.
+
+    Raises:
+        VideoError: if there is nothing of the kind, or where a frame is damaged.
+    """
+    path = pathlib.Path(path)
     suffix = path.suffix.lower()
-    with _in_one_line(path, "check the path"):
+    with in_one_line(path, "check the path"):
         if not path.exists():
             raise VideoError(f"{path}: no such file or folder; check the path")
         folder = path.is_dir()
@@ -129,7 +154,7 @@ def _decoded(path, size):
 
 
 @contextlib.contextmanager
-def _in_one_line(path, remedy=DAMAGED):
+def in_one_line(path, remedy=DAMAGED):
     """Tell in one line whatever a decoder raises; they raise nearly anything."""
     try:
         yield
@@ -147,14 +172,15 @@ def _in_one_line(path, remedy=DAMAGED):
 
 def _pictures(path):
     """Frames of a file that Pillow opens, one or many."""
-    with _in_one_line(path), open(path, "rb") as file, Image.open(file) as image:
+    with in_one_line(path), open(path, "rb") as file, Image.open(file) as image:
         places = pages.of_frames(image)
         white = pages.white(image, places)
         for t, place in enumerate(places):
             name = f"{path}, frame {t + 1}"
             image.seek(place)
-            pixels = _pixels(image, name, white)
-            yield name, pixels, Fraction(image.info.get("duration", 0)) / 1000
+            pixels, transparent = _pixels(image, name, white)
+            seconds = Fraction(image.info.get("duration", 0)) / 1000  # known by now
+            yield Frame(name, pixels, seconds, transparent)
         if image.format == "GIF":  # Pillow reads one without its end as a shorter one
             file.seek(max(os.path.getsize(path) - 64, 0))
             if not file.read().rstrip(b"\0\r\n").endswith(b";"):
@@ -163,7 +189,7 @@ def _pictures(path):
 
 def _folder(path):
     """Pictures of a folder, in natural order."""
-    with _in_one_line(path, "check the path"):
+    with in_one_line(path, "check the path"):
         files = [
             file
             for file in path.iterdir()
@@ -174,8 +200,9 @@ def _folder(path):
     if not files:
         raise VideoError(f"{path}: expected PNG or JPEG files, received none; add some")
     for file in sorted(files, key=_natural):
-        with _in_one_line(file), open(file, "rb") as data, Image.open(data) as image:
-            yield str(file), _pixels(image, file), 0
+        with in_one_line(file), open(file, "rb") as data, Image.open(data) as image:
+            pixels, transparent = _pixels(image, file)
+            yield Frame(str(file), pixels, 0, transparent)
 
 
 def _natural(file):
@@ -191,7 +218,7 @@ def _film(path):
         raise VideoError(
             f"reading {path.suffix} needs PyAV: pip install 'nem-tf[video]'"
         ) from None
-    with _in_one_line(path), open(path, "rb") as file, av.open(file) as container:
+    with in_one_line(path), open(path, "rb") as file, av.open(file) as container:
         stream = _moving(container, av.stream.Disposition.attached_pic, path)
         stream.thread_type = "AUTO"
         rate = stream.average_rate or stream.guessed_rate
@@ -203,9 +230,9 @@ def _film(path):
                 name = f"{path}, frame {count}"
                 if frame.is_corrupt:
                     raise VideoError(f"{name}: cannot be decoded; {DAMAGED}")
-                pixels = _on_black(frame.to_ndarray(format="rgba"))
+                pixels, transparent = _on_black(frame.to_ndarray(format="rgba"))
                 pixels = np.rot90(pixels, round(frame.rotation / 90))  # held upright
-                yield name, pixels, 1 / rate if rate else 0
+                yield Frame(name, pixels, 1 / rate if rate else 0, transparent)
         if cut_off:
             raise VideoError(f"{path}: ends within frame {count + 1}; {DAMAGED}")
 
@@ -229,28 +256,33 @@ def _moving(container, cover, path):
 
 def _array(path, size):
     """Frames of an .npy, read as they are needed, or of an .npz."""
-    with _in_one_line(path):
+    with in_one_line(path):
         array = arrays.as_clip(arrays.opened(path), size)
-    whole = array.dtype.kind == "u" and array.dtype.itemsize <= 2
-    # Unless it is a mask of 0 and 1, as many programs save it.
-    whole = whole and any(frame.max() > 1 for frame in array)
-    scale = 256**array.dtype.itemsize - 1 if whole else 1
+    white = arrays.white(array)
     for t, frame in enumerate(array):
-        name = f"{path}, frame {t + 1}"
-        low, high = float(frame.min()) / scale, float(frame.max()) / scale
-        _check_range(low, high, array.dtype, name)
-        pixels = np.asarray(frame, np.float32) / np.float32(scale)
-        pixels = pixels.clip(0, 1).reshape(*frame.shape[:2], -1)  # (h, w, 1, 3 or 4)
-        yield name, _composited(pixels) if pixels.shape[-1] == 4 else pixels, 0
+        yield of_array(frame, white, f"{path}, frame {t + 1}")
+
+
+def of_array(frame, white, name):
+    """A frame of an array, (h, w) or (h, w, 1, 3 or 4), whose brightest is `white`.
+
+    Raises:
+        VideoError: if a pixel is not in [0, white].
+    """
+    low, high = float(frame.min()) / white, float(frame.max()) / white
+    _check_range(low, high, frame.dtype, name)
+    pixels = np.asarray(frame, np.float32) / np.float32(white)
+    pixels = pixels.clip(0, 1).reshape(*frame.shape[:2], -1)  # (h, w, 1, 3 or 4)
+    if pixels.shape[-1] != 4:
+        return Frame(name, pixels)
+    return Frame(name, _composited(pixels), 0, bool((pixels[..., 3] < 1).any()))
 
 
 def _check_range(low, high, dtype, name):
     """Refuse pixels of an array that are not in [0, 1]."""
-    from nem_tf import pixels  # which imports TensorFlow
-
-    if low >= -pixels.ROUNDING and high <= 1 + pixels.ROUNDING:
+    if low >= -values.ROUNDING and high <= 1 + values.ROUNDING:
         return
-    line = pixels.outside(name, low, high)
+    line = values.outside(name, low, high)
     if dtype.kind != "f":
         bits = 8 if high <= 255 else 16
         remedy = f"save {bits}-bit frames as uint{bits}, not {dtype}"
@@ -259,7 +291,7 @@ def _check_range(low, high, dtype, name):
 
 
 def _pixels(image, name, white=65535):
-    """The frame that a Pillow image shows now, (h, w, 1 or 3) in [0, 1]."""
+    """The frame that a Pillow image shows now, and whether black shows through it."""
     image = ImageOps.exif_transpose(image)  # cameras store which side was up
     if image.mode in ("1", "L", "LA", "La"):
         return _on_black(np.asarray(image.convert("LA")))
@@ -269,12 +301,22 @@ def _pixels(image, name, white=65535):
     pixels = np.asarray(image, np.float32)[..., None] / white  # (h, w, 1)
     if image.mode == "F" or pixels.min() < 0 or pixels.max() > 1:
         raise VideoError(f"{name}: expected 8 or 16 bits a pixel; save it as PNG")
-    return pixels
+    return pixels, False
 
 
 def _on_black(pixels):
-    """uint8 with alpha (h, w, c + 1) -> (h, w, c) in [0, 1], on the models' black."""
-    return _composited(pixels.astype(np.float32) / 255)
+    """uint8 with alpha (h, w, c + 1) on the models' black: (h, w, c), and whether.
+
+    Opaque pixels stay uint8, others become float32 in [0, 1].
+    """
+    if pixels[..., -1].min() == 255:
+        return pixels[..., :-1], False
+    return _composited(unit(pixels)), True
+
+
+def unit(pixels):
+    """Pixels of a `Frame` as float32 in [0, 1]."""
+    return pixels / np.float32(255) if pixels.dtype == np.uint8 else pixels
 
 
 def _composited(pixels):
@@ -288,29 +330,51 @@ def _in_channels(pixels, channels, grey, name):
         return pixels
     if channels == 3:
         return np.repeat(pixels, 3, axis=-1)
-    if not grey and np.ptp(pixels, axis=-1).max() > GREY:
+    if not grey and not is_grey(pixels):
         raise VideoError(
             f"{name}: expected grey for a model of 1 channel, received colour; "
             "add --grey"
         )
+    return luma(pixels)
+
+
+def is_grey(pixels):
+    """Whether the channels (h, w, c), in [0, 1], are equal up to lossy compression."""
+    return np.ptp(pixels, axis=-1).max() <= GREY
+
+
+def luma(pixels):
+    """Red, green, blue (h, w, 3) as grey (h, w, 1), both in [0, 1]."""
     red, green, blue = np.split(pixels, 3, axis=-1)
     # As differences, so that equal channels stay exactly what they are.
     return green + LUMA[0] * (red - green) + LUMA[2] * (blue - green)
 
 
-def _fit(pixels, height, width):
-    """As large as fits (height, width, c) in the same aspect ratio, amid black."""
+def place(h, w, height, width):
+    """Where frames of (h, w) go in (height, width): top, left, rows, columns.
+
+    They are as large as fits in the same aspect ratio, in the middle.
+    """
+    scale = min(height / h, width / w)
+    rows, columns = max(1, round(h * scale)), max(1, round(w * scale))
+    return (height - rows) // 2, (width - columns) // 2, rows, columns
+
+
+def fit(pixels, height, width):
+    """As large as fits (height, width, c) in the same aspect ratio, amid black.
+
+    Args:
+        pixels: (h, w, c), uint8 or float32 in [0, 1]; what comes back is of that type.
+    """
     h, w, channels = pixels.shape
     if (h, w) == (height, width):
         return pixels
-    scale = min(height / h, width / w)
-    new_h, new_w = max(1, round(h * scale)), max(1, round(w * scale))
+    top, left, new_h, new_w = place(h, w, height, width)
     # By a whole factor, boxes give back exactly what was enlarged for the eye.
     whole = all(max(a, b) % min(a, b) == 0 for a, b in ((h, new_h), (w, new_w)))
     kernel = Image.Resampling.BOX if whole else Image.Resampling.BILINEAR
-    fitted = np.zeros((height, width, channels), np.float32)
-    top, left = (height - new_h) // 2, (width - new_w) // 2
+    fitted = np.zeros((height, width, channels), pixels.dtype)
     for c in range(channels):
         channel = Image.fromarray(pixels[..., c]).resize((new_w, new_h), kernel)
         fitted[top : top + new_h, left : left + new_w, c] = channel
-    return fitted.clip(0, 1)
+    return fitted if pixels.dtype == np.uint8 else fitted.clip(0, 1)

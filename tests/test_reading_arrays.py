@@ -5,7 +5,7 @@ import pickle
 import numpy as np
 import pytest
 
-from export.video import VideoError, read
+from reading.video import VideoError, read
 
 T, H, W = 7, 5, 6
 GREY, COLOUR = (H, W, 1), (H, W, 3)

@@ -66,28 +66,51 @@ def _of_archive(file):
     )
 
 
+def white(array, sample=None):
+    """The number that means white in an array of pixels.
+
+    It is 1, but 255 or 65535 of uint8 and uint16 that are no mask of 0 and 1, as many
+    programs save it.
+
+    Args:
+        array: frames, the first axis of which is gone through until one tells.
+        sample: frames to look at instead.
+    """
+    if array.dtype.kind != "u" or array.dtype.itemsize > 2:
+        return 1
+    frames = array if sample is None else sample
+    brighter = any(frame.max() > 1 for frame in frames)
+    return int(np.iinfo(array.dtype).max) if brighter else 1
+
+
 def as_clip(array, size):
     """`array` as (T, H, W) or (T, H, W, C), C in `COLOURS`; a photo is one frame.
 
     Args:
         array: what `opened` returned.
-        size: (H, W) of the model. A last axis of that W is no colour.
+        size: (H, W) of the model, or None. A last axis of that W is no colour.
 
     Raises:
         ShapeError: if it is something else; with the remedy.
     """
+    check_numbers(array)
+    size = tuple(size or (None, None))
+    if array.size and _is_photo(array.shape, size):
+        return array[None]
+    if array.size and _is_clip(array.shape, size):
+        return array
+    raise ShapeError(
+        "expected (T, H, W) or (T, H, W, C) with C 1, 3 or 4, "
+        f"received {array.shape}; {_remedy(array.shape, size)}"
+    )
+
+
+def check_numbers(array):
+    """Raise ShapeError unless an array is of numbers."""
     if array.dtype.kind not in "buif":
         raise ShapeError(
             f"expected numbers, received {array.dtype}; save uint8 or float32"
         )
-    if array.size and _is_photo(array.shape, tuple(size)):
-        return array[None]
-    if array.size and _is_clip(array.shape, tuple(size)):
-        return array
-    raise ShapeError(
-        "expected (T, H, W) or (T, H, W, C) with C 1, 3 or 4, "
-        f"received {array.shape}; {_remedy(array.shape, tuple(size))}"
-    )
 
 
 def _is_photo(shape, size):
@@ -129,6 +152,8 @@ def _remedy_of_rows(shape, size):
     """What to do with an array that has no axis of time, or none of rows."""
     height, width = size
     for channels, last in ((1, ""), (3, ", 3")):
+        if not height:  # is not known
+            break
         if shape and shape != size and shape[-1] == height * width * channels:
             rows = f"array.reshape(-1, {height}, {width}{last})"
             return f"save frames without rows as {rows}"

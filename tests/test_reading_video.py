@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from PIL import Image, TiffImagePlugin
 
-from export import video
-from export.video import VideoError, is_binary, read
+from reading import video
+from reading.video import VideoError, is_binary, read
 
 T, H, W = 3, 5, 6
 GREY, COLOUR = (H, W, 1), (H, W, 3)
@@ -836,7 +836,31 @@ def test_pictures_of_floats(tmp_path):
         read(tmp_path / "clip.tif", GREY)
 
 
+def test_frames_at_their_own_size(tmp_path, clip):
+    colour = np.stack([clip, clip // 2, clip // 3], -1)
+    film = save_film(tmp_path / "clip.mp4", np.full((2, 16, 24, 3), 255, np.uint8))
+    for path, seen in (
+        (save_npy(tmp_path / "grey.npy", clip), clip[..., None]),
+        (save_folder(tmp_path / "frames", colour), colour),
+        (film, np.full((2, 16, 24, 3), 255)),
+    ):
+        found = list(video.decoded(path))
+        pixels = np.stack([video.unit(frame.pixels) for frame in found])
+        np.testing.assert_allclose(pixels, seen / 255, atol=1e-6)
+        assert not any(frame.transparent for frame in found)
+
+
+def test_frames_that_let_black_through_say_so(tmp_path, clip):
+    alpha = np.stack([clip, clip, clip, np.full_like(clip, 128)], -1)
+    (tmp_path / "a").mkdir()
+    Image.fromarray(alpha[0]).save(tmp_path / "a" / "1.png")
+    (frame,) = video.decoded(tmp_path / "a")
+    assert frame.transparent and frame.pixels.dtype == np.float32
+    (frame,) = video.decoded(save_npy(tmp_path / "alpha.npy", alpha[:1]))
+    assert frame.transparent
+
+
 def test_tensorflow_is_not_imported():
-    code = "import sys, export.video; sys.exit('tensorflow' in sys.modules)"
+    code = "import sys, reading.video; sys.exit('tensorflow' in sys.modules)"
     root = pathlib.Path(__file__).parents[1]
     subprocess.run([sys.executable, "-c", code], check=True, cwd=root)
