@@ -1,5 +1,7 @@
 """Clips from arrays: the batches, the noise, and what is refused."""
 
+import tracemalloc
+
 import numpy as np
 import pytest
 
@@ -62,3 +64,70 @@ def test_refusals(frames, groups, message):
 def test_a_kind_of_noise_that_there_is_not():
     with pytest.raises(ValueError, match="noise_kind: expected one of auto, bitflip"):
         data.from_arrays(np.zeros(SHAPE), noise_kind="gaussian")
+
+
+def test_numbers_are_scaled_by_their_type(rng):
+    frames = rng.integers(0, 256, SHAPE, np.uint8)
+    for array, white in (
+        (frames, 255),
+        (frames.astype(np.uint16) * 257, 65535),
+        (frames > 100, 1),
+        ((frames > 100).astype(np.uint16), 1),
+        (frames / 255, 1),
+    ):
+        clean = batch_of(array, split="test")["clean"][..., 0]
+        np.testing.assert_allclose(clean, array[:3] / white, atol=1e-6)
+
+
+def test_black_and_white_of_8_bits_is_flipped(rng):
+    frames = (rng.random(SHAPE) < 0.3).astype(np.uint8) * 255
+    batch = batch_of(frames, split="test", noise=1.0)
+    np.testing.assert_array_equal(batch["noisy"], 1 - batch["clean"][:, :-1])
+
+
+@pytest.mark.parametrize("kind", [np.uint8, np.float32, bool])
+def test_the_background_of_a_clip_is_its_median(rng, kind):
+    frames = rng.integers(0, 2 if kind is bool else 256, (N, 5, H, W, 3))
+    frames = (frames / 255 if kind is np.float32 else frames).astype(kind)
+    batch = batch_of(frames, split="test", background="clip")
+    white = 255 if kind is np.uint8 else 1
+    expected = np.median(frames[:3], axis=1) / white
+    np.testing.assert_allclose(batch["background"], expected, atol=1e-6)
+    assert batch["background"].shape == (3, H, W, 3)
+
+
+def test_a_median_of_whole_numbers_is_whole(rng):
+    frames = np.stack([np.zeros((H, W)), np.full((H, W), 255)])[None].astype(np.uint8)
+    batch = batch_of(frames, split="test", background="clip")
+    np.testing.assert_allclose(batch["background"], 128 / 255)
+
+
+def test_backgrounds_that_are_given(rng):
+    frames = rng.integers(0, 256, SHAPE, np.uint8)
+    one, each = frames[0, 0] // 200, frames[:, 0] // 2
+    given = batch_of(frames, split="test", background=one)["background"]
+    np.testing.assert_allclose(given, np.stack([one[..., None]] * 3) / 255)
+    given = batch_of(frames, split="test", background=each)["background"]
+    np.testing.assert_allclose(given, each[:3, ..., None] / 255, atol=1e-7)
+    given = batch_of(frames, split="test", background=each / 255)["background"]
+    np.testing.assert_allclose(given, each[:3, ..., None] / 255, atol=1e-7)
+    given = batch_of(frames / 255, split="test", background=each)["background"]
+    np.testing.assert_allclose(given, each[:3, ..., None] / 255, atol=1e-7)
+
+
+@pytest.mark.parametrize("background", ["median", np.zeros((H, W + 1)), np.zeros(3)])
+def test_backgrounds_that_do_not_fit(background):
+    with pytest.raises(ValueError, match="background: expected 'clip', .5, 7, 1. or"):
+        data.from_arrays(np.zeros(SHAPE), background=background)
+
+
+def test_a_memory_map_stays_one(tmp_path, rng):
+    frames = np.lib.format.open_memmap(
+        tmp_path / "clips.npy", "w+", np.uint8, (200, 8, 64, 64)
+    )
+    frames[:, :, :9] = 255
+    tracemalloc.start()
+    batch_of(frames, split="test")
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < frames.nbytes / 2

@@ -6,6 +6,7 @@ import tensorflow as tf
 from nem_tf import pixels
 from nem_tf.data import arguments, pipeline
 from nem_tf.data import noise as noises
+from reading import arrays as files
 
 
 def from_arrays(
@@ -18,6 +19,7 @@ def from_arrays(
     seed=0,
     noise=0.2,
     noise_kind="auto",
+    background=None,
     skip=0,
     epochs=1,
     part=(0, 1),
@@ -28,14 +30,18 @@ def from_arrays(
         nem.fit(clips)
 
     Args:
-        frames: shape (N, T+1, H, W) or (N, T+1, H, W, C), numbers in [0, 1]; divide
-            8-bit frames by 255.
+        frames: shape (N, T+1, H, W) or (N, T+1, H, W, C). uint8 is divided by 255 and
+            uint16 by 65535, unless it is a mask of 0 and 1; other numbers are in
+            [0, 1]. A memory map is read batch by batch.
         groups: labels (N, T+1, H, W), 0 for background and overlap and 1..n for
             objects; None, or all 0, if they are unknown. Nothing is learned from them.
         split: "train" visits the clips in another order in each epoch; "validation" and
             "test" in their own.
         noise_kind: "bitflip", "masked-uniform", or "auto": bit flips if all pixels are
             0 or 1.
+        background: what batches have as `background`: an array (H, W, C) of all clips
+            or (N, H, W, C), numbers as in `frames`, without C if frames have none;
+            "clip", the median over time of each clip's pixels; or None, nothing.
         components, batch_size, seed, noise, skip, epochs, part: see
             `shapes.flying_shapes`.
 
@@ -54,7 +60,10 @@ def from_arrays(
             f"frames: expected shape (N, T+1, H, W) or (N, T+1, H, W, C) with T of at "
             f"least 1, received {frames.shape}; one clip is frames[None]"
         )
-    pixels.check("frames", frames)
+    white = files.white(frames)
+    if white == 1:
+        pixels.check("frames", frames)
+    behind = _background(background, frames, white)
     arrays, types = [frames], [tf.float32]
     if groups is not None:
         groups = np.asarray(groups)
@@ -67,15 +76,23 @@ def from_arrays(
         if groups.any():
             arrays, types = [frames, groups], [tf.float32, tf.int32]
 
+    def unit(found):
+        return (found.astype("float32") / np.float32(white)).clip(0.0, 1.0)
+
     def read(index):
         clean, *labels = (array[index] for array in arrays)
-        clean = clean.astype("float32").clip(0.0, 1.0)
-        return clean, *(one.astype("int32") for one in labels)
+        return unit(clean), *(one.astype("int32") for one in labels)
 
     def make_clips(index):
         clips = tf.numpy_function(read, [index], types, stateful=False)
         shapes = [(None, *array.shape[1:]) for array in arrays]
         return tuple(map(tf.ensure_shape, clips, shapes))
+
+    def make_background(index):
+        def of(i):
+            return unit(behind[i if len(behind) > 1 else 0 * i])
+
+        return tf.numpy_function(of, [index], tf.float32, stateful=False)
 
     count, length, *frame_shape = frames.shape
     return pipeline.batches(
@@ -87,9 +104,41 @@ def from_arrays(
         batch_size=batch_size,
         seed=seed,
         noise=noise,
-        noise_kind=noises.kind_for(noise_kind, frames),
+        noise_kind=noises.kind_for(noise_kind, frames, white),
         clips=count,
         skip=skip,
         epochs=epochs,
         part=part,
+        background=None if behind is None else make_background,
     )
+
+
+def _background(background, frames, white):
+    """What is behind each clip, (N or 1, H, W, C), numbers as in `frames`; or None."""
+    if background is None:
+        return None
+    if isinstance(background, str) and background == "clip":
+        return np.stack([median(clip) for clip in frames])  # one clip at a time
+    found = np.asarray(background)
+    shape = frames.shape[2:]
+    if shape[-1] == 1 and found.shape[-2:] == shape[:2]:
+        found = found[..., None]
+    if found.shape not in (shape, (len(frames), *shape)) or isinstance(background, str):
+        received = repr(background) if isinstance(background, str) else found.shape
+        raise ValueError(
+            f"background: expected 'clip', {shape} or {(len(frames), *shape)}, "
+            f"received {received}; give what is behind the objects"
+        )
+    if found.dtype != frames.dtype or white == 1:
+        own = files.white(found)
+        if own == 1:
+            pixels.check("background", found)
+        found = found.astype("float32") * np.float32(white / own)
+    return found.reshape(-1, *shape)
+
+
+def median(frames):
+    """The median over time, (F, H, W, C) -> (H, W, C), rounded where they are whole."""
+    middle = np.median(frames, axis=0)
+    middle = np.rint(middle) if frames.dtype.kind in "bui" else middle
+    return middle.astype(frames.dtype)

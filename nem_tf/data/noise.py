@@ -46,8 +46,15 @@ KINDS = {"bitflip": bit_flip, "masked-uniform": masked_uniform}
 OR_AUTO = ("auto", *KINDS)
 
 
-def kind_for(noise_kind, sample):
-    """A key of `KINDS`; "auto" is bit flips where all pixels of a sample are 0 or 1."""
+def kind_for(noise_kind, sample, white=1):
+    """A key of `KINDS`; "auto" is bit flips where all pixels are 0 or `white`.
+
+    Args:
+        noise_kind: a key of `KINDS` or "auto".
+        sample: clips, looked at one by one along the first axis.
+        white: the number that stands for intensity 1.
+    """
     if noise_kind != "auto":
         return noise_kind
-    return "bitflip" if np.isin(sample, (0, 1)).all() else "masked-uniform"
+    binary = all(np.isin(clip, (0, white)).all() for clip in sample)
+    return "bitflip" if binary else "masked-uniform"

@@ -26,6 +26,7 @@ def batches(
     skip,
     epochs,
     part,
+    background=None,
 ):
     """Number the examples, make their clips, add noise and the random start.
 
@@ -48,6 +49,8 @@ def batches(
         frame_shape: (H, W, C).
         noise: probability that a pixel is noisy, in [0, 1].
         noise_kind: a key of `noise.KINDS`.
+        background: function from index, int64 (B,), to float32 (B, H, W, C) in [0, 1];
+            None if it is unknown.
         split, components, steps, batch_size, seed, clips, skip, epochs, part: see
             `shapes.flying_shapes`.
 
@@ -61,6 +64,8 @@ def batches(
             index (B,) int64: which clip
             masks (B, T+1, N, H, W) float32, only if `make_clips` makes them: 1 where
                 object n is, in view or covered, else 0
+            background (B, H, W, C) float32, only if there is a `background`: the clip
+                without its objects
 
     Raises:
         ValueError: if an argument is out of range.
@@ -106,6 +111,8 @@ def batches(
         }
         if labels:
             batch["groups"] = _with_shape(labels[0], steps + 1, *frame_shape[:2])
+        if background is not None:
+            batch["background"] = _with_shape(background(index), *frame_shape)
         return batch | ({"masks": labels[1]} if labels[1:] else {})
 
     stop = _ENDLESS if epochs is None else max(epochs * clips, skip)
