@@ -7,6 +7,7 @@ from nem_tf.data.hdf5 import recorded
 from nem_tf.data.mnist import flying_mnist
 from nem_tf.data.pipeline import batches
 from nem_tf.data.shapes import SHAPES, flying_shapes, static_shapes
+from nem_tf.data.sprites import flying_sprites
 
 __all__ = [
     "SHAPES",
@@ -15,6 +16,7 @@ __all__ = [
     "batches",
     "flying_mnist",
     "flying_shapes",
+    "flying_sprites",
     "from_arrays",
     "load_digits",
     "recorded",
