@@ -199,15 +199,16 @@ def _folder(path):
         ]
     if not files:
         raise VideoError(f"{path}: expected PNG or JPEG files, received none; add some")
-    for file in sorted(files, key=_natural):
+    for file in sorted(files, key=lambda file: natural(file.name)):
         with in_one_line(file), open(file, "rb") as data, Image.open(data) as image:
             pixels, transparent = _pixels(image, file)
             yield Frame(str(file), pixels, 0, transparent)
 
 
-def _natural(file):
-    pieces = re.split(r"(\d+)", file.name.lower())  # text, number, text, ...
-    return [int(p) if p.isdecimal() else p for p in pieces], file.name
+def natural(name):
+    """A key to sort names by, so that frame2 stands before frame10."""
+    pieces = re.split(r"(\d+)", name.lower())  # text, number, text, ...
+    return [int(p) if p.isdecimal() else p for p in pieces], name
 
 
 def _film(path):

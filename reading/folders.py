@@ -1,0 +1,138 @@
+"""Clips that are files, or folders of pictures: those of a whole folder, or just one.
+
+for clip in Folder("films"):
+    clip.name  # "dogs/run.mp4"
+"""
+
+import os
+import pathlib
+
+from reading import base, labels, video
+
+CLIPS = (".gif", ".apng", ".webp", ".tif", ".tiff", *video.FILMS, *video.ARRAYS)
+NO_CLIPS = "add GIF, MP4 or other films, or folders of numbered PNG or JPEG files"
+
+
+class Folder(base.Source):
+    """The clips in a folder and those below it, or the one that a file is.
+
+    A film, an animation or an array is a clip, and so is a folder of PNG or JPEG files
+    without such in it. A clip is called by its path in the folder.
+
+    Args:
+        path: a folder or a file.
+        labelled: a folder that has labels of the same names, up to their suffixes, or
+            the labels of the only clip; None if there are none.
+
+    Raises:
+        VideoError: if there are no clips.
+        LabelsError: if a clip has no labels.
+    """
+
+    def __init__(self, path, labelled=None):
+        self.path = pathlib.Path(path)
+        self.where = str(self.path)
+        self._clips, beside = scan(self.path)
+        self.notes = tuple(
+            f"{folder}: {count} pictures beside clips are not taken; move them to a "
+            "folder of their own"
+            for folder, count in beside.items()
+        )
+        self._labels = {}
+        if labelled is not None:
+            self._labels = _mirrored(self._clips, pathlib.Path(labelled))
+        if not self._clips:
+            raise video.VideoError(
+                f"{self.where}: expected clips, received none; {NO_CLIPS}"
+            )
+        self.count = len(self._clips)
+
+    def __iter__(self):
+        for name, path in self._clips.items():
+            found = self._labels.get(name)
+            yield base.Clip(
+                name,
+                lambda path=path: video.decoded(path),
+                labels=found and (lambda found=found: labels.of_file(found)),
+            )
+
+    def state(self):
+        return base.state_of([*self._clips.values(), *self._labels.values()])
+
+
+def scan(path):
+    """The clips of a folder, in natural order.
+
+    Returns:
+        dict from their names to their paths, and dict from folders that have clips to
+        how many pictures lie beside them.
+    """
+    if not path.is_dir():
+        return {path.name: path}, {}
+    found, beside, seen = {}, {}, set()
+    with video.in_one_line(path, "make it readable"):
+        for root, folders, files in os.walk(path, followlinks=True):
+            folders[:] = [name for name in folders if not _hidden(name)]
+            here = pathlib.Path(root)
+            real = here.resolve()
+            if real in seen:  # a link to a folder around it
+                folders.clear()
+                continue
+            seen.add(real)
+            files = [here / name for name in files if not _hidden(name)]
+            clips = [file for file in files if file.suffix.lower() in CLIPS]
+            stills = sum(file.suffix.lower() in video.STILLS for file in files)
+            if clips and stills:
+                beside[here] = stills
+            elif stills:
+                clips = [here]
+            for clip in clips:
+                name = clip.relative_to(path).as_posix()
+                found[name if name != "." else path.resolve().name] = clip
+    return dict(sorted(found.items(), key=lambda item: _natural(item[0]))), beside
+
+
+def _natural(name):
+    return [video.natural(part) for part in name.split("/")]
+
+
+def _hidden(name):
+    return name.startswith(".") or name == "__MACOSX"
+
+
+def _mirrored(clips, path):
+    """The path of each clip's labels.
+
+    Raises:
+        LabelsError: naming the first clip that has none.
+    """
+    if not path.exists():
+        raise labels.LabelsError(
+            f"labels: no such file or folder, {path}; check the path"
+        )
+    try:
+        found, _ = scan(path)
+    except video.VideoError as error:
+        raise labels.LabelsError(f"labels: {error}") from None
+    if len(clips) == len(found) == 1:
+        return dict(zip(clips, found.values(), strict=True))
+    stems = {_stem(name, file): file for name, file in found.items()}
+    mirrored, missing = {}, []
+    for name, file in clips.items():
+        same = found.get(name) or stems.get(_stem(name, file)) or stems.get(name)
+        if same is None:
+            missing.append(name)
+        else:
+            mirrored[name] = same
+    if missing:
+        raise labels.LabelsError(
+            f"labels: expected those of each clip in {path}, received none of "
+            f"{missing[0]} ({len(missing)} of {len(clips)} have none); give them its "
+            "name"
+        )
+    return mirrored
+
+
+def _stem(name, path):
+    """A name without its suffix; that of a folder has none."""
+    return name.removesuffix(path.suffix) if not path.is_dir() else name

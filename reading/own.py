@@ -1,0 +1,248 @@
+"""People's own clips, ready to be learned from: `OwnClips`."""
+
+import sys
+from numbers import Integral
+
+import numpy as np
+
+from reading import base, cache, video
+from reading.sources import find
+
+HELD_OUT = 10  # a tenth of the clips validates, another one tests
+
+
+class OwnClips:
+    """The clips of a path: decoded once, brought to one size, read as needed.
+
+        clips = OwnClips("films", size=(64, 64))
+        clips.names[0], clips.lengths[0]
+        clips.frames(0, 10, 20)  # uint8 (10, 64, 64, C)
+
+    Nothing is held in memory but names and lengths; decoding needs that of one frame.
+
+    Args:
+        path: whatever `sources.find` knows: a folder, a film, an array, HDF5, TFRecord,
+            "tfds:NAME".
+        size, channels, clips: see `cache.cached`.
+        labels: where the labels are, see `sources.find`.
+        axes: of an array, "auto", "clips-first" or "time-first".
+        cache: folder for the decoded clips; None is the environment variable
+            NEM_TF_CACHE, or ~/.cache/nem_tf/clips.
+
+    Attributes:
+        where: the path, as text.
+        folder: the path of the decoded clips.
+        names: list of str; a clip is called by its path in the folder, or its number.
+        lengths: int64 (N,), frames of each clip.
+        size: (H, W), pixels.
+        channels: C, 1 or 3.
+        still: whether each clip is one image, to be repeated.
+        labelled: whether any pixel is labelled.
+        moving: float64 (N,), the share of a clip's pixels that change, in [0, 1].
+        left_out: list of str, a line for each clip that was left out.
+        digest: text that differs where clips do.
+
+    Raises:
+        VideoError, LabelsError: both `ValueError`; one line with the remedy.
+    """
+
+    def __init__(
+        self,
+        path,
+        *,
+        size=None,
+        channels=None,
+        labels=None,
+        axes="auto",
+        clips=None,
+        cache=None,
+    ):
+        _check(channels, clips)
+        source = find(path, labelled=labels, axes=axes)
+        self._open(source, size, channels, clips, cache)
+
+    def _open(self, source, size, channels, clips, where):
+        if size is not None:
+            size = cache.check_size(size)
+        self.folder = cache.cached(
+            source, size=size, channels=channels, clips=clips, where=where
+        )
+        about = cache.check(self.folder)
+        self.where = about["where"]
+        self.names = about["names"]
+        self.lengths = np.array(about["lengths"], np.int64)
+        self.still, self.labelled = about["still"], about["labelled"]
+        self.moving = np.array(about["moving"])
+        self.left_out = about["left_out"]
+        self.digest = about["digest"]
+        self._begins = np.cumsum(self.lengths) - self.lengths
+        shape = tuple(about["shape"])
+        self.size, self.channels = shape[1:3], shape[3]
+        behind = (1 if self.still else len(self.names), *shape[1:])
+        self._frames = self._map(cache.FRAMES, shape)
+        self._backgrounds = self._map(cache.BACKGROUNDS, behind)
+        self._labels = self._map(cache.LABELS, shape[:3]) if self.labelled else None
+        self._splits = _splits(self.names, about["splits"])
+        self._said = set()
+
+    def _map(self, name, shape):
+        return np.memmap(self.folder / name, np.uint8, "r", shape=shape)
+
+    def __len__(self):
+        """How many clips there are."""
+        return len(self.names)
+
+    @property
+    def frame_shape(self):
+        """(H, W, C)."""
+        return (*self.size, self.channels)
+
+    def frames(self, i, start=0, stop=None):
+        """Frames of clip i: uint8 (F, H, W, C), a view of the file."""
+        return self._frames[self._slice(i, start, stop)]
+
+    def labels(self, i, start=0, stop=None):
+        """Labels of clip i: uint8 (F, H, W), 0 background, 1..n objects; or None."""
+        return self._labels[self._slice(i, start, stop)] if self.labelled else None
+
+    def background(self, i):
+        """The median over time of clip i, uint8 (H, W, C); of images, over all."""
+        return self._backgrounds[0 if self.still else i]
+
+    def _slice(self, i, start, stop):
+        within = range(self.lengths[i])[start:stop]
+        begin = self._begins[i]
+        return slice(begin + within.start, begin + within.stop)
+
+    def split(self, name):
+        """The places of the clips of a split: int64, sorted.
+
+        A source that has splits keeps them; if validation or test is missing, a tenth
+        of train is it. Else a tenth of the clips, at least one, validates, and as many
+        test. Which ones is decided by a hash of their names, the same in every run.
+        With one or two clips, all of them are in each split: see `windows`.
+        """
+        if self._in_time:
+            return np.arange(len(self))
+        return np.flatnonzero(self._splits == base.SPLITS.index(name))
+
+    @property
+    def _in_time(self):
+        return self._splits is None
+
+    def windows(self, split, steps, stride=None):
+        """Where the clips of T + 1 frames begin that a split consists of.
+
+        With one or two clips, each is cut in time: its last tenth, but at least T + 1
+        frames, tests; as many frames before these validate; the rest trains. Still
+        images are one window each.
+
+        Args:
+            split: "train", "validation" or "test".
+            steps: T.
+            stride: frames from one window to the next; None is half of T + 1.
+
+        Returns:
+            int64 (n, 2): which clip, and the first frame in it.
+
+        Raises:
+            VideoError: if the split has no clip that is long enough.
+        """
+        length = steps + 1
+        stride = max(1, length // 2) if stride is None else stride
+        if not isinstance(stride, Integral) or stride < 1:
+            raise video.VideoError(
+                f"stride: expected an integer >= 1, received {stride!r}; 1 takes every "
+                "frame as a beginning"
+            )
+        if self.still:
+            self._check_images()
+            places = self.split(split)
+            return np.stack([places, np.zeros_like(places)], 1)
+        self._check_steps(steps)
+        found = []
+        for i in self.split(split):
+            begin, end = self._part(i, split, length)
+            starts = np.arange(begin, end - steps, stride)
+            found.append(np.stack([np.full_like(starts, i), starts], 1))
+        windows = np.concatenate([*found, np.empty((0, 2), np.int64)]).astype(np.int64)
+        if not len(windows):
+            raise video.VideoError(
+                f"steps: expected a clip of at least {length} frames for {split}, "
+                f"received none in {self.where} ({len(self.split(split))} shorter "
+                "ones); ask for fewer steps or add clips"
+            )
+        return windows
+
+    def _part(self, i, split, length):
+        """The frames of clip i that belong to a split, from and to."""
+        whole = int(self.lengths[i])
+        if not self._in_time:
+            return 0, whole
+        part = max(length, whole // HELD_OUT)
+        train = whole - 2 * part
+        if train < length:  # is said by `_check_steps`
+            return 0, 0
+        cuts = {
+            "train": (0, train),
+            "validation": (train, train + part),
+            "test": (train + part, whole),
+        }
+        return cuts[split]
+
+    def _check_steps(self, steps):
+        """Refuse clips that are all too short, and say once which ones are."""
+        need = (steps + 1) * (3 if self._in_time else 1)
+        longest = int(self.lengths.max())
+        if longest < need:
+            parts = ""
+            if self._in_time:
+                parts = ", a third each for train, validation and test,"
+            raise video.VideoError(
+                f"steps: expected clips of at least {need} frames{parts} for T = "
+                f"{steps}, received at most {longest} in {self.where}; ask for fewer "
+                "steps or add clips"
+            )
+        short = int((self.lengths < need).sum())
+        if short and steps not in self._said:
+            self._said.add(steps)
+            print(
+                f"{self.where}: {short} of {len(self)} clips have fewer than {need} "
+                "frames and are not used",
+                file=sys.stderr,
+            )
+
+    def _check_images(self):
+        if self._in_time:
+            raise video.VideoError(
+                f"{self.where}: expected at least 3 images, for train, validation and "
+                f"test, received {len(self)}; add some"
+            )
+
+
+def _splits(names, own):
+    """Which split each clip is in, places in `base.SPLITS`; None: cut in time."""
+    if own is None:
+        if len(names) < len(base.SPLITS):
+            return None
+        own = ["train"] * len(names)
+    found = np.array([base.SPLITS.index(split) for split in own])
+    keys = [base.digest([name.encode()]) for name in names]
+    held_out = max(1, round((found == 0).sum() / HELD_OUT))
+    for place in (2, 1):
+        if not (found == place).any():
+            left = sorted(np.flatnonzero(found == 0), key=lambda i: keys[i])
+            found[left[:held_out]] = place
+    return found
+
+
+def _check(channels, clips):
+    if channels not in (None, 1, 3):
+        raise video.VideoError(
+            f"channels: expected 1, 3 or None, received {channels!r}; 1 is grey"
+        )
+    whole = isinstance(clips, Integral) and not isinstance(clips, bool)
+    if clips is not None and not (whole and clips > 0):
+        raise video.VideoError(
+            f"clips: expected an integer >= 1, received {clips!r}; None is all"
+        )
