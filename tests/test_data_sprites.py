@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from nem_tf.data import flying_sprites, sprites
+from nem_tf.data import backdrops, flying_sprites, painting
 from nem_tf.data.silhouettes import ANGLES, SILHOUETTES
 from tests.test_data_shapes import assert_same, collect
 
@@ -89,7 +89,7 @@ def test_the_background_is_what_no_sprite_covers(hard):
     free = hard["groups"] == 0
     np.testing.assert_array_equal(hard["clean"][free], behind[free])
     away = np.square(hard["clean"] - behind).mean(axis=-1)[~free]
-    assert away.min() >= sprites.MARGIN**2 - 1e-6
+    assert away.min() >= backdrops.MARGIN**2 - 1e-6
     assert hard["clean"].min() >= 0 and hard["clean"].max() <= 1
 
 
@@ -158,7 +158,7 @@ def test_silhouettes_are_different_and_fit_in_a_disc():
 def drawn(kind, diameter, turn, pattern, side=24):
     table = SILHOUETTES[kind][None]
     arguments = [0], tf.constant([diameter]), [turn], tf.constant([pattern]), side
-    return [np.asarray(x)[0] for x in sprites.bitmaps(table, *arguments)]
+    return [np.asarray(x)[0] for x in painting.bitmaps(table, *arguments)]
 
 
 def test_bitmaps_are_as_large_as_said_turned_and_toned():
@@ -179,7 +179,7 @@ def test_bitmaps_are_as_large_as_said_turned_and_toned():
 def test_a_pixel_has_the_share_that_cells_cover_of_it():
     cells = drawn("heart", 9.0, 50, 2)
     path = [[64, 128], [65, 128], [96, 149]]
-    layers = sprites._place(
+    layers = painting._place(
         *(tf.constant(x[None]) for x in cells), tf.constant([path]), (16, 20)
     ).numpy()[0]  # (F, H, 2, W)
     for layer, bitmap in enumerate(cells):
@@ -199,7 +199,7 @@ def test_the_nearer_covers_the_farther(mapped):
     behind = tf.fill((2, 3, 1), 0.5)
 
     def painted(hard):
-        return sprites.paint(ones, 0 * ones, colours, path, behind, hard)
+        return painting.paint(ones, 0 * ones, colours, path, behind, hard)
 
     found = [painted(tf.constant(hard)) for hard in (False, True)]
     if mapped:
@@ -210,28 +210,28 @@ def test_the_nearer_covers_the_farther(mapped):
     np.testing.assert_allclose(hard[0, 0, :, 0], [0.2, 0.5, 0.5], atol=1e-6)
     np.testing.assert_array_equal(covers, again)
     np.testing.assert_array_equal(covers[:, 0, 0], [[1, 0, 0], [1, 0, 0]])
-    np.testing.assert_array_equal(sprites._nearest(covers)[0], [[2, 0, 0], [0, 0, 0]])
+    np.testing.assert_array_equal(painting.nearest(covers)[0], [[2, 0, 0], [0, 0, 0]])
 
 
 @pytest.mark.parametrize("channels", [1, 3])
 def test_colours_are_far_from_every_mixture_of_the_background(channels, rng):
     draws = rng.integers(2**32, size=(50, 3, 2, 7, channels))
     for one in tf.constant(draws):
-        ends = sprites._background_colours(one[0, :, 0])
-        assert np.abs(ends[0] - ends[1]).max() <= sprites.CONTRAST + 1e-6
+        ends = backdrops.two_colours(one[0, :, 0])
+        assert np.abs(ends[0] - ends[1]).max() <= backdrops.CONTRAST + 1e-6
         mixtures = np.linspace(*ends.numpy(), 30)  # (30, C)
-        away = sprites._sprite_colours(one, ends).numpy()[:, :, None] - mixtures
-        assert np.sqrt(np.square(away).mean(-1)).min() >= sprites.MARGIN - 1e-5
+        away = backdrops.sprite_colours(one, ends).numpy()[:, :, None] - mixtures
+        assert np.sqrt(np.square(away).mean(-1)).min() >= backdrops.MARGIN - 1e-5
 
 
-@pytest.mark.parametrize("background", sprites.BACKGROUNDS)
+@pytest.mark.parametrize("background", backdrops.BACKGROUNDS)
 def test_backgrounds(background):
     batch = next(
         iter(flying_sprites("test", background=background, batch_size=12, **SMALL))
     )
     behind = batch["background"].numpy()  # (B, H, W, C)
     spread = np.ptp(behind, axis=(1, 2)).max(axis=1)  # (B,)
-    assert spread.max() <= sprites.CONTRAST
+    assert spread.max() <= backdrops.CONTRAST
     bend = np.abs(np.diff(behind, 2, axis=1)).max(axis=(1, 2, 3))
     if background == "plain":
         assert not spread.any()

@@ -44,6 +44,11 @@ def integers(keys, shape):
     return tf.cast(draws, tf.int64)
 
 
+def uniform(draws):
+    """Such integers of any shape as float32, uniform in [0, 1)."""
+    return tf.cast(draws // 2**8, tf.float32) / 2**24
+
+
 def halfwords(keys, size):
     """Integers uniform in [0, 2**16), uint16 (B, size): two from each 32-bit draw."""
     words = (size + 1) // 2
