@@ -184,6 +184,10 @@ class _Frames:
         self.file.seek(count * self.channels * self.size[0] * self.size[1])
         self.file.truncate()
 
+    def close(self):
+        """Write what is left to be written."""
+        self.file.close()
+
     def _to_colour(self):
         """Write what there is again, each pixel as red, green and blue."""
         self.file.close()
@@ -206,31 +210,32 @@ def _write(source, folder, size, channels, clips):
     labelled, single = False, 0
     total = source.count if clips is None else min(clips, source.count or clips)
     bar = tqdm(source, total=total, unit="clip", disable=not sys.stderr.isatty())
-    with contextlib.closing(frames.file), open(folder / LABELS, "wb") as known:
+    with contextlib.closing(frames), open(folder / LABELS, "wb") as known:
         for clip in itertools.islice(bar, clips):
-            begin = frames.count
+            begin, line = frames.count, None
             try:
                 some, black = _decode(clip, frames, known)
             except video.VideoError as error:
                 line = str(error)
-            else:
-                line = f"{clip.name}: expected frames that move, received one picture"
             length = frames.count - begin
-            if length > 1 or (source.still and length):
+            if line is None and length == 0:
+                line = f"{clip.name}: expected frames, received none"
+            if line is None and length == 1 and not source.still:
+                line = f"{clip.name}: expected frames that move, received one picture"
+                single += 1
+            if line is None:
                 names.append(clip.name)
                 lengths.append(length)
                 splits.append(clip.split)
                 labelled |= some
                 transparent += [clip.name] * black
                 continue
-            single += length
             frames.cut(begin)
             known.seek(begin * size[0] * size[1])
             known.truncate()
             lines.append(line)
             if len(lines) <= SAID:
                 tqdm.write(f"left out: {line}", file=sys.stderr)
-        frames.file.close()
     if len(lines) > SAID:
         print(f"left out: {len(lines) - SAID} clips more", file=sys.stderr)
     if transparent:

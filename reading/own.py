@@ -82,7 +82,7 @@ class OwnClips:
         self._frames = self._map(cache.FRAMES, shape)
         self._backgrounds = self._map(cache.BACKGROUNDS, behind)
         self._labels = self._map(cache.LABELS, shape[:3]) if self.labelled else None
-        self._splits = _splits(self.names, about["splits"])
+        self._splits = _splits(self.names, self.lengths, about["splits"])
         self._said = set()
 
     def _map(self, name, shape):
@@ -119,7 +119,8 @@ class OwnClips:
 
         A source that has splits keeps them; if validation or test is missing, a tenth
         of train is it. Else a tenth of the clips, at least one, validates, and as many
-        test. Which ones is decided by a hash of their names, the same in every run.
+        test. Which ones is decided by a hash of their names, the same in every run;
+        the first one of each is at least of median length.
         With one or two clips, all of them are in each split: see `windows`.
         """
         if self._in_time:
@@ -220,7 +221,7 @@ class OwnClips:
             )
 
 
-def _splits(names, own):
+def _splits(names, lengths, own):
     """Which split each clip is in, places in `base.SPLITS`; None: cut in time."""
     if own is None:
         if len(names) < len(base.SPLITS):
@@ -228,11 +229,15 @@ def _splits(names, own):
         own = ["train"] * len(names)
     found = np.array([base.SPLITS.index(split) for split in own])
     keys = [base.digest([name.encode()]) for name in names]
+    long = lengths >= np.sort(lengths)[len(lengths) // 2]
     held_out = max(1, round((found == 0).sum() / HELD_OUT))
     for place in (2, 1):
-        if not (found == place).any():
-            left = sorted(np.flatnonzero(found == 0), key=lambda i: keys[i])
-            found[left[:held_out]] = place
+        if (found == place).any():
+            continue
+        left = sorted(np.flatnonzero(found == 0), key=lambda i: keys[i])
+        first = next((i for i in left if long[i]), None)
+        left.sort(key=lambda i, first=first: i != first)  # others in their order
+        found[left[:held_out]] = place
     return found
 
 
