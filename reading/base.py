@@ -10,6 +10,14 @@ import numpy as np
 from reading.video import Frame
 
 SPLITS = ("train", "validation", "test")
+CALLED = {  # what people call them
+    "train": "train",
+    "training": "train",
+    "validation": "validation",
+    "valid": "validation",
+    "val": "validation",
+    "test": "test",
+}
 
 
 class Clip(NamedTuple):

@@ -209,12 +209,14 @@ def _write(source, folder, size, channels, clips):
     names, lengths, splits, lines, transparent = [], [], [], [], []
     labelled, single = False, 0
     total = source.count if clips is None else min(clips, source.count or clips)
-    bar = tqdm(source, total=total, unit="clip", disable=not sys.stderr.isatty())
-    with contextlib.closing(frames), open(folder / LABELS, "wb") as known:
-        for clip in itertools.islice(bar, clips):
+    bar = tqdm(unit="frame", disable=not sys.stderr.isatty())
+    with bar, contextlib.closing(frames), open(folder / LABELS, "wb") as known:
+        for place, clip in enumerate(itertools.islice(source, clips)):
+            whole = f" of {total}" if total else ""
+            bar.set_description(f"clip {place + 1}{whole}", refresh=False)
             begin, line = frames.count, None
             try:
-                some, black = _decode(clip, frames, known)
+                some, black = _decode(clip, frames, known, bar)
             except video.VideoError as error:
                 line = str(error)
             length = frames.count - begin
@@ -270,8 +272,8 @@ def _write(source, folder, size, channels, clips):
     (folder / INDEX).write_text(json.dumps(about), encoding="utf-8")
 
 
-def _decode(clip, frames, known):
-    """Append the frames and labels of one clip.
+def _decode(clip, frames, known, bar):
+    """Append the frames and labels of one clip, each seen on the bar.
 
     Returns:
         whether a pixel is labelled, and whether black showed through one.
@@ -304,6 +306,7 @@ def _decode(clip, frames, known):
             ids = number(labels.shrunk(found, *frames.size))
         some |= bool(ids.any())
         known.write(ids)
+        bar.update()
     if codes is not None and next(codes, None) is not None:
         raise labels.LabelsError(
             f"labels: expected those of the {count} frames of {clip.name}, received "

@@ -17,7 +17,9 @@ class Folder(base.Source):
     """The clips in a folder and those below it, or the one that a file is.
 
     A film, an animation or an array is a clip, and so is a folder of PNG or JPEG files
-    without such in it. A clip is called by its path in the folder.
+    without such in it. A clip is called by its path in the folder. If all clips are in
+    folders called train, validation (or val) and test, or two of these, they are the
+    splits.
 
     Args:
         path: a folder or a file.
@@ -46,6 +48,8 @@ class Folder(base.Source):
                 f"{self.where}: expected clips, received none; {NO_CLIPS}"
             )
         self.count = len(self._clips)
+        parts = {_split(name) for name in self._clips}
+        self.own_splits = len(parts) > 1 and None not in parts
 
     def __iter__(self):
         for name, path in self._clips.items():
@@ -53,6 +57,7 @@ class Folder(base.Source):
             yield base.Clip(
                 name,
                 lambda path=path: video.decoded(path),
+                split=_split(name) if self.own_splits else None,
                 labels=found and (lambda found=found: labels.of_file(found)),
             )
 
@@ -94,6 +99,12 @@ def scan(path):
 
 def _natural(name):
     return [video.natural(part) for part in name.split("/")]
+
+
+def _split(name):
+    """The split that the uppermost folder of a clip is called after, or None."""
+    folder, _, inside = name.partition("/")
+    return base.CALLED.get(folder.lower()) if inside else None
 
 
 def _hidden(name):

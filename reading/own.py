@@ -135,8 +135,8 @@ class OwnClips:
         """Where the clips of T + 1 frames begin that a split consists of.
 
         With one or two clips, each is cut in time: its last tenth, but at least T + 1
-        frames, tests; as many frames before these validate; the rest trains. Still
-        images are one window each.
+        frames, tests; as many frames before these validate; the rest trains. Its
+        background is that of the whole clip. Still images are one window each.
 
         Args:
             split: "train", "validation" or "test".

@@ -9,8 +9,6 @@ from absl import logging
 from reading import base, labels, video
 
 PREFIX = "tfds:"
-SPLITS = {"train": "train", "validation": "validation", "valid": "validation"}
-SPLITS |= {"val": "validation", "test": "test"}
 LABELS = ("segmentations", "segmentation", "segmentation_mask", "mask", "labels")
 
 
@@ -36,8 +34,9 @@ class Prepared(base.Source):
         self._feature, self.still = _pictures(features, self.where)
         self._labels = _labels(features, self._feature, self.still)
         splits = self._builder.info.splits
-        self._splits = [split for split in SPLITS if split in splits] or list(splits)
-        self.own_splits = len(self._splits) > 1 and self._splits[0] in SPLITS
+        self._splits = [split for split in base.CALLED if split in splits]
+        self._splits = self._splits or list(splits)
+        self.own_splits = len(self._splits) > 1 and self._splits[0] in base.CALLED
         self.count = sum(splits[split].num_examples for split in self._splits)
 
     def __iter__(self):
@@ -77,7 +76,7 @@ class Prepared(base.Source):
             len(pixels),
             pixels.shape[1:3],
             1 if pixels.shape[-1] == 1 else 3,
-            SPLITS.get(split) if self.own_splits else None,
+            base.CALLED.get(split) if self.own_splits else None,
             None if known is None else lambda: labels.of_array(known, name),
         )
 

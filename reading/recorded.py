@@ -7,7 +7,7 @@ import numpy as np
 
 from reading import arrays, base, labels, video
 
-GROUPS = {"training": "train", "validation": "validation", "test": "test"}
+GROUPS = ("training", "validation", "test")
 BLOCK = 64e6  # bytes that are read at once, about
 
 
@@ -52,7 +52,7 @@ class Recorded(base.Source):
 
     def _of_group(self, name):
         length, count, height, width, channels = self._shapes[name]
-        digits, white = len(str(count - 1)), None
+        white = None
         with video.in_one_line(self.path), h5py.File(self.path, "r") as file:
             group = file[name]
             features = group["features"]
@@ -68,14 +68,14 @@ class Recorded(base.Source):
                 if found is not None:
                     found = labels.checked(found, self.where, pixels.shape[:4])
                 for i in range(pixels.shape[1]):
-                    called = f"{name}/{begin + i:0{digits}d}"
+                    called = f"{name}/{begin + i}"
                     yield base.Clip(
                         called,
                         _frames(pixels[:, i], white, f"{self.where}:{called}"),
                         length,
                         (height, width),
                         1 if channels == 1 else 3,
-                        GROUPS[name] if self.own_splits else None,
+                        base.CALLED[name] if self.own_splits else None,
                         None if found is None else _codes(found[:, i], called),
                     )
 

@@ -35,6 +35,8 @@ def find(path, *, labelled=None, axes="auto") -> base.Source:
         LabelsError: if the labels do not fit.
     """
     name = os.fspath(path)
+    if isinstance(labelled, (str, os.PathLike)):
+        labelled = pathlib.Path(labelled).expanduser()
     if name.startswith(prepared.PREFIX):
         _no_labels(labelled, name)
         return prepared.Prepared(name.removeprefix(prepared.PREFIX))
@@ -58,10 +60,10 @@ def find(path, *, labelled=None, axes="auto") -> base.Source:
     if path.is_file() and path.suffix.lower() not in (*folders.CLIPS, *video.PICTURES):
         received = path.suffix or "no extension"
         raise video.VideoError(f"{path}: expected {EXPECTED}, received {received}")
-    if labelled is not None and not isinstance(labelled, (str, os.PathLike)):
+    if labelled is not None and not isinstance(labelled, pathlib.Path):
         raise labels.LabelsError(
-            f"labels: expected a folder like {path}, received "
-            f"{type(labelled).__name__}; save them as files of the same names"
+            f"labels: expected a folder like {path}, received {_named(labelled)}; save "
+            "them as files of the same names"
         )
     return folders.Folder(path, labelled)
 
@@ -70,8 +72,13 @@ def _no_labels(labelled, name):
     if labelled is not None:
         raise labels.LabelsError(
             f"labels: expected none, since {name} holds its own, received "
-            f"{labelled!r}; leave them out"
+            f"{_named(labelled)}; leave them out"
         )
+
+
+def _named(labelled):
+    is_path = isinstance(labelled, pathlib.Path)
+    return labelled if is_path else type(labelled).__name__
 
 
 def _is_hdf5(path):

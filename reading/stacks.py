@@ -78,9 +78,8 @@ class Stack(base.Source):
 
     def __iter__(self):
         _, length, height, width, *channels = self._array.shape
-        digits = len(str(self.count - 1))
         for i in range(self.count):
-            name = self.path.name if self.single else f"{i:0{digits}d}"
+            name = self.path.name if self.single else str(i)
             yield base.Clip(
                 name,
                 lambda i=i, name=name: self._frames(i, name),

@@ -88,6 +88,27 @@ def test_pictures_beside_films_are_told(tmp_path, frames):
     )
 
 
+@pytest.mark.parametrize(
+    ("folders", "splits"),
+    [
+        (("train", "val", "test"), ["test", "train", "validation"]),
+        (("Training", "test", "test"), ["train", "test", "test"]),
+        (("train", "train", "train"), [None] * 3),
+        (("train", "test", "other"), [None] * 3),
+    ],
+)
+def test_folders_that_are_splits(tmp_path, frames, folders, splits):
+    for i, folder in enumerate(folders):
+        save_gif(tmp_path / folder / f"{i}.gif", frames[i])
+    source = find(tmp_path)
+    found = [clip.split for clip in source]
+    assert sorted(map(str, found)) == sorted(map(str, splits))
+    assert source.own_splits == (splits[0] is not None)
+    for clip in source:
+        if clip.split:
+            assert clip.name.lower().startswith(clip.split[:3])
+
+
 def test_links_around_a_folder_end(tmp_path, frames):
     save_gif(tmp_path / "a" / "clip.gif", frames[0])
     (tmp_path / "a" / "again").symlink_to(tmp_path)
@@ -505,6 +526,8 @@ def test_files_that_hold_their_own_labels(tmp_path, frames):
     path = save_hdf5(tmp_path / "clips.h5", frames)
     with pytest.raises(LabelsError, match="expected none, since .* holds its own"):
         find(path, labelled=tmp_path)
+    with pytest.raises(LabelsError, match="received ndarray; leave them out"):
+        find(path, labelled=np.zeros(3))
 
 
 # Refusals
