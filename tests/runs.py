@@ -1,18 +1,19 @@
 """Small runs of the trainers in processes of their own, and what they computed."""
 
 import concurrent.futures
+import contextlib
 import csv
-import os
 import pathlib
-import subprocess
-import sys
 import time
 
 import keras
 import numpy as np
+import pytest
 
 import nem_tf  # noqa: F401  (its classes are read from files)
 from benchmarks.crash import outcome
+from tests import forks
+from trainers.training import board, pictures
 from trainers.training.option import as_flags as flags
 
 ROOT = pathlib.Path(__file__).parents[1]
@@ -42,14 +43,7 @@ def begin(trainer, settings, devices=None, **environment):
 
 def start(line, **environment):
     """Start `python -m` with the given words."""
-    return subprocess.Popen(
-        [sys.executable, "-m", *line],
-        cwd=ROOT,
-        env={**os.environ, **environment},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
+    return forks.Process(line, environment)
 
 
 def finish(process, status=0):
@@ -62,6 +56,16 @@ def finish(process, status=0):
 def train(trainer, settings, devices=None, **environment):
     """Run a trainer to its end."""
     return finish(begin(trainer, settings, devices, **environment))
+
+
+@contextlib.contextmanager
+def undrawn():
+    """While open, runs of this process draw nothing, a third of a small one's time."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(board, "Board", lambda *_: keras.callbacks.Callback())
+        patch.setattr(pictures, "of_clip", lambda *_, **__: None)
+        patch.setattr(pictures, "of_scores", lambda *_, **__: None)
+        yield
 
 
 def together(jobs):

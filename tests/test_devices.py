@@ -1,6 +1,7 @@
 """Several devices and hosts train what one does; each run in processes of its own."""
 
 import functools
+import os
 import signal
 import socket
 
@@ -44,13 +45,16 @@ def train(out, name):
     strategy = "one" if devices == 1 else "mirrored"
     settings = {**settings, "out": out / name, "strategy": strategy}
     environment = on_jax(out) if backend == "jax" else {}
-    environment["KERAS_BACKEND"] = backend
     runs.train(trainer, settings, devices=devices, **environment)
 
 
 def on_jax(out):
     """The environment of runs on JAX, which share what they compile."""
-    return {**ON_JAX, "JAX_COMPILATION_CACHE_DIR": str(out / "compiled")}
+    return {
+        **ON_JAX,
+        "KERAS_BACKEND": "jax",
+        "JAX_COMPILATION_CACHE_DIR": str(out / "compiled"),
+    }
 
 
 def one_then_two(out):
@@ -160,6 +164,16 @@ def test_a_backend_that_cannot_be_used(backend, problem, monkeypatch):
     monkeypatch.setattr(devices.importlib.util, "find_spec", lambda _: None)
     with pytest.raises(ValueError, match=problem):
         devices.check_backend()
+
+
+def test_hosts_take_jax(monkeypatch):
+    monkeypatch.setenv("KERAS_BACKEND", "")
+    monkeypatch.delenv("KERAS_BACKEND")
+    devices.prepare(settings.Settings())
+    assert "KERAS_BACKEND" not in os.environ
+    of_hosts = {"strategy": "hosts", "coordinator": "a:1", "hosts": 2}
+    devices.prepare(settings.Settings.of(**of_hosts))
+    assert os.environ["KERAS_BACKEND"] == "jax"
 
 
 def test_many_workers_of_tensorflow_are_told_what_works(monkeypatch):

@@ -1,7 +1,10 @@
 """Each experiment, end to end on tiny settings."""
 
+import contextlib
 import csv
 import dataclasses
+import functools
+import io
 import json
 import os
 import pathlib
@@ -25,15 +28,20 @@ TINY = {
     "test_size": 8,
     "learning_rates": (0.003,),
 }
-CASES = [
-    (static_shapes.StaticShapes, {"recipe": "quick", **TINY}),
-    (static_shapes.StaticShapes, {"model": "n-em", **TINY, "inter_weight": 1.0}),
-    (flying_shapes.FlyingShapes, {"recipe": "ours", **TINY}),
-    (
+CASES = {
+    "static": (static_shapes.StaticShapes, {"recipe": "quick", **TINY}),
+    "n-em": (
+        static_shapes.StaticShapes,
+        {"model": "n-em", **TINY, "inter_weight": 1.0},
+    ),
+    "shapes": (flying_shapes.FlyingShapes, {"recipe": "ours", **TINY}),
+    "mnist": (
         flying_mnist.FlyingMNIST,
         {"recipe": "quick", "digits": "sklearn-digits", "stages": (20,), **TINY},
     ),
-]
+}
+NARROW = {"network": "narrow", "features": 32}
+NARROW_MNIST = {**CASES["mnist"][1], **NARROW}
 
 
 def flags(settings, out):
@@ -50,12 +58,24 @@ def log_of(out):
         return list(csv.DictReader(file))
 
 
-@pytest.mark.parametrize(
-    ("kind", "settings"), CASES, ids=["static", "n-em", "shapes", "mnist"]
-)
-def test_a_run_lowers_its_loss_and_fills_its_folder(kind, settings, tmp_path, capsys):
-    out = tmp_path / "run"
-    assert command.main(kind, "x", flags(settings, out)) == 0
+@pytest.fixture(scope="module")
+def ran(tmp_path_factory):
+    """A function from a case to the folder of its run and what was said."""
+
+    @functools.cache
+    def run(case):
+        kind, settings = CASES[case]
+        out = tmp_path_factory.mktemp(case) / "20260102-030405-seed0"
+        with contextlib.redirect_stdout(io.StringIO()) as said:
+            assert command.main(kind, "x", flags(settings, out)) == 0
+        return out, said.getvalue()
+
+    return run
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_a_run_lowers_its_loss_and_fills_its_folder(case, ran):
+    out, said = ran(case)
     names = {path.name for path in out.iterdir()}
     assert names == {
         "config.json",
@@ -74,7 +94,7 @@ def test_a_run_lowers_its_loss_and_fills_its_folder(kind, settings, tmp_path, ca
     config = json.loads((out / "config.json").read_text())
     assert config["settings"]["seed"] == 0
     results = json.loads((out / "results.json").read_text())
-    source = "sklearn-digits" if kind is flying_mnist.FlyingMNIST else "generated"
+    source = "sklearn-digits" if case == "mnist" else "generated"
     assert config["data"] == results["data"] == source
     assert results["updates"] == 12
     test = results["test"]
@@ -85,7 +105,7 @@ def test_a_run_lowers_its_loss_and_fills_its_folder(kind, settings, tmp_path, ca
             test[score]["per_step"][-1], abs=1e-5
         )
     assert 0.0 <= test["confidence"] <= 1.0
-    assert "AMI on 8 test clips" in capsys.readouterr().out
+    assert "AMI on 8 test clips" in said
 
 
 def events_of(out, run):
@@ -99,9 +119,8 @@ def series(events, tag):
     return {event.step: float(tf.make_ndarray(event.tensor_proto)) for event in found}
 
 
-def test_tensorboard_shows_curves_pictures_and_settings(tmp_path):
-    out = tmp_path / "20260102-030405-seed0"
-    command.main(flying_shapes.FlyingShapes, "x", flags(CASES[2][1], out))
+def test_tensorboard_shows_curves_pictures_and_settings(ran):
+    out, _ = ran("shapes")
     assert {path.name for path in (out / "tensorboard").iterdir()} == {
         "train",
         "validation",
@@ -173,7 +192,7 @@ def test_a_stage_starts_from_the_best_of_the_stage_before(tmp_path, monkeypatch)
     monkeypatch.setattr(flying_mnist.FlyingMNIST, "clips", spy)
     monkeypatch.setattr(board, "Board", Spoiler)
     # A rate of 0 in the second stage: its weights must be the first stage's best ones.
-    settings = {**CASES[3][1], "stages": (20, 50), "learning_rates": (0.003, 0.0)}
+    settings = {**NARROW_MNIST, "stages": (20, 50), "learning_rates": (0.003, 0.0)}
     settings = {**settings, "schedule": "constant"}
     assert command.main(flying_mnist.FlyingMNIST, "x", flags(settings, out)) == 0
     first = keras.saving.load_model(out / "stages" / "1.keras")
@@ -190,7 +209,7 @@ def test_a_stage_starts_from_the_best_of_the_stage_before(tmp_path, monkeypatch)
 def test_the_same_seed_trains_the_same_weights(tmp_path):
     weights = []
     for name in ("a", "b"):
-        config = flying_shapes.FlyingShapes.configured(recipe="quick", **TINY)
+        config = flying_shapes.FlyingShapes.configured(recipe="quick", **TINY, **NARROW)
         nem = _train(flying_shapes.FlyingShapes, config, tmp_path / name)
         weights.append(nem.get_weights())
     for ours, theirs in zip(*weights, strict=True):
@@ -240,7 +259,7 @@ def test_a_patch_has_room_for_the_largest_digit():
 )
 def test_trains_on_real_mnist(tmp_path):
     out = tmp_path / "run"
-    settings = {**CASES[3][1], "digits": "mnist", "stages": (20, 500)}
+    settings = {**NARROW_MNIST, "digits": "mnist", "stages": (20, 500)}
     assert command.main(flying_mnist.FlyingMNIST, "x", flags(settings, out)) == 0
     assert json.loads((out / "results.json").read_text())["data"] == "mnist"
     rows = log_of(out)
@@ -273,7 +292,7 @@ def test_reads_the_originals_files(tmp_path, capsys):
             file[f"{split}/features"] = features
             file[f"{split}/groups"] = features * rng.integers(1, 4, features.shape)
     out = tmp_path / "run"
-    settings = {**CASES[2][1], "train_size": 16, "data": path}
+    settings = {**CASES["shapes"][1], **NARROW, "train_size": 16, "data": path}
     assert command.main(flying_shapes.FlyingShapes, "x", flags(settings, out)) == 0
     assert json.loads((out / "results.json").read_text())["data"] == str(path)
 
