@@ -286,20 +286,34 @@ def test_a_cache_that_cannot_be_written(tmp_path):
 def test_what_cannot_be_used_is_named_and_left_out(tmp_path, capfd):
     folder, clips = save_some(tmp_path / "films", [T, T])
     (folder / "bad.gif").write_bytes(b"GIF89a")
-    save_pictures(folder / "cut", clip())
-    (folder / "cut" / "7.png").write_bytes(b"\x89PNG")
+    save_pictures(folder / "a", clip())
+    (folder / "a" / "7.png").write_bytes(b"\x89PNG")
     save_pictures(folder / "one", clip(length=1))
     save_pictures(folder / "sizes", clip())
     Image.fromarray(clip(size=(4, 4))[0]).save(folder / "sizes" / "20.png")
     own = OwnClips(folder)
     said = capfd.readouterr().err.splitlines()
     assert own.names == ["clip0", "clip1"] and len(said) == len(own.left_out) == 4
-    for line, name in zip(said, ("bad.gif", "7.png", "one", "20.png"), strict=True):
+    for line, name in zip(said, ("7.png", "bad.gif", "one", "20.png"), strict=True):
         assert line.startswith("left out: ") and name in line
     for i in (0, 1):
         np.testing.assert_array_equal(own.frames(i), clips[i])
     OwnClips(folder)
     assert not capfd.readouterr().err
+
+
+def test_labels_of_what_is_left_out_are_left_out(tmp_path):
+    for i, name in enumerate("abc"):
+        frames = clip(i)
+        save_pictures(tmp_path / "films" / name, frames)
+        groups = (frames[..., :1] == 255).all(-1, keepdims=True) * np.uint8(i + 1)
+        save_pictures(tmp_path / "labels" / name, groups)
+    (tmp_path / "films" / "a" / "7.png").write_bytes(b"\x89PNG")
+    own = OwnClips(tmp_path / "films", labels=tmp_path / "labels")
+    assert own.names == ["b", "c"]
+    for i in (0, 1):
+        seen = (clip(i + 1)[..., 0] == 255).astype(np.uint8)
+        np.testing.assert_array_equal(own.labels(i), seen)
 
 
 def test_many_that_cannot_be_used_are_counted(tmp_path, capfd):
