@@ -49,6 +49,21 @@ def test_an_object_keeps_its_number_while_it_is_out_of_sight():
     assert set(segments[12].ravel()) == {0, 3, 4}
 
 
+def test_one_out_of_sight_is_looked_for_where_it_would_be():
+    frames, groups, behind = flown([lambda t: (2, min(2 * t, 27))])
+    frames[6:10], groups[6:10] = behind, 0
+    segments = scores.no_learning(frames, behind)
+    np.testing.assert_array_equal(segments, groups)
+
+
+def test_shadows_are_left_out_beside_bright_objects():
+    frames, groups, behind = flown(APART)
+    shadow = np.roll(groups > 0, 3, axis=1) & (groups == 0)
+    frames[shadow] -= 0.08
+    segments = scores.no_learning(frames, behind)
+    np.testing.assert_array_equal(segments > 0, groups > 0)
+
+
 def test_one_that_stands_still_needs_a_background():
     frames, groups, behind = flown([APART[0], lambda t: (15, 20)])
     alone = scores.no_learning(frames)

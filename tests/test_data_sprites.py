@@ -119,6 +119,14 @@ def test_a_disc_flies_straight_by_parts_of_pixels_and_stays_in_the_frame(lone):
         assert middle.min() < length / 3 and middle.max() > length / 2
 
 
+def test_diameters_are_drawn_from_their_range(lone):
+    share = np.abs(lone["clean"] - lone["background"][:, None]).sum(axis=-1)
+    area = share[:, 0].sum(axis=(1, 2)) / share.max(axis=(1, 2, 3))  # pixels
+    diameter = np.sqrt(4 / np.pi * area)
+    assert 0.2 * 17 - 0.2 <= diameter.min() and diameter.max() <= 0.4 * 17 + 0.2
+    assert np.ptp(diameter) > 0.1 * 17
+
+
 def test_a_pixel_at_a_smooth_edge_is_a_mixture(lone):
     behind, colour = lone["background"][0, 0, 0], lone["clean"][0, 0]
     away = colour - behind
