@@ -89,7 +89,7 @@ def of_masks(masks):
     Returns:
         int64 (h, w); 0 where no mask is, too.
     """
-    return np.argmax(masks, axis=0) * (masks.max(axis=0) > 0)
+    return np.argmax(masks, axis=0)
 
 
 def _packed(pixels):

@@ -195,6 +195,7 @@ def test_a_second_run_decodes_nothing(tmp_path, home, monkeypatch):
     folder, _ = save_some(tmp_path / "films", [T] * 3)
     first = OwnClips(folder)
     assert [path.name for path in home.iterdir()] == [first.folder.name]
+    assert first.folder.stat().st_mode & 0o777 == 0o755  # as others' folders are
     monkeypatch.setattr(cache, "_write", lambda *_: pytest.fail("decoded again"))
     again = OwnClips(folder)
     assert again.folder == first.folder and again.digest == first.digest
@@ -303,12 +304,13 @@ def test_what_cannot_be_used_is_named_and_left_out(tmp_path, capfd):
 
 
 def test_labels_of_what_is_left_out_are_left_out(tmp_path):
-    for i, name in enumerate("abc"):
+    for i, name in enumerate("abcd"):
         frames = clip(i)
         save_pictures(tmp_path / "films" / name, frames)
         groups = (frames[..., :1] == 255).all(-1, keepdims=True) * np.uint8(i + 1)
         save_pictures(tmp_path / "labels" / name, groups)
-    (tmp_path / "films" / "a" / "7.png").write_bytes(b"\x89PNG")
+    for name in "ad":
+        (tmp_path / "films" / name / "7.png").write_bytes(b"\x89PNG")
     own = OwnClips(tmp_path / "films", labels=tmp_path / "labels")
     assert own.names == ["b", "c"]
     for i in (0, 1):

@@ -473,6 +473,7 @@ def test_shrunk_labels_lie_where_the_pixels_do(rng):
     np.testing.assert_array_equal(shown[..., 0] > 127, fitted > 0)
     small = labels.shrunk(np.kron(codes, np.ones((3, 3), int)), 12, 20)
     np.testing.assert_array_equal(small, codes)
+    np.testing.assert_array_equal(labels.shrunk(np.arange(9)[None], 1, 3)[0], [1, 4, 7])
 
 
 @pytest.mark.parametrize(
