@@ -150,6 +150,8 @@ def _in_passes(start, stop, each):
 
 def add_noise(noise_keys, x, rate, kind):
     """Noisy copy of x (B, T, H, W, C), drawn from one key per clip, (B, 2)."""
+    if rate == 0:
+        return x
     shape = x.shape[1:]
     u = keys.halfwords(noise_keys, shape.num_elements())  # (B, T*H*W*C)
     u = tf.reshape(u, (-1, *shape))  # (B, T, H, W, C)
