@@ -450,6 +450,17 @@ def test_labels_of_an_array(tmp_path, moving, rng):
     np.testing.assert_array_equal(codes(clip), groups[0])
 
 
+def test_a_colour_is_one_object_with_and_without_alpha(tmp_path):
+    seen = np.zeros((2, H, W, 4), np.uint8)
+    seen[:, 1:3, 2:4] = 200, 10, 3, 255
+    (tmp_path / "labels").mkdir()
+    Image.fromarray(seen[0, ..., :3]).save(tmp_path / "labels" / "0.png")
+    Image.fromarray(seen[1]).save(tmp_path / "labels" / "1.png")
+    first, second = labels.of_file(tmp_path / "labels")
+    np.testing.assert_array_equal(first, second)
+    np.testing.assert_array_equal(first > 0, seen[0, ..., 0] > 0)
+
+
 def test_the_largest_mask_is_the_label():
     masks = np.zeros((3, 1, 4))
     masks[0, 0, 0], masks[1, 0, 1], masks[2, 0, :3] = 9, 9, (1, 1, 1)
