@@ -10,23 +10,35 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 import numpy as np
 import pytest
 
-from trainers.training import progress, quiet
+from trainers.training import progress
 
-with quiet.startup():
-    import keras
-    import tensorflow as tf
+LONGEST = (  # files of more than 20 s of CPU time, the longest first
+    *("devices", "keras_habits", "benchmarks", "trainers", "export_saved_model"),
+    *("model", "resume", "reproduce", "faults", "labels", "export_segment"),
+    *("export_openvino", "own_file", "extending", "export_client", "evaluate"),
+    *("speed_settings", "properties", "earlier", "tour", "preset"),
+)
 
-tf.config.experimental.enable_tensor_float_32_execution(False)
+# TensorFlow is imported by what uses it: the process that hands out the tests does not.
 
 
 def pytest_collection_modifyitems(items):
-    """Files with slow tests come first: last, they would run on alone."""
-    slow = {item.path for item in items if item.get_closest_marker("slow")}
-    items.sort(key=lambda item: item.path not in slow)
+    """The longest files come first: last, they would run on alone."""
+    place = {f"test_{name}": number for number, name in enumerate(LONGEST)}
+    items.sort(key=lambda item: place.get(item.path.stem, len(place)))
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _exact():
+    import tensorflow as tf
+
+    tf.config.experimental.enable_tensor_float_32_execution(False)
 
 
 @pytest.fixture(autouse=True)
 def _same_start(monkeypatch):
+    import keras
+
     keras.utils.set_random_seed(0)
     # A busy machine says no more than a quick one does.
     monkeypatch.setattr(progress, "LONG", 3600.0)
@@ -49,6 +61,8 @@ class Exported(NamedTuple):
 @pytest.fixture(scope="session")
 def exported(tmp_path_factory):
     """A model folder as the command makes it."""
+    import keras
+
     from export import saved_model
     from tests import tiny
 
@@ -67,6 +81,17 @@ def exported(tmp_path_factory):
     flags = ["--out", str(models), "--components", "3,4", "--batch-sizes", "1,2"]
     assert saved_model.main([str(run), *flags]) == 0
     return Exported(nem, run, models)
+
+
+@pytest.fixture
+def simple(rng):
+    """A `Trained` of N-EM, whose graphs are the quickest to make."""
+    from tests import tiny
+    from trainers.training.trained import Trained
+
+    nem = tiny.model("n-em")
+    nem(tiny.batch(rng))
+    return Trained(nem, "tiny", {"steps": 5}, "generated", None, {}, None)
 
 
 @pytest.fixture

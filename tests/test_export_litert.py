@@ -9,7 +9,6 @@ import tensorflow as tf
 from export import litert, saved_model
 from export.signatures import STATE
 from tests.tiny import C, H, K, W
-from trainers.training import trained as runs
 
 interpreter = pytest.importorskip("ai_edge_litert.interpreter")
 
@@ -40,16 +39,14 @@ def test_a_stream_on_litert_equals_the_saved_model(rng, exported, tmp_path):
             np.testing.assert_allclose(found[name], value, atol=1e-5, err_msg=name)
 
 
-def test_the_readme_says_how_a_model_of_sides_begins(exported, tmp_path):
-    trained = runs.load(exported.run)
-    trained.nem.cell.start = "sides"
-    folder = saved_model.export_litert(trained, tmp_path, "x", 2)
+def test_the_readme_says_how_a_model_of_sides_begins(simple, tmp_path):
+    simple.nem.cell.start = "sides"
+    folder = saved_model.export_litert(simple, tmp_path, "x", 2)
     assert (
         "and pi is exp(x cos(a_k) + y sin(a_k))" in (folder / "README.md").read_text()
     )
 
 
-def test_versions_count_up(exported, tmp_path):
-    trained = runs.load(exported.run)
-    paths = [saved_model.export_litert(trained, tmp_path, "x", 3) for _ in range(2)]
+def test_versions_count_up(simple, tmp_path):
+    paths = [saved_model.export_litert(simple, tmp_path, "x", 3) for _ in range(2)]
     assert [path.name for path in paths] == ["1", "2"]

@@ -253,9 +253,8 @@ def test_a_version_is_complete_and_checked(exported):
     assert "Not measured with the K = 3" in other
 
 
-def test_versions_count_up_and_labels_move(exported, tmp_path, capsys):
-    models = tmp_path / "models"
-    trained = runs.load(exported.run)
+def test_versions_count_up_and_labels_move(simple, tmp_path, capsys):
+    models, trained = tmp_path / "models", simple
     for version in (1, 2):
         path = saved_model.export(trained, models, "tiny", 3, batch_sizes=(1,))
         assert path == models / "tiny" / str(version)
@@ -277,9 +276,7 @@ def test_versions_count_up_and_labels_move(exported, tmp_path, capsys):
     assert "prometheus" in (models / "monitoring.config").read_text()
 
 
-def test_nothing_is_published_if_a_warm_up_request_fails(
-    exported, tmp_path, monkeypatch
-):
+def test_nothing_is_published_if_a_warm_up_request_fails(simple, tmp_path, monkeypatch):
     def broken(tensor, spec, batch, length, served):
         original(tensor, spec, batch, length, served)
         if spec.name == "frame":
@@ -288,7 +285,7 @@ def test_nothing_is_published_if_a_warm_up_request_fails(
     original = warmup._fill
     monkeypatch.setattr(warmup, "_fill", broken)
     with pytest.raises(ValueError, match="nothing was published: .*pixels in"):
-        saved_model.export(runs.load(exported.run), tmp_path / "models", "tiny", 3)
+        saved_model.export(simple, tmp_path / "models", "tiny", 3)
     assert list((tmp_path / "models").iterdir()) == []
 
 
@@ -340,14 +337,17 @@ def test_a_missing_extra_is_named(exported, monkeypatch, capsys, tmp_path):
     assert "pip install 'nem-tf[serving]'" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("policy", ["mixed_bfloat16", "mixed_float16"])
-def test_mixed_precision_is_served_in_float32(rng, tmp_path, policy):
+@pytest.mark.parametrize(
+    ("policy", "kind"), [("mixed_bfloat16", "conv"), ("mixed_float16", "dense")]
+)
+def test_mixed_precision_is_served_in_float32(rng, tmp_path, policy, kind):
     keras.config.set_dtype_policy(policy)
-    nem = tiny.model("conv", "gaussian")
+    nem = tiny.model(kind, "gaussian")
+    nem.compile("adam", loss=nem.loss, run_eagerly=True)  # the quicker for one update
     nem.train_on_batch(tiny.batch(rng))
     nem.save(tmp_path / "model.keras")
     keras.config.set_dtype_policy("float32")
-    exact = tiny.model("conv", "gaussian")
+    exact = tiny.model(kind, "gaussian")
     exact.set_weights(nem.get_weights())
     _same_numbers(rng, tmp_path, exact)
 
@@ -445,12 +445,9 @@ def test_the_server_model_knows_its_sizes():
     assert served.specs["step"][1].shape == (None, 5, 7)
 
 
-def test_large_frames_are_warmed_up_with_what_they_take(
-    exported, tmp_path, monkeypatch
-):
+def test_large_frames_are_warmed_up_with_what_they_take(simple, tmp_path, monkeypatch):
     monkeypatch.setattr("export.signatures.MOST_FRAMES", 12)
-    trained = runs.load(exported.run)
-    path = saved_model.export(trained, tmp_path, "large", 3, batch_sizes=(4, 64))
+    path = saved_model.export(simple, tmp_path, "large", 3, batch_sizes=(4, 64))
     shapes = {}
     for record in tf.data.TFRecordDataset(str(path / warmup.FILE)).as_numpy_iterator():
         request = prediction_log_pb2.PredictionLog.FromString(record)

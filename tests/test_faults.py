@@ -37,7 +37,8 @@ def run(out, **settings):
     line = runs.flags({**runs.SMALL, "epochs": 4, "epoch-updates": 2, "out": out})
     line += runs.flags({name.replace("_", "-"): settings[name] for name in settings})
     try:
-        return command.main(flying_shapes.FlyingShapes, "x", line)
+        with runs.undrawn():
+            return command.main(flying_shapes.FlyingShapes, "x", line)
     except SystemExit as stopped:  # refused before anything began
         return stopped.code
 
