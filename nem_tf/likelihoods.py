@@ -44,20 +44,34 @@ class Likelihood:
         """log(P(x | psi) + 1e-6), in nats."""
         return ops.log(self.prob(x, psi))
 
+    def fit(self, x, psi):
+        """P(x | psi) / P(x | x), over all channels of a pixel: (..., C) -> (..., 1)."""
+        log_fit = self.log_prob(x, psi) - self.log_prob(x, x)
+        return ops.exp(ops.sum(log_fit, axis=-1, keepdims=True))
+
     def nll(self, x, psi):
         """-log P(x | psi) of the intra-cluster loss (Eq. 5), nats, up to constants."""
         raise NotImplementedError
 
-    def kl_from_prior(self, psi):
+    def kl_from_prior(self, psi, prior=None):
         """KL(prior || P(. | psi)) of the inter-cluster loss (Eq. 5), in nats.
 
-        The prior says "black": it is what a component should predict where it sees
-        nothing. The paper prints D_KL[P(x) || P(x | psi, z)] with this P(x).
+        The prior is what a component should predict where it sees nothing. The paper
+        prints D_KL[P(x) || P(x | psi, z)] with "the pixelwise prior of the data" P(x).
+
+        Args:
+            psi: `(..., K, H, W, C)`.
+            prior: its parameter at each pixel, of a shape that broadcasts; None is the
+                paper's, black.
         """
         raise NotImplementedError
 
     def readout(self, logits):
         """Map the decoder's output to psi."""
+        raise NotImplementedError
+
+    def logits(self, psi):
+        """Undo `readout`."""
         raise NotImplementedError
 
     def get_config(self):
@@ -82,11 +96,18 @@ class Bernoulli(Likelihood):
     def nll(self, x, psi):
         return _cross_entropy(psi, ops.stop_gradient(x))
 
-    def kl_from_prior(self, psi):
-        return _minus_log(1.0 - psi)
+    def kl_from_prior(self, psi, prior=None):
+        if prior is None:
+            return _minus_log(1.0 - psi)
+        entropy = _cross_entropy(prior, prior)
+        return _cross_entropy(psi, ops.stop_gradient(prior)) - entropy
 
     def readout(self, logits):
         return ops.sigmoid(logits)
+
+    def logits(self, psi):
+        psi = ops.clip(psi, 0.01, 0.99)
+        return ops.log(psi / (1.0 - psi))
 
 
 @keras.saving.register_keras_serializable("nem_tf")
@@ -120,11 +141,18 @@ class Gaussian(Likelihood):
     def nll(self, x, psi):
         return ops.square(x - psi) / 2.0
 
-    def kl_from_prior(self, psi):
-        return ops.square(psi) / 2.0
+    def fit(self, x, psi):
+        distance = ops.sum(ops.square(x - psi), axis=-1, keepdims=True)
+        return ops.exp(-distance / (2.0 * self.variance))
+
+    def kl_from_prior(self, psi, prior=None):
+        return ops.square(psi if prior is None else psi - prior) / 2.0
 
     def readout(self, logits):
         return logits
+
+    def logits(self, psi):
+        return psi
 
     def get_config(self):
         return {"variance": self.variance}

@@ -33,14 +33,17 @@ def intra_cluster(x, psi, gamma, likelihood):
     return ops.sum(terms, axis=EVERY)
 
 
-def inter_cluster(psi, gamma, likelihood):
+def inter_cluster(psi, gamma, likelihood, prior=None):
     """sum_ik (1 - gamma_ik) KL(prior || P(. | psi_ik)): the second term of Eq. 5.
 
     The paper prints a minus sign in front of it; the original adds it, as its text says
     ("a second term which penalizes the KL divergence"). Arguments, shapes and units are
-    those of `intra_cluster`.
+    those of `intra_cluster`; `prior` is what to predict elsewhere, `(..., H, W, C)`,
+    black if None.
     """
-    terms = (1.0 - gamma) * likelihood.kl_from_prior(psi)  # (..., K, H, W, C)
+    if prior is not None:
+        prior = ops.expand_dims(prior, axes.COMPONENTS)  # (..., 1, H, W, C)
+    terms = (1.0 - gamma) * likelihood.kl_from_prior(psi, prior)  # (..., K, H, W, C)
     return ops.sum(terms, axis=EVERY)
 
 
@@ -63,7 +66,7 @@ class NEMLoss(keras.losses.Loss):
     Call arguments:
         x: the frames to predict, x[1..T], shape `(B, T, H, W, C)`.
         outputs: what `NeuralEM` returned, a dict of `psi` `(B, T, K, H, W, C)` and
-            `gamma` `(B, T, K, H, W, 1)`.
+            `gamma` `(B, T, K, H, W, 1)`, and `background` `(B, H, W, C)` if it has one.
 
     Raises:
         ValueError: if an argument is none of the above, or if the loss is called before
@@ -87,20 +90,21 @@ class NEMLoss(keras.losses.Loss):
         """What each of the `terms` counts, a dict of numbers; its keys name them."""
         return {"intra": 1.0, "inter": self.inter_weight}
 
-    def terms(self, x, psi, gamma):
+    def terms(self, x, psi, gamma, prior=None):
         """The terms of each frame, unweighted.
 
         Args:
             x: shape `(B, T, H, W, C)`.
             psi: float32, shape `(B, T, K, H, W, C)`.
             gamma: shape `(B, T, K, H, W, 1)`.
+            prior: the background, shape `(B, 1, H, W, C)`; None is black.
 
         Returns:
             dict of the keys of `weights`, each `(B, T)`, nats.
         """
         return {
             "intra": intra_cluster(x, psi, gamma, self.likelihood),
-            "inter": inter_cluster(psi, gamma, self.likelihood),
+            "inter": inter_cluster(psi, gamma, self.likelihood, prior),
         }
 
     def at_steps(self, clips):
@@ -122,7 +126,10 @@ class NEMLoss(keras.losses.Loss):
                 'name it, as in NEMLoss("bernoulli"), or compile a NeuralEM with it'
             )
         psi = ops.cast(outputs["psi"], "float32")
-        terms = self.terms(*map(self.at_steps, (x, psi, outputs["gamma"])))
+        at_steps = map(self.at_steps, (x, psi, outputs["gamma"]))
+        background = outputs.get("background")
+        prior = {} if background is None else {"prior": background[:, None]}
+        terms = self.terms(*at_steps, **prior)
         terms = {name: ops.sum(term, axis=axes.STEPS) for name, term in terms.items()}
         loss = sum(weight * terms[name] for name, weight in self.weights.items())
         return {"loss": loss, **terms}

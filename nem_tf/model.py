@@ -51,7 +51,8 @@ class NeuralEM(ClipModel):
         inputs: dict with `clean` `(B, T+1, H, W, C)`, pixels in [0, 1]; `noisy`
             `(B, T, H, W, C)`, what the network sees at steps 0..T-1; and `pi`
             `(B, K, H, W, 1)`, the random start, which also says how many components to
-            use: K may differ from call to call. Numbers of any type.
+            use: K may differ from call to call. For a cell of layers (`WindowCell`) also
+            `background` `(B, H, W, C)`. Numbers of any type.
 
     Returns:
         dict of `psi` `(B, T, K, H, W, C)` and `gamma` `(B, T, K, H, W, 1)`; step t is
@@ -92,21 +93,39 @@ class NeuralEM(ClipModel):
     def call(self, inputs, training=None):
         self.rnn.unroll = bool(self.unroll and training)
         clips = self._checked(inputs["clean"], inputs["noisy"], inputs["pi"])
+        layered = self._background(inputs, clips[0])
         with prepared(self.cell):
-            lanes = [self._run(*lane, training) for lane in self._lanes(*clips)]
+            lanes = self._lanes(*clips, *layered.values())
+            lanes = [self._run(training, *lane) for lane in lanes]
         return {
             "psi": ops.concatenate([psi for psi, _ in lanes]),
             "gamma": ops.concatenate([gamma for _, gamma in lanes]),
+            **layered,
         }
 
-    def _run(self, clean, noisy, pi, training):
+    def _run(self, training, clean, noisy, pi, *background):
         """psi and gamma of some clips."""
         packed = axes.pack_frames(clean[:, :-1], noisy)  # (B, T, 2H, W, C)
-        state = self.cell.get_initial_state(pi=pi)
-        psi = self.rnn(packed, initial_state=state, training=training)
-        psi = axes.unflatten_psi(psi, ops.shape(pi)[1], self.cell.frame_shape)
+        layered = {"background": background[0]} if background else {}
+        state = self.cell.get_initial_state(pi=pi, **layered)
+        found = self.rnn(packed, initial_state=state, training=training)
+        psi, pi = self.cell.predicted(found, ops.shape(pi)[1])
         # psi (B, T, K, H, W, C), gamma (B, T, K, H, W, 1)
-        return psi, self.cell.e_step(clean[:, 1:], psi)
+        return psi, self.cell.assign(clean[:, 1:], psi, pi)
+
+    def _background(self, inputs, clean):
+        """A dict of the `background` of clips, (B, H, W, C); empty if it is black."""
+        if not self.cell.layered:
+            return {}
+        if "background" not in inputs:
+            raise ValueError(
+                "background: expected one for each clip, (B, H, W, C), received none; "
+                "nem_tf.data.from_folder and from_arrays give it"
+            )
+        background = inputs["background"]
+        frame = self.cell.frame_shape
+        axes.check_shape("background", background, (clean.shape[0], *frame))
+        return {"background": pixels.intensities("background", background)}
 
     def _lanes(self, *arrays):
         """Equal shares of a batch's arrays; one share if B does not divide."""
@@ -176,7 +195,7 @@ class NeuralEM(ClipModel):
         Returns:
             a scalar, in nats per clip.
         """
-        lanes = self._outputs_by_lane(*self._looked_at(x, y_pred))
+        lanes = self._outputs_by_lane(*self._looked_at(x, y_pred), y_pred)
         weights = [None] * len(lanes)
         if sample_weight is not None:
             weights = ops.split(ops.reshape(sample_weight, (-1,)), len(lanes))
@@ -187,7 +206,7 @@ class NeuralEM(ClipModel):
 
     def compute_metrics(self, x, y, y_pred, sample_weight=None):
         labels, (x, psi, gamma) = x.get("groups"), self._looked_at(x, y_pred)
-        for lane in self._outputs_by_lane(x, psi, gamma):
+        for lane in self._outputs_by_lane(x, psi, gamma, y_pred):
             terms = self.loss.per_clip(*lane)
             for mean in self._terms.means:
                 mean.update_state(terms[mean.name])
@@ -224,13 +243,15 @@ class NeuralEM(ClipModel):
         psi, gamma = outputs["psi"], outputs["gamma"]
         if self.loss.steps == "last":  # so that nothing of the others is computed
             x, psi = map(self.loss.at_steps, (x, psi))
-            gamma = self.cell.e_step(x, psi)
+            layered = self.cell.layered  # then gamma takes more than psi
+            gamma = self.loss.at_steps(gamma) if layered else self.cell.e_step(x, psi)
         return x, psi, gamma
 
-    def _outputs_by_lane(self, x, psi, gamma):
+    def _outputs_by_lane(self, x, psi, gamma, outputs):
         """What the loss takes, for each lane: x and a dict of outputs."""
-        lanes = self._lanes(x, psi, gamma)
-        return [(x, {"psi": psi, "gamma": gamma}) for x, psi, gamma in lanes]
+        outputs = {**outputs, "psi": psi, "gamma": gamma}
+        lanes = self._lanes(x, *outputs.values())
+        return [(x, dict(zip(outputs, lane, strict=True))) for x, *lane in lanes]
 
     def segment(self, frames, components=None, seed=0, starts=1):
         """Group the pixels of one's own clip or clips, without noise.

@@ -5,8 +5,13 @@ from nem_tf.cells.em_cell import EMCell
 from nem_tf.cells.nem_cell import NEMCell
 from nem_tf.cells.parts import ThetaEncoder, ThetaRecurrence
 from nem_tf.cells.rnn_em_cell import RNNEMCell
+from nem_tf.cells.window_cell import WindowCell
 
-CELLS: dict[str, type[EMCell]] = {"rnn-em": RNNEMCell, "n-em": NEMCell}
+CELLS: dict[str, type[EMCell]] = {
+    "rnn-em": RNNEMCell,
+    "n-em": NEMCell,
+    "windows": WindowCell,
+}
 
 
 def get(name):
@@ -28,5 +33,6 @@ __all__ = [
     "RNNEMCell",
     "ThetaEncoder",
     "ThetaRecurrence",
+    "WindowCell",
     "get",
 ]

@@ -66,6 +66,8 @@ class EMCell(keras.layers.Layer):
             negative, `start` unknown, or a shape does not fit.
     """
 
+    layered = False  # whether components are layers over a background, see `WindowCell`
+
     def __init__(
         self,
         frame_shape,
@@ -128,6 +130,19 @@ class EMCell(keras.layers.Layer):
         x, noisy = axes.unpack_frames(packed)
         _, states = self.iterate(x, noisy, states, training)
         return axes.flatten_psi(states[1]), states
+
+    def predicted(self, flat, components):
+        """What `call` returned at each step: psi `(B, T, K, H, W, C)`, and pi or None.
+
+        Args:
+            flat: shape `(B, T, N)`.
+            components: K.
+        """
+        return axes.unflatten_psi(flat, components, self.frame_shape), None
+
+    def assign(self, x, psi, pi=None):
+        """gamma of frames, given what was predicted of them."""
+        return self.e_step(x, psi, pi)
 
     def iterate(self, x, noisy, states, training=False):
         """The iteration itself, with the gamma that it went through.
