@@ -1,0 +1,421 @@
+"""RNN-EM that looks through windows: objects of any size on a background of any kind."""
+
+import math
+
+import keras
+import numpy as np
+from keras import ops
+
+from nem_tf import axes
+from nem_tf.cells.em_cell import EMCell
+from nem_tf.layers import Dense, LayerNorm
+
+PLACE = 6  # numbers of theta beside h and colour: y, x, velocities, log size, alive
+ANYWHERE = 1e-3  # added to every mixing weight: an object may be elsewhere
+NEAR = 0.05  # mixing weight of a component near its place, where it draws nothing
+UNSURE = 0.05  # added to a fit: at a pixel that nobody explains, pi decides
+CLAIM = 0.3  # of the pixels around a place have to be unexplained for a new component
+FAINT = 0.05  # of an object's pixels; a component that has less gives up
+MARGIN = 1.3  # half a window, in half objects
+
+
+@keras.saving.register_keras_serializable("nem_tf")
+class WindowCell(EMCell):
+    """EM iteration of components that have a place, a size and a window each.
+
+    The prior P(x_i) of Eq. 5 is a background image b, and a component is a layer over
+    it: it draws an opacity a and a colour c in its window,
+
+        psi_k = a_k c_k + (1 - a_k) b
+        pi_k ~ a_k + 0.05 near_k + 0.001                      (the weights of Eq. 1)
+        gamma_k ~ pi_k (fit(x | psi_k) + 0.05)                               (Eq. 3)
+        evidence = gamma_k w [1, x],   w = 1 - 2^-(|x - b| / foreground)^2
+
+    w says how surely a pixel is not background; near_k falls with the distance from the
+    component's place. The M-step moves the place to the centre of the evidence near
+    where it was expected, as far as the network says, reads the evidence in the window,
+    and predicts the next place, size and looks. Everything is relative to the window,
+    so that neither places nor sizes have to be learned; the cost grows with the pixels.
+
+    A component that has nothing rests: it draws nothing and takes no part. It begins
+    where most pixels are unexplained, at the first frame or whenever something comes
+    into view, the largest region first; and rests again if it loses its object or draws
+    what another one draws. So K is the most objects there can be, and spare components
+    stay empty.
+
+    Args:
+        frame_shape: (H, W, C).
+        e_step: an `EStep`, or the name of its likelihood.
+        units: size of h, what is known of an object beside its place.
+        components: K, where a call does not bring its own; the weights fit any K.
+        features: width of the dense layers, with layer norm and ELU.
+        grid: g, points of a window along each axis.
+        object_size: about an object's side, pixels; windows fit themselves to objects
+            of 0.3 to 4 times as much.
+        foreground: distance from the background, Euclidean over the channels, at which
+            a pixel is as likely an object's.
+        distinct: share of what a component draws that no other one explains as well;
+            one with less rests.
+        kwargs: of `keras.layers.Layer`: name, trainable. It computes in float32.
+
+    Call arguments:
+        packed: see `EMCell`.
+        states: `[theta, psi, pi, background]`, shapes `(B, K, units + 6)`,
+            `(B, K, H, W, C)`, `(B, K, H, W, 1)` and `(B, H, W, C)`.
+
+    Returns:
+        psi' and pi', flat as `predicted` reads them, and the new states.
+
+    Raises:
+        ValueError: if a number is out of range, or a shape does not fit.
+    """
+
+    layered = True
+
+    def __init__(
+        self,
+        frame_shape,
+        e_step,
+        units=64,
+        components=5,
+        features=128,
+        grid=12,
+        object_size=12.0,
+        foreground=0.15,
+        distinct=0.25,
+        **kwargs,
+    ):
+        kwargs = {**kwargs, "dtype": "float32", "autocast": False}
+        channels = tuple(frame_shape)[-1]
+        super().__init__(
+            frame_shape, units + channels + PLACE, e_step, components, **kwargs
+        )
+        for name, value, least in (
+            ("features", features, 1),
+            ("grid", grid, 2),
+            ("object_size", object_size, 1),
+        ):
+            if not value >= least:
+                raise ValueError(f"{name}: expected at least {least}, received {value}")
+        if not foreground > 0:
+            raise ValueError(
+                f"foreground: expected a distance above 0, received {foreground}"
+            )
+        if not 0 <= distinct < 1:
+            raise ValueError(f"distinct: expected 0 to below 1, received {distinct}")
+        self.hidden = int(units)
+        self.features = int(features)
+        self.grid = int(grid)
+        self.object_size = float(object_size)
+        self.foreground = float(foreground)
+        self.distinct = float(distinct)
+        self.read = [Dense(self.features, name=f"read_{i}") for i in range(2)]
+        self.draw = Dense(self.features, name="draw")
+        self.norms = [LayerNorm("elu", name=f"norm_{i}") for i in range(3)]
+        self.gates = Dense(2 * self.hidden, name="gates")
+        self.motion = Dense(9, name="motion")
+        self.patch = Dense(self.grid**2 * (channels + 1), name="patch")
+        self._blur = [_blurring(n, 0.3 * self.object_size) for n in frame_shape[:2]]
+
+    @property
+    def radius(self):
+        """About half an object, pixels."""
+        return self.object_size / 2.0
+
+    def build(self, packed_shape=None):
+        channels = self.frame_shape[-1]
+        window, seen = self.grid**2 * (channels + 1), 7 + channels
+        self.read[0].build((None, window + seen + self.hidden))
+        self.read[1].build((None, self.features + seen))
+        for layer in (self.gates, self.motion):
+            layer.build((None, self.features))
+        self.draw.build((None, self.hidden))
+        self.patch.build((None, self.features))
+        for norm in self.norms:
+            norm.build((None, self.features))
+        self.built = True
+
+    @property
+    def state_size(self):
+        return [*super().state_size, self.frame_shape]
+
+    @property
+    def output_size(self):
+        height, width, channels = self.frame_shape
+        return self.components * height * width * (channels + 1)
+
+    def get_initial_state(self, batch_size=None, pi=None, background=None):
+        """All components rest, psi is the background, pi as it is given.
+
+        The random start `pi` decides between regions of about the same size.
+
+        Args:
+            batch_size: B, if there is no `pi`.
+            pi: `(B, K, H, W, 1)`.
+            background: `(B, H, W, C)`; None is black.
+        """
+        theta, psi, pi = super().get_initial_state(batch_size, pi)
+        if background is None:
+            background = ops.zeros_like(psi[:, 0])
+        background = ops.cast(background, "float32")
+        psi = psi + ops.expand_dims(background, 1)
+        return [theta, psi, pi, background]
+
+    def call(self, packed, states, training=False):
+        height, width, channels = self.frame_shape
+        axes.check_shape("packed", packed, (None, 2 * height, width, channels))
+        x, noisy = axes.unpack_frames(packed)
+        _, states = self.iterate(x, noisy, states, training)
+        _, psi, pi, _ = states
+        return axes.flatten_psi(ops.concatenate([psi, pi], -1)), states
+
+    def predicted(self, flat, components):
+        height, width, channels = self.frame_shape
+        found = axes.unflatten_psi(flat, components, (height, width, channels + 1))
+        return found[..., :channels], found[..., channels:]
+
+    def assign(self, x, psi, pi):
+        fit = self.likelihood.fit(ops.expand_dims(x, axes.COMPONENTS), psi)
+        p = (fit + UNSURE) * pi
+        return ops.stop_gradient(p / ops.sum(p, axis=axes.COMPONENTS, keepdims=True))
+
+    def objects(self, x, background):
+        """w: how surely pixels are not background, (..., H, W, C) -> (..., H, W)."""
+        far = ops.sum(ops.square(x - background), -1) / self.foreground**2
+        return 1.0 - ops.exp(-math.log(2.0) * far)
+
+    def iterate(self, x, noisy, states, training=False):
+        theta, psi, pi, background = states
+        w = self.objects(x, background)  # (B, H, W)
+        alive = theta[..., -1]  # (B, K)
+        fresh = 1.0 - ops.max(alive, 1)  # (B,), 1 before the first frame
+        fit = self.likelihood.fit(ops.expand_dims(x, 1), psi)[..., 0]  # (B, K, H, W)
+        drawn = pi[..., 0] * _maps(alive)
+        alive = alive * (1.0 - self._double(fit * drawn * ops.expand_dims(w, 1), alive))
+        p = (fit + UNSURE) * pi[..., 0] * _maps(alive)
+        gamma = p / (ops.sum(p, 1, keepdims=True) + 1e-9)  # (B, K, H, W)
+        mass = ops.sum(gamma * ops.expand_dims(w, 1), (2, 3))
+        alive = alive * ops.cast(mass > FAINT * self.object_size**2 / 2, "float32")
+        explained = ops.max(ops.sqrt(ops.sqrt(fit)) * _maps(alive), 1)
+        left = w * (1.0 - explained)  # (B, H, W)
+        claims, new = self._claims(left, 1.0 - alive, pi, fresh)
+        taken = ops.minimum(ops.sum(claims, 1, keepdims=True), 1.0)
+        share = claims / (ops.sum(claims, 1, keepdims=True) + UNSURE)
+        left = ops.expand_dims(left, 1)
+        gamma = gamma * (1.0 - taken * left) * _maps(alive) + share * left
+        alive = ops.maximum(alive, new)
+        gamma, alive, new = map(ops.stop_gradient, (gamma, alive, new))
+        theta, psi, pi = self._m_step(
+            gamma * ops.expand_dims(w, 1), noisy, theta, alive, new, background
+        )
+        total = ops.sum(gamma, 1, keepdims=True)
+        even = (1.0 - total) / ops.cast(ops.shape(gamma)[1], "float32")
+        return ops.expand_dims(gamma + even, -1), [theta, psi, pi, background]
+
+    def _double(self, explained, alive):
+        """1 for the component of a clip that draws what others explain as well."""
+        first = ops.max(explained, 1, keepdims=True)
+        best = ops.one_hot(ops.argmax(explained, 1), explained.shape[1], axis=1)
+        second = ops.max(explained * (1.0 - best), 1, keepdims=True)
+        others = ops.where(best > 0, second, first)
+        alone = ops.sum(ops.relu(explained - others), (2, 3))
+        share = alone / (ops.sum(explained, (2, 3)) + 1e-3) + 9.0 * (1.0 - alive)
+        least = ops.one_hot(ops.argmin(share, 1), explained.shape[1])
+        return least * ops.cast(share < self.distinct, "float32")
+
+    def _claims(self, left, resting, pi, fresh):
+        """Where resting components begin: the largest unexplained regions.
+
+        Args:
+            left: how much of a pixel is unexplained, (B, H, W).
+            resting: 1 for a component that rests, (B, K).
+            pi: the mixing weights; the random start at the first frame.
+            fresh: 1 at the first frame, (B,).
+
+        Returns:
+            the claims of the components, (B, K, H, W), and 1 for each that begins.
+        """
+        height, width, _ = self.frame_shape
+        down, across = self._blur
+        left = ops.matmul(ops.matmul(down, left), across)
+        # Regions alike are told apart by chance, which is the random start's.
+        left = left * (1.0 + 0.02 * fresh[:, None, None] * pi[:, 0, :, :, 0])
+        rows, columns = _range(height)[:, None], _range(width)[None, :]
+        claims, new = [], []
+        for k in range(resting.shape[1]):
+            flat = ops.reshape(left, (-1, height * width))
+            place = ops.cast(ops.argmax(flat, 1), "int32")
+            y = ops.cast(place // width, "float32")[:, None, None]
+            x = ops.cast(place % width, "float32")[:, None, None]
+            begins = resting[:, k] * ops.cast(ops.max(flat, 1) > CLAIM, "float32")
+            far = ops.square(rows - y) + ops.square(columns - x)
+            begins_here = begins[:, None, None]
+            near = ops.exp(-far / (2.0 * (1.6 * self.radius) ** 2))
+            left = left * (1.0 - begins_here * near)
+            claims.append(begins_here * ops.exp(-far / (2 * (0.7 * self.radius) ** 2)))
+            new.append(begins)
+        return ops.stack(claims, 1), ops.stack(new, 1)
+
+    def _m_step(self, seen, noisy, theta, alive, new, background):
+        """Move, look, remember and draw; `seen` is gamma w, (B, K, H, W)."""
+        height, width, channels = self.frame_shape
+        h = theta[..., : self.hidden]
+        colour = theta[..., self.hidden : -PLACE]
+        place = theta[..., -PLACE:]
+        old = (1.0 - new) * alive
+        y, x, vy, vx, size, _ = ops.unstack(place, PLACE, axis=-1)  # (B, K)
+        h, vy, vx = h * old[..., None], vy * old, vx * old
+        size = ops.exp(size)  # half a window, pixels
+
+        # What is there now, near where it was expected.
+        at_y, at_x = _range(height), _range(width)
+        inside_y = _tent(at_y, y, 1.6 * size, old)  # (B, K, H)
+        inside_x = _tent(at_x, x, 1.6 * size, old)
+        rows = inside_y * ops.matmul(seen, inside_x[..., None])[..., 0]
+        columns = inside_x * ops.matmul(inside_y[:, :, None], seen)[:, :, 0]
+        mass = ops.sum(rows, -1)  # (B, K)
+        little = 0.5 * old + 1e-3
+        found_y = (ops.sum(rows * at_y, -1) + little * y) / (mass + little)
+        found_x = (ops.sum(columns * at_x, -1) + little * x) / (mass + little)
+        spread = ops.maximum(
+            ops.sum(rows * ops.square(at_y - found_y[..., None]), -1),
+            ops.sum(columns * ops.square(at_x - found_x[..., None]), -1),
+        )
+        usual = self.radius**2 / 3.0
+        found_size = ops.sqrt((spread + little * usual) / (mass + little))
+        found_size = 1.9 * MARGIN * found_size + 1.5
+        y, x = old * y + (1 - old) * found_y, old * x + (1 - old) * found_x
+        size = old * size + (1.0 - old) * found_size
+        size = ops.maximum(size, 0.3 * self.radius)
+
+        # What is in the window.
+        read_y, read_x = self._points(y, size, height), self._points(x, size, width)
+        step = ops.maximum(2.0 * size / (self.grid - 1), 1.0)
+        reads = [_hats(at, n, step) for at, n in ((read_y, height), (read_x, width))]
+        reads = [r / (ops.sum(r, -1, keepdims=True) + 1e-3) for r in reads]
+        frame = ops.moveaxis(noisy, -1, -2)[:, None]  # (B, 1, H, C, W)
+        seen = seen[..., None, :]
+        seen = ops.concatenate([seen, seen * frame], -2)  # (B, K, H, C + 1, W)
+        seen = ops.reshape(seen, (*ops.shape(seen)[:3], (channels + 1) * width))
+        window = ops.matmul(reads[0], seen)  # (B, K, g, (C + 1) W)
+        leading = ops.shape(window)[:2]
+        window = ops.reshape(window, (*leading, self.grid * (channels + 1), width))
+        window = ops.matmul(window, ops.swapaxes(reads[1], -1, -2))
+        window = ops.reshape(window, (*leading, self.grid, channels + 1, self.grid))
+        total = ops.sum(window, (2, 4))  # (B, K, C + 1)
+        found_colour = total[..., 1:] / (total[..., :1] + 1e-3)
+        colour = old[..., None] * colour + (1.0 - old[..., None]) * found_colour
+        window = ops.reshape(window, (*leading, self.grid**2 * (channels + 1)))
+
+        # What that says, and what comes next.
+        aside = (found_y - y) / size, (found_x - x) / size
+        grown = ops.log(found_size / size)
+        usual = ops.log(size / self.radius)
+        full = ops.log(mass / self.radius**2 + 0.05)
+        told = ops.stack([*aside, grown, full, vy, vx, usual], -1)
+        told = ops.concatenate([told, found_colour], -1)  # (B, K, 7 + C)
+        h, told, window = map(axes.fold_components, (h, told, window))
+        features = self.read[0](ops.concatenate([2.0 * window, told, h], -1))
+        features = ops.concatenate([self.norms[0](features), told], -1)
+        features = self.norms[1](self.read[1](features))
+        gate, candidate = ops.split(self.gates(features), 2, -1)
+        gate = ops.sigmoid(gate)
+        h = (1.0 - gate) * h + gate * ops.tanh(candidate)
+        moves = ops.reshape(self.motion(features), (*leading, 9))
+        trust_y, trust_x, trust_v, trust_size, dy, dx, ay, ax, trust_colour = (
+            ops.unstack(moves, 9, axis=-1)
+        )
+        now_y = old * (ops.sigmoid(trust_y) * (found_y - y) + 0.1 * size * ops.tanh(dy))
+        now_x = old * (ops.sigmoid(trust_x) * (found_x - x) + 0.1 * size * ops.tanh(dx))
+        vy = vy + ops.sigmoid(trust_v) * now_y + 0.1 * ay
+        vx = vx + ops.sigmoid(trust_v) * now_x + 0.1 * ax
+        y = ops.clip(y + now_y + vy, 0.0, height - 1.0)
+        x = ops.clip(x + now_x + vx, 0.0, width - 1.0)
+        size = size * ops.exp(ops.sigmoid(trust_size - 1.0) * grown)
+        size = ops.clip(size, 0.3 * self.radius, 4.0 * MARGIN * self.radius)
+
+        trust = ops.sigmoid(trust_colour - 1.0)[..., None]
+        colour = colour + trust * (found_colour - colour)
+
+        psi, pi = self._drawn(h, colour, y, x, size, alive, background)
+        place = ops.stack([y, x, vy, vx, ops.log(size), alive], -1)
+        h = axes.unfold_components(h, like=place)
+        return ops.concatenate([h, colour, place], -1), psi, pi
+
+    def _drawn(self, h, colour, y, x, size, alive, background):
+        """psi and pi of the next frame."""
+        height, width, channels = self.frame_shape
+        grid, leading = self.grid, ops.shape(y)
+        patch = self.patch(self.norms[2](self.draw(h)))
+        patch = ops.reshape(patch, (*leading, grid, channels + 1, grid))
+        opacity = ops.sigmoid(patch[:, :, :, :1] - 1.0) * alive[..., None, None, None]
+        shade = self.likelihood.logits(colour)[:, :, None, :, None]
+        colour = self.likelihood.readout(shade + patch[:, :, :, 1:])
+        patch = ops.concatenate([opacity, opacity * colour], 3)
+        step = 2.0 * size / (grid - 1)
+        draw_y = _hats(self._points(y, size, height), height, step)  # (B, K, g, H)
+        draw_x = _hats(self._points(x, size, width), width, step)
+        patch = ops.reshape(patch, (*leading, grid, (channels + 1) * grid))
+        image = ops.matmul(ops.swapaxes(draw_y, -1, -2), patch)
+        image = ops.reshape(image, (*leading, height * (channels + 1), grid))
+        image = ops.matmul(image, draw_x)
+        image = ops.reshape(image, (*leading, height, channels + 1, width))
+        opacity, paint = image[:, :, :, 0], ops.moveaxis(image[:, :, :, 1:], 3, -1)
+        opacity = opacity[..., None]  # (B, K, H, W, 1)
+        psi = paint + (1.0 - opacity) * background[:, None]
+        spread = 0.6 * size[..., None]
+        near_y = ops.exp(-ops.square((_range(height) - y[..., None]) / spread) / 2.0)
+        near_x = ops.exp(-ops.square((_range(width) - x[..., None]) / spread) / 2.0)
+        near = near_y[..., :, None] * near_x[..., None, :] * _maps(alive)
+        pi = opacity + NEAR * near[..., None] + ANYWHERE
+        return psi, pi
+
+    def _points(self, centre, size, extent):
+        """Where the g points of windows are, (B, K) -> (B, K, g), pixels."""
+        offsets = np.linspace(-1.0, 1.0, self.grid, dtype="float32")
+        return centre[..., None] + size[..., None] * offsets
+
+    def get_config(self):
+        config = super().get_config()
+        for name in ("floor", "keep_floor", "start", "theta_noise"):
+            del config[name]
+        return {
+            **config,
+            "units": self.hidden,
+            "features": self.features,
+            "grid": self.grid,
+            "object_size": self.object_size,
+            "foreground": self.foreground,
+            "distinct": self.distinct,
+        }
+
+
+def _range(size):
+    """0 to size - 1, float32."""
+    return np.arange(size, dtype="float32")
+
+
+def _maps(value):
+    """(B, K) -> (B, K, 1, 1)."""
+    return value[..., None, None]
+
+
+def _tent(at, centre, reach, old):
+    """1 at a centre and 0 from `reach` on; all 1 where a component is new."""
+    fall = ops.relu(1.0 - ops.abs(at - centre[..., None]) / reach[..., None])
+    old = old[..., None]
+    return old * fall + (1.0 - old)
+
+
+def _hats(points, size, step):
+    """Weights of linear interpolation between points and pixels, (B, K, g, size)."""
+    far = ops.abs(_range(size) - points[..., None])
+    return ops.relu(1.0 - far / step[..., None, None])
+
+
+def _blurring(size, deviation):
+    """A matrix (size, size) that blurs one axis by a Gaussian; borders see black."""
+    at = np.arange(size)
+    weights = np.exp(-np.square(at[:, None] - at[None]) / (2.0 * deviation**2))
+    total = np.exp(-np.square(np.arange(-4 * size, 4 * size)) / (2.0 * deviation**2))
+    return (weights / total.sum()).astype("float32")
