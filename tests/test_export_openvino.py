@@ -47,47 +47,55 @@ def call(model, **inputs):
     reply = {out.any_name: value for out, value in model(inputs).items()}
     return {name.removesuffix("_1"): value.copy() for name, value in reply.items()}
 
-folder, given, results = sys.argv[1], np.load(sys.argv[2]), {}
-clip = compiled(folder)
+given, folders = np.load("in.npz"), sys.argv[1:]
+clips = [compiled(folder) for folder in folders]
 assert "tensorflow" not in sys.modules
 import tensorflow as tf
-loaded = tf.saved_model.load(folder)
-signatures = {name: compiled(loaded.signatures[name]) for name in loaded.signatures}
-for case in ("0", "1"):
-    x, seed = given["x" + case], given["seed" + case]
-    replies = {"folder": call(clip, frames=x, seed=seed)}
-    replies["clip"] = call(signatures["serving_default"], frames=x, seed=seed)
-    replies["init"] = state = call(signatures["init"], seed=seed)
-    replies["chunk"] = call(signatures["chunk"], frames=x, **state)
-    for t in range(x.shape[1]):
-        reply = replies[f"step{t}"] = call(signatures["step"], frame=x[:, t], **state)
-        state = {name: reply[name] for name in ("theta", "psi", "pi")}
-    for key, reply in replies.items():
-        results |= {f"{case}/{key}/{name}": value for name, value in reply.items()}
-np.savez(sys.argv[3], **results)
+for number, (folder, clip) in enumerate(zip(folders, clips)):
+    loaded, results = tf.saved_model.load(folder), {}
+    signatures = {name: compiled(loaded.signatures[name]) for name in loaded.signatures}
+    for case in ("0", "1"):
+        x, seed = given["x" + case], given["seed" + case]
+        replies = {"folder": call(clip, frames=x, seed=seed)}
+        replies["clip"] = call(signatures["serving_default"], frames=x, seed=seed)
+        replies["init"] = state = call(signatures["init"], seed=seed)
+        replies["chunk"] = call(signatures["chunk"], frames=x, **state)
+        step = signatures["step"]
+        for t in range(x.shape[1]):
+            reply = replies[f"step{t}"] = call(step, frame=x[:, t], **state)
+            state = {name: reply[name] for name in ("theta", "psi", "pi")}
+        for key, reply in replies.items():
+            results |= {f"{case}/{key}/{name}": value for name, value in reply.items()}
+    np.savez(f"out{number}.npz", **results)
 """
 
 
-@pytest.fixture(scope="module", params=["random", "sides"])
-def served(request, exported, tmp_path_factory):
-    """A SavedModel: how it starts, its folder, its signatures in TensorFlow."""
-    path = exported.k4
-    if request.param == "sides":
-        nem = tiny.model("conv", "gaussian")
-        nem.cell.start = "sides"
-        path = tmp_path_factory.mktemp("sides") / "model"
-        ServedModel(nem, 3).write(path)
-    return path, tf.saved_model.load(str(path))
+@pytest.fixture(scope="module")
+def served(exported, tmp_path_factory):
+    """The folders of two SavedModels, by how they start."""
+    nem = tiny.model("conv", "gaussian")
+    nem.cell.start = "sides"
+    sides = tmp_path_factory.mktemp("sides") / "model"
+    ServedModel(nem, 3).write(sides)
+    return {"random": exported.k4, "sides": sides}
 
 
-def test_openvino_gives_the_same_numbers(rng, served, tmp_path):
-    path, loaded = served
-    given = {}
+@pytest.fixture(scope="module")
+def answers(served, tmp_path_factory):
+    """What both are given, and what OpenVINO replies."""
+    rng, given = np.random.default_rng(0), {}
     for case, (seed, steps) in enumerate(zip(SEEDS, STEPS, strict=True)):
         x = rng.random((len(seed), steps, H, W, C)) < 0.3
         given[f"x{case}"] = x.astype("float32")
         given[f"seed{case}"] = np.array(seed, "int32")
-    found = _openvino(path, given, tmp_path)
+    return given, _openvino(served, given, tmp_path_factory.mktemp("openvino"))
+
+
+@pytest.mark.parametrize("start", ["random", "sides"])
+def test_openvino_gives_the_same_numbers(start, served, answers):
+    loaded = tf.saved_model.load(str(served[start]))
+    given, replies = answers
+    found = replies[start]
     for case in range(len(SEEDS)):
         expected = _expected(loaded.signatures, given[f"x{case}"], given[f"seed{case}"])
         for key, reply in expected.items():
@@ -122,14 +130,16 @@ def _expected(signatures, x, seed):
     return replies
 
 
-def _openvino(path: pathlib.Path, given, folder):
-    """What OpenVINO replies, in a fresh interpreter elsewhere."""
+def _openvino(models: dict[str, pathlib.Path], given, folder):
+    """What OpenVINO replies with each model, in a fresh interpreter elsewhere."""
     np.savez(folder / "in.npz", **given)
-    files = [path, folder / "in.npz", folder / "out.npz"]
     env = {**os.environ, "CUDA_VISIBLE_DEVICES": ""}
     env.pop("KERAS_BACKEND", None)
-    line = [sys.executable, "-c", FRESH, *map(str, files)]
+    line = [sys.executable, "-c", FRESH, *map(str, models.values())]
     done = subprocess.run(line, cwd=folder, env=env, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr[-3000:]
-    with np.load(folder / "out.npz") as results:
-        return dict(results)
+    results = {}
+    for number, start in enumerate(models):
+        with np.load(folder / f"out{number}.npz") as file:
+            results[start] = dict(file)
+    return results
