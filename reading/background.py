@@ -49,6 +49,25 @@ def estimate(frames, kind="auto"):
     return still(x)
 
 
+def kind_of(clips):
+    """Whether most of some clips have a plain background.
+
+    Args:
+        clips: list of frames, see `estimate`.
+
+    Returns:
+        "plain" or "still".
+    """
+    votes = [plain(unit(some(frames)))[1] >= PLAIN for frames in clips]
+    return "plain" if 2 * sum(votes) > len(votes) else "still"
+
+
+def some(frames):
+    """At most `FRAMES` frames, evenly spaced."""
+    count = len(frames)
+    return frames[np.linspace(0, count - 1, min(count, FRAMES)).astype(int)]
+
+
 def unit(frames):
     """Frames of integers or floats as float32 in [0, 1]."""
     frames = np.asarray(frames)

@@ -28,9 +28,9 @@ from numbers import Integral
 import numpy as np
 from tqdm import tqdm
 
-from reading import base, labels, video
+from reading import background, base, labels, video
 
-VERSION = 1  # of what is written; another one is made anew
+VERSION = 2  # of what is written; another one is made anew
 LARGEST = 64  # pixels of the longer side, where no size is asked for
 FRAMES, LABELS, BACKGROUNDS, INDEX = (
     "frames.u8",
@@ -38,7 +38,8 @@ FRAMES, LABELS, BACKGROUNDS, INDEX = (
     "backgrounds.u8",
     "clips.json",
 )
-MEDIAN_OF = 200  # frames at most, evenly spaced
+SPREAD = 200  # frames at most, evenly spaced, that tell what changes
+TRIED = 32  # clips, or still images, that tell what kind of background there is
 MOVES = 8  # levels of 255 by which a pixel changes that moves; lossy film flickers
 PIECE = 256  # frames at a time
 SAID = 10  # clips that are left out and named
@@ -249,7 +250,7 @@ def _write(source, folder, size, channels, clips):
     if not labelled:
         (folder / LABELS).unlink()
     shape = (frames.count, *size, frames.channels)
-    moving = _behind(folder, shape, lengths, source.still)
+    kind, moving = _behind(folder, shape, lengths, source.still)
     if not source.still and not any(moving):
         raise video.VideoError(
             f"{source.where}: expected objects that move, but no pixel changes by more "
@@ -265,6 +266,7 @@ def _write(source, folder, size, channels, clips):
         "names": names,
         "lengths": lengths,
         "splits": splits if source.own_splits else None,
+        "background": kind,
         "moving": moving,
         "left_out": lines,
     }
@@ -330,25 +332,47 @@ def _nothing(source, lines, single):
 
 
 def _behind(folder, shape, lengths, still):
-    """Write the backgrounds; return the share of pixels that change in each clip."""
+    """Write the backgrounds.
+
+    Returns:
+        their kind, "plain" or "still", and the share of each clip's pixels that change.
+    """
     frames = np.memmap(folder / FRAMES, np.uint8, "r", shape=shape)
-    moving, begin = [], 0
+    clips = np.split(frames, np.cumsum(lengths)[:-1])
+    if still:
+        some = frames[_spread(len(frames), TRIED)]
+        kind = background.kind_of([some])
+    else:
+        kind = background.kind_of([clips[i] for i in _spread(len(clips), TRIED)])
     with open(folder / BACKGROUNDS, "wb") as file:
-        for length in [len(frames)] if still else lengths:
-            places = _spread(length, MEDIAN_OF) + begin
-            background = np.empty(shape[1:], np.uint8)
-            changes = np.empty(shape[1:3], bool)
-            rows = max(1, int(2e7 / (len(places) * shape[2] * shape[3])))
-            for row in range(0, shape[1], rows):  # of large frames not all at once
-                some = frames[places, row : row + rows]
-                middle = np.median(some, axis=0)
-                background[row : row + rows] = np.rint(middle)
-                change = np.ptp(some, axis=0).max(axis=-1) > MOVES
-                changes[row : row + rows] = change
-            file.write(background)
-            moving.append(round(float(changes.mean()), 6))
-            begin += length
-    return [0.0] * len(lengths) if still else moving
+        if still and kind == "plain":
+            behind = background.estimate(some, kind)
+        elif still:
+            behind = _by_rows(frames, lambda part: np.median(part, axis=0)) / 255
+        for clip in clips[: 1 if still else None]:
+            if not still:
+                behind = background.estimate(clip, kind)
+            file.write(np.rint(behind * 255).astype(np.uint8))
+    if still:
+        return kind, [0.0] * len(lengths)
+    changes = (_by_rows(clip, _change) for clip in clips)
+    return kind, [round(float(change.mean()), 6) for change in changes]
+
+
+def _change(frames):
+    return np.ptp(frames, axis=0).max(axis=-1) > MOVES
+
+
+def _by_rows(frames, function):
+    """A function of `SPREAD` frames, of large ones some rows at a time."""
+    places = _spread(len(frames), SPREAD)
+    rows = max(1, int(2e7 / (len(places) * frames.shape[2] * frames.shape[3])))
+    return np.concatenate(
+        [
+            function(frames[places, row : row + rows])
+            for row in range(0, frames.shape[1], rows)
+        ]
+    )
 
 
 def _spread(count, most):

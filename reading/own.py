@@ -38,6 +38,8 @@ class OwnClips:
         channels: C, 1 or 3.
         still: whether each clip is one image, to be repeated.
         labelled: whether any pixel is labelled.
+        background_kind: "plain", one colour for each clip, or "still", one image; see
+            `background.kind_of`.
         moving: float64 (N,), the share of a clip's pixels that change, in [0, 1].
         left_out: list of str, a line for each clip that was left out.
         digest: text that differs where clips do.
@@ -73,6 +75,7 @@ class OwnClips:
         self.lengths = np.array(about["lengths"], np.int64)
         self.still, self.labelled = about["still"], about["labelled"]
         self.moving = np.array(about["moving"])
+        self.background_kind = about["background"]
         self.left_out = about["left_out"]
         self.digest = about["digest"]
         self._begins = np.cumsum(self.lengths) - self.lengths
@@ -106,7 +109,11 @@ class OwnClips:
         return self._labels[self._slice(i, start, stop)] if self.labelled else None
 
     def background(self, i):
-        """The median over time of clip i, uint8 (H, W, C); of images, over all."""
+        """What is behind the objects of clip i, uint8 (H, W, C); of images, of all.
+
+        It is what `background.estimate` finds; of images the most frequent colour, or
+        the median.
+        """
         return self._backgrounds[0 if self.still else i]
 
     def _slice(self, i, start, stop):
