@@ -51,13 +51,14 @@ class NeuralEM(ClipModel):
         inputs: dict with `clean` `(B, T+1, H, W, C)`, pixels in [0, 1]; `noisy`
             `(B, T, H, W, C)`, what the network sees at steps 0..T-1; and `pi`
             `(B, K, H, W, 1)`, the random start, which also says how many components to
-            use: K may differ from call to call. For a cell of layers (`WindowCell`) also
-            `background` `(B, H, W, C)`. Numbers of any type.
+            use: K may differ from call to call. For a cell of layers (`WindowCell`)
+            also `background` `(B, H, W, C)`. Numbers of any type.
 
     Returns:
         dict of `psi` `(B, T, K, H, W, C)` and `gamma` `(B, T, K, H, W, 1)`; step t is
         about frame t+1: psi predicts it from frames 0..t, gamma then assigns its
-        pixels.
+        pixels. A cell of layers adds `background`, as it was given, and the mixing
+        weights `pi` `(B, T, K, H, W, 1)`, up to their sum.
 
     Raises:
         ValueError: if the shapes do not fit each other and the cell, or if a pixel is
@@ -79,6 +80,7 @@ class NeuralEM(ClipModel):
         self.rnn.built = True
         self.built = True
         self.stream_steps = Steps(cell)
+        self.predicted_components = None  # K that the graph of `predict` was made for
         self._terms = _Means()
         self._bound = keras.metrics.Mean(name="next_step_bound")
         self._grouping = [
@@ -98,20 +100,21 @@ class NeuralEM(ClipModel):
             lanes = self._lanes(*clips, *layered.values())
             lanes = [self._run(training, *lane) for lane in lanes]
         return {
-            "psi": ops.concatenate([psi for psi, _ in lanes]),
-            "gamma": ops.concatenate([gamma for _, gamma in lanes]),
+            "psi": ops.concatenate([psi for psi, *_ in lanes]),
+            "gamma": ops.concatenate([gamma for _, gamma, _ in lanes]),
             **layered,
+            **({"pi": ops.concatenate([pi for *_, pi in lanes])} if layered else {}),
         }
 
     def _run(self, training, clean, noisy, pi, *background):
-        """psi and gamma of some clips."""
+        """psi, gamma and, of a cell of layers, pi of some clips."""
         packed = axes.pack_frames(clean[:, :-1], noisy)  # (B, T, 2H, W, C)
         layered = {"background": background[0]} if background else {}
         state = self.cell.get_initial_state(pi=pi, **layered)
         found = self.rnn(packed, initial_state=state, training=training)
         psi, pi = self.cell.predicted(found, ops.shape(pi)[1])
         # psi (B, T, K, H, W, C), gamma (B, T, K, H, W, 1)
-        return psi, self.cell.assign(clean[:, 1:], psi, pi)
+        return psi, self.cell.assign(clean[:, 1:], psi, pi), pi
 
     def _background(self, inputs, clean):
         """A dict of the `background` of clips, (B, H, W, C); empty if it is black."""
@@ -253,7 +256,7 @@ class NeuralEM(ClipModel):
         lanes = self._lanes(x, *outputs.values())
         return [(x, dict(zip(outputs, lane, strict=True))) for x, *lane in lanes]
 
-    def segment(self, frames, components=None, seed=0, starts=1):
+    def segment(self, frames, components=None, seed=0, starts=1, background=None):
         """Group the pixels of one's own clip or clips, without noise.
 
         A still image takes some iterations to come apart: repeat it along T.
@@ -267,29 +270,36 @@ class NeuralEM(ClipModel):
             starts: random starts of each clip, of which the likeliest is returned: see
                 `inference.likeliest`. Four take four times as long; RESULTS.md says
                 what they gain.
+            background: of a layered cell, what is behind the objects, (H, W, C) or
+                (B, H, W, C) in [0, 1]; None estimates it for each clip, from a camera
+                that stands still (`reading.background`).
 
         Returns:
-            `Segmentation`. Frame t is assigned by what frames 0..t-1 predicted for it;
-            the first frame, which nothing predicted, shows the random start.
+            `Segmentation`. Frame t is assigned by what frames 0..t-1 predicted for it.
+            The first frame, which nothing predicted, shows the random start; to a
+            layered cell it is shown once more, before the others, and predicts itself.
 
         Raises:
             ValueError: if the frames have another shape, no step, or pixels that are
-                not in [0, 1], if `starts` is below 1, if a weight is not finite, or if
-                the result does not fit the memory.
+                not in [0, 1], if `starts` is below 1, if a weight is not finite, if
+                there is a background for a cell without layers, or if the result does
+                not fit the memory.
         """
-        return segment(self, frames, components, seed, starts)
+        return segment(self, frames, components, seed, starts, background)
 
-    def stream(self, components=None, seed=0):
+    def stream(self, components=None, seed=0, background=None):
         """Group the frames of a live video one by one, as they come.
 
         Args:
             components: K; by default the cell's.
             seed: of the random start, an integer from 0 to 2**31 - 1.
+            background: of a layered cell, (H, W, C) in [0, 1]; None estimates it from
+                the last frames, again and again.
 
         Returns:
             `Stream`: call it with frames of shape (H, W) or (H, W, C).
         """
-        return Stream(self, components, seed)
+        return Stream(self, components, seed, background)
 
     @classmethod
     def from_preset(cls, name):

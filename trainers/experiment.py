@@ -2,6 +2,7 @@
 
 import functools
 import inspect
+import pathlib
 import re
 
 from trainers.training import settings
@@ -28,13 +29,14 @@ class Experiment:
     size: tuple[int, int] = (28, 28)  # (H, W) of the clips, pixels
     object_size: tuple[int, int] = (8, 12)  # (h, w), about an object's, pixels
     paper: str  # what the paper reports, for the closing lines
+    channels = 1  # C of the clips
     source = "generated"  # where the data come from, for config.json and pictures
 
     def __init__(self, config):
         self.config = config
         self.shares = 1  # of a batch, one per device
         self._datasets = {}  # by what was asked for
-        if config.clips.data is not None:
+        if isinstance(config.clips.data, pathlib.Path):
             self.source = str(config.clips.data.absolute())
 
     @classmethod
@@ -47,8 +49,9 @@ class Experiment:
         Raises:
             ValueError: if one is out of range, or they do not fit each other.
         """
+        paper = cls.recipes.get("paper", {})
         recipe = cls.recipes.get(given.get("recipe", "paper"), {})
-        return cls.Settings.of_recipe({**cls.recipes["paper"], **recipe}, given)
+        return cls.Settings.of_recipe({**paper, **recipe}, given)
 
     @classmethod
     def of_source(cls, source):
@@ -91,11 +94,34 @@ class Experiment:
         key = (split, range(clips.stage_count)[stage], *sorted(asked.items()))
         if key not in self._datasets:
             if clips.data is not None:
-                made = _recorded(clips.data, split, asked)
+                made = self.read(split, asked)
             else:
                 made = self.make(split, stage, **{**clips.made(stage), **asked})
             self._datasets[key] = made
         return self._datasets[key]
+
+    def read(self, split, asked):
+        """The data set of a split, read from where `--data` says.
+
+        Args:
+            split: "train", "validation" or "test".
+            asked: keyword arguments of `nem_tf.data`.
+        """
+        return _recorded(self.config.clips.data, split, asked)
+
+    def fingerprint(self):
+        """What identifies the clips of `--data`, wherever they are; None without."""
+        from nem_tf.data import hdf5
+
+        data = self.config.clips.data
+        return None if data is None else hdf5.fingerprint(data)
+
+    def show(self, folder):
+        """Show the clips before the training, if there is anything to be shown."""
+
+    def cell_arguments(self):
+        """Further arguments of the cell, those that the data decide."""
+        return {}
 
     def e_step(self):
         """The E-step of the data's pixels."""
@@ -114,6 +140,7 @@ class Experiment:
             units=chosen.units or None,
             features=chosen.features or None,
             size=self.size,
+            channels=self.channels,
             e_step=self.e_step(),
             object_size=self.object_size,
         )
@@ -136,9 +163,15 @@ class Experiment:
         if "encoder" in takes:
             arguments |= self.network()
         else:
-            _check_unused(config.network, ("network", "features"), model)
-            arguments |= {"frame_shape": (*self.size, 1), "e_step": self.e_step()}
-            arguments |= {"units": config.network.units} if config.network.units else {}
+            unused = {"network", "features"} - takes
+            _check_unused(config.network, sorted(unused), model)
+            frame_shape = (*self.size, self.channels)
+            arguments |= {"frame_shape": frame_shape, "e_step": self.e_step()}
+            of_network = {"units", "features"} - unused
+            network = vars(config.network)
+            arguments |= {x: network[x] for x in of_network if network[x]}
+            own = self.cell_arguments()
+            arguments |= {name: own[name] for name in own.keys() & takes}
         return kind(**arguments, components=config.clips.components)
 
     def model(self):
@@ -154,7 +187,11 @@ class Experiment:
         rate = config.training.learning_rates[0]
         compiled = {"on": True, "off": False}.get(config.run.compile, "auto")
         nem.compile(
-            keras.optimizers.Adam(rate, epsilon=1e-8),
+            keras.optimizers.Adam(
+                rate,
+                epsilon=1e-8,
+                global_clipnorm=config.training.clip_norm or None,
+            ),
             loss=losses.get(config.loss.loss)(**config.loss.arguments()),
             jit_compile=compiled,
         )

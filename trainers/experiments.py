@@ -6,6 +6,7 @@ CLASSES = {
     "static_shapes": "StaticShapes",
     "flying_shapes": "FlyingShapes",
     "flying_mnist": "FlyingMNIST",
+    "own_clips": "OwnClips",
 }
 
 

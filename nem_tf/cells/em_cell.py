@@ -144,6 +144,19 @@ class EMCell(keras.layers.Layer):
         """gamma of frames, given what was predicted of them."""
         return self.e_step(x, psi, pi)
 
+    def segments(self, x, gamma, background=None):
+        """The component that explains each pixel, int32 (..., H, W), NumPy.
+
+        A cell of layers counts them from 1, and 0 is background.
+
+        Args:
+            x: frames `(..., H, W, C)`.
+            gamma: of them, `(..., K, H, W, 1)`.
+            background: behind a cell of layers, of a shape that broadcasts with x.
+        """
+        gamma = ops.convert_to_numpy(gamma)[..., 0]
+        return gamma.argmax(axis=-3).astype("int32")
+
     def iterate(self, x, noisy, states, training=False):
         """The iteration itself, with the gamma that it went through.
 

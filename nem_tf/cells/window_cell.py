@@ -56,6 +56,8 @@ class WindowCell(EMCell):
             a pixel is as likely an object's.
         distinct: share of what a component draws that no other one explains as well;
             one with less rests.
+        background: how `segment` and streams find the background of frames that come
+            without: "plain", "still" or "auto", see `reading.background`.
         kwargs: of `keras.layers.Layer`: name, trainable. It computes in float32.
 
     Call arguments:
@@ -83,6 +85,7 @@ class WindowCell(EMCell):
         object_size=12.0,
         foreground=0.15,
         distinct=0.25,
+        background="auto",
         **kwargs,
     ):
         kwargs = {**kwargs, "dtype": "float32", "autocast": False}
@@ -109,6 +112,7 @@ class WindowCell(EMCell):
         self.object_size = float(object_size)
         self.foreground = float(foreground)
         self.distinct = float(distinct)
+        self.background = background
         self.read = [Dense(self.features, name=f"read_{i}") for i in range(2)]
         self.draw = Dense(self.features, name="draw")
         self.norms = [LayerNorm("elu", name=f"norm_{i}") for i in range(3)]
@@ -183,6 +187,17 @@ class WindowCell(EMCell):
         """w: how surely pixels are not background, (..., H, W, C) -> (..., H, W)."""
         far = ops.sum(ops.square(x - background), -1) / self.foreground**2
         return 1.0 - ops.exp(-math.log(2.0) * far)
+
+    def segments(self, x, gamma, background=None):
+        if background is None:
+            background = np.zeros_like(x)
+        found = super().segments(x, gamma) + 1
+        return np.where(self.is_object(x, background), found, 0).astype("int32")
+
+    def is_object(self, x, background):
+        """Whether pixels are rather an object's, boolean (..., H, W), NumPy."""
+        far = np.square(np.asarray(x, "float32") - background).sum(axis=-1)
+        return far > self.foreground**2
 
     def iterate(self, x, noisy, states, training=False):
         theta, psi, pi, background = states
@@ -387,6 +402,7 @@ class WindowCell(EMCell):
             "object_size": self.object_size,
             "foreground": self.foreground,
             "distinct": self.distinct,
+            "background": self.background,
         }
 
 

@@ -28,6 +28,7 @@ def from_folder(
     noise_kind="auto",
     background="clip",
     clips=None,
+    windows=None,
     cache=None,
     skip=0,
     epochs=1,
@@ -58,6 +59,7 @@ def from_folder(
             a sample are black or white.
         background: "clip" gives batches the median over time of each clip as
             `background`, of images the median over all; None gives none.
+        windows: how many windows of the split to take, evenly spaced; None is all.
         cache: folder for the decoded clips; None is the environment variable
             NEM_TF_CACHE, or ~/.cache/nem_tf/clips.
         components, steps, batch_size, seed, noise, skip, epochs, part: see
@@ -88,7 +90,15 @@ def from_folder(
             f"{name}: expected None for clips that are open, received "
             f"{asked[name]!r}; give it to OwnClips"
         )
-    windows = own.windows(split, steps, stride)
+    found = own.windows(split, steps, stride)
+    if windows is not None and windows > len(found):
+        raise ValueError(
+            f"windows: expected at most {len(found)}, which {split} has, received "
+            f"{windows}; ask for fewer"
+        )
+    if windows is not None and windows < len(found):
+        found = found[np.linspace(0, len(found) - 1, windows).astype(int)]
+    windows = found
     length = 1 if own.still else steps + 1
 
     def make_clips(index):

@@ -17,19 +17,20 @@ from trainers.training import (
 )
 
 
-def main(experiment_class, doc, arguments=None):
+def main(experiment_class, doc, arguments=None, usage=None):
     """A trainer's command: parse, train, score, draw, say where the results are.
 
     Args:
         experiment_class: a subclass of `Experiment`.
         doc: the trainer's docstring, for `--help`.
         arguments: list of strings, `sys.argv[1:]` if None.
+        usage: what follows the command, for `--help`.
 
     Returns:
         exit status: 0; 2 after one line on stderr if a setting cannot be met, 1 if
         something failed on the way; 143 or 130 if the run was stopped.
     """
-    config = command_line.parse(experiment_class, doc, arguments)
+    config = command_line.parse(experiment_class, doc, arguments, usage)
 
     def action():
         with contextlib.ExitStack() as stack:
@@ -90,7 +91,8 @@ def run(experiment, folder, strategy):
         this = loop.Run(config, folder, experiment.title, strategy, asked)
         with errors.of_settings():
             resumed = bool(config.run.resume) and loop.resume(this)
-            clips = _clips_of(config, folder if config.run.resume else None, strategy)
+            began = folder if config.run.resume else None
+            clips = _clips_of(experiment, began, strategy)
         if resumed:
             _say(folder, f"continuing after update {this.updates}")
         elif folder:
@@ -99,6 +101,7 @@ def run(experiment, folder, strategy):
             short = board.short_name(folder.path.absolute())
             board.write_settings(folder / "tensorboard", settings, short)
             most = sum(config.per_stage("epochs")) * config.updates_per_epoch
+            experiment.show(folder.path)
             _say(folder, f"a new run of {most} updates at most")
         asked.deferred = True
         experiment.train(this)
@@ -117,31 +120,29 @@ def run(experiment, folder, strategy):
             _finish(experiment, this)
 
 
-def _clips_of(config, folder, strategy):
+def _clips_of(experiment, folder, strategy):
     """What identifies the clips of `--data`; None without.
 
     Args:
-        config: the settings.
+        experiment: the `Experiment`.
         folder: of the run that goes on; None if it begins, or another host writes it.
         strategy: the devices; host 0 says what is expected on all.
 
     Raises:
         ValueError: if they are not those that the run was begun with.
     """
-    if config.clips.data is None:
+    clips, data = experiment.fingerprint(), experiment.config.clips.data
+    if clips is None:
         return None
-    from nem_tf.data import hdf5
-
-    clips = hdf5.fingerprint(config.clips.data)
     known = folder is not None and (folder / "config.json").is_file()
     began = folder.read_json("config.json") if known else {}
     expected = json.dumps(began.get("clips") or clips).encode()
     if json.loads(strategy.from_first(expected)) != clips:
         raise ValueError(
             "data: expected the clips that the run was begun with, received others in "
-            f"{config.clips.data}; give the file that it was, or begin a new run"
+            f"{data}; give the file that it was, or begin a new run"
         )
-    place = str(config.clips.data.absolute())
+    place = experiment.source
     if known and (began["settings"]["data"], began.get("clips")) != (place, clips):
         began["settings"]["data"] = began["data"] = place
         folder.write_json("config.json", {**began, "clips": clips})
@@ -204,6 +205,7 @@ def _prepared(experiment_class, config):
     keras.utils.set_random_seed(config.clips.seed)
     strategy = devices.choose(config)
     experiment = experiment_class(config)
+    config = experiment.config
     training, clips = config.training, config.clips
     pixels = clips.batch_size * clips.steps * math.prod(experiment.size)
     remedy = "a smaller --batch-size or fewer --steps"

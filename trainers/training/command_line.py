@@ -20,7 +20,7 @@ RECIPE = "ours"  # of a command without the flag
 OFTEN = "what most people set"
 
 
-def parse(experiment, module_doc, arguments=None):
+def parse(experiment, module_doc, arguments=None, usage=None):
     """Turn a trainer's command line into settings; a wrong one ends the program.
 
     Args:
@@ -28,11 +28,12 @@ def parse(experiment, module_doc, arguments=None):
         module_doc: docstring of the trainer: its first line describes the command, the
             rest follows the flags.
         arguments: list of strings, `sys.argv[1:]` if None.
+        usage: what follows the command; None is the recipes and flags.
 
     Returns:
         its `Settings`. On a wrong flag or value: one line on stderr and exit status 2.
     """
-    usage = f"[--recipe {'|'.join(experiment.recipes)}] [flags]"
+    usage = usage or f"[--recipe {'|'.join(experiment.recipes)}] [flags]"
     parser = Parser(f"trainers.{experiment.name}", module_doc, usage)
     given = read_flags(parser, experiment.Settings, arguments, experiment.recipes)
     with parser.refusing(given):

@@ -84,7 +84,7 @@ def from_json(experiment, values, resumed=False):
         if not fields[name].metadata["anew" if resumed else "about_run"]:
             found[name] = _from_json(name, value, kinds[name])
     kind = experiment.Settings
-    return kind.of(**kind.merged(experiment.recipes["paper"], found))
+    return kind.of(**kind.merged(experiment.recipes.get("paper", {}), found))
 
 
 def _from_json(name, value, kind):

@@ -51,6 +51,10 @@ class Clips(Part):
 
     def __post_init__(self):
         super().__post_init__()
+        self.check_source()
+
+    def check_source(self):
+        """Raise ValueError if the clips cannot be had, as far as a look can tell."""
         if self.data is not None:
             check_recording(self.data)
 
@@ -178,6 +182,9 @@ class Training(Part):
     )
     learning_rates: tuple[float, ...] = option(
         (0.001,), "Adam's step size, one for all stages or one per stage", least=0.0
+    )
+    clip_norm: float = option(
+        0.0, "longest gradient, over all weights; 0: as long as it is", least=0.0
     )
     schedule: str = option(
         "constant",

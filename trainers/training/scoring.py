@@ -8,8 +8,24 @@ from nem_tf.inference.starts import likeliest
 from nem_tf.scores.mutual_information import AVERAGES, ami_from_tables
 from nem_tf.scores.occlusion import Drawn
 
-CURVES = ("ami", "ami_arithmetic", "ari")  # from -1 to 1, higher is better
-DIAGNOSTICS = ("confidence", "distinct_components", "purity", "next_step_bound")
+OVER_BACKGROUND = ("foreground_ari", "ari_with_background", "best_overlap")
+CURVES = (  # from -1 to 1, higher is better
+    "ami",
+    "ami_arithmetic",
+    "ari",
+    *OVER_BACKGROUND,
+    *(f"no_learning_{name}" for name in OVER_BACKGROUND),
+)
+DIAGNOSTICS = (
+    "confidence",
+    "distinct_components",
+    "purity",
+    "next_step_bound",
+    "psnr",
+    "repeat_psnr",
+    "moving_foretold",
+    "segments_used",
+)
 
 
 def collect(nem: NeuralEM, clips, objects=None, starts=1) -> dict[str, np.ndarray]:
@@ -52,6 +68,8 @@ def _score_batch(nem, batch, objects, starts):
             x, ops.cast(psi, "float32"), nem.cell.likelihood
         ),
     }
+    if nem.cell.layered:
+        found |= _over_background(nem.cell, batch, outputs)
     if "groups" not in batch:
         return found
     groups, gamma = batch["groups"][:, 1:], outputs["gamma"]
@@ -75,6 +93,39 @@ def _score_batch(nem, batch, objects, starts):
     if "masks" in batch:
         found |= scores.drawn(psi, counts, batch["masks"][:, 1:])._asdict()
     return found
+
+
+def _over_background(cell, batch, outputs):
+    """Scores of a batch by segments that know a background, arrays (B, T).
+
+    Beside them those of `scores.no_learning`, given the same frames and backgrounds,
+    and of "the next frame is this frame".
+    """
+    clean, behind = batch["clean"], batch["background"]
+    segments = cell.segments(clean[:, 1:], outputs["gamma"], behind[:, None])
+    psi, pi = (np.asarray(outputs[name], "float32") for name in ("psi", "pi"))
+    predicted = (psi * pi).sum(axis=2) / pi.sum(axis=2)
+    rows = []
+    for b, frames in enumerate(clean):
+        foretold = scores.foretold(frames, predicted[b], cell.likelihood)
+        row = {
+            "psnr": foretold.psnr,
+            "repeat_psnr": foretold.repeat_psnr,
+            "moving_foretold": scores.moving_foretold(frames, predicted[b], behind[b]),
+            "segments_used": scores.segments_used(segments[b]),
+        }
+        if "groups" in batch:
+            labels = batch["groups"][b, 1:]
+            plain = scores.no_learning(frames, behind[b])[1:]
+            for prefix, found in (("", segments[b]), ("no_learning_", plain)):
+                grouping = scores.grouping(labels, found)
+                row |= {
+                    f"{prefix}foreground_ari": grouping.foreground_ari,
+                    f"{prefix}ari_with_background": grouping.ari,
+                    f"{prefix}best_overlap": grouping.best_overlap,
+                }
+        rows.append(row)
+    return {name: np.stack([row[name] for row in rows]) for name in rows[0]}
 
 
 def _ami(table, average):
