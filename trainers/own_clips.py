@@ -1,0 +1,302 @@
+"""Train on clips of one's own: films, pictures, arrays, in colour, of any size.
+
+    python -m trainers.own_clips FOLDER [--components K] [--size H,W] [--recipe quick]
+    python -m trainers.own_clips clips.npy --labels labels.npy --out runs/mine
+
+PATH is a folder of films or of folders of pictures, a film, an .npy or .npz file, HDF5,
+TFRecord, or tfds:NAME of a prepared data set. Labels are only scored. What was found in
+the clips, and what was chosen from it, is printed first and drawn into data.png. The
+camera has to stand still.
+"""
+
+import dataclasses
+import pathlib
+import sys
+
+from trainers.experiment import Experiment
+from trainers.training import command, parts, settings
+from trainers.training.option import option
+
+KINDS = ("auto", "plain", "still")  # of a background, see `reading.background`
+
+
+@dataclasses.dataclass(frozen=True)
+class Clips(parts.Clips):
+    """which clips"""
+
+    data: str | None = option(  # type: ignore[assignment]
+        None,
+        "PATH, if it is not the first word; a run whose clips were moved is resumed "
+        "with their new place",
+        kind=str,
+        about_run=True,
+        metavar="PATH",
+    )
+    labels: str | None = option(
+        None,
+        "labels for the scores, laid out as PATH: 0 is background, 1..n are objects",
+        kind=str,
+        often=True,
+        metavar="PATH",
+    )
+    size: tuple[int, ...] = option(
+        (0,),
+        "rows and columns that are trained on; 0: so that a typical object is about 9 "
+        "pixels wide",
+        least=0,
+        most=512,
+        often=True,
+        metavar="H,W",
+    )
+    channels: int = option(
+        0, "1: grey, 3: colour; 0: colour if any frame has some", least=0, most=3
+    )
+    components: int = option(
+        0,
+        "K, the most objects there can be at a time; 0: one more than seem to move",
+        least=0,
+        often=True,
+    )
+    steps: int = option(
+        0,
+        "T of the clips that are scored; 0: 20, or the most that clips of the usual "
+        "length have",
+        least=0,
+    )
+    train_steps: int = option(8, "T of the windows that are trained on", least=1)
+    stride: int = option(
+        0, "frames from one window to the next; 0: half a window", least=0
+    )
+    axes: str = option(
+        "auto",
+        "of an array of clips: which axis comes first",
+        choices=("auto", "clips-first", "time-first"),
+    )
+    background: str = option(
+        "auto",
+        "what is behind the objects of a clip: one colour, or a still image",
+        choices=KINDS,
+    )
+    object_size: float = option(
+        0.0, "about an object's side, pixels of the size trained on; 0: as seen"
+    )
+    foreground: float = option(
+        0.0,
+        "distance from the background, over all channels, from which on a pixel is an "
+        "object's, 0 to 1; 0: by the noise of the clips",
+        least=0.0,
+    )
+    noise: float = option(0.0, "chance that a pixel is noisy", least=0.0, most=1.0)
+    batch_size: int = option(16, "clips per update, over all devices", least=1)
+    objects: int = option(8, "labels that the metrics expect", least=1, most=256)
+
+    def check_source(self):
+        if len(self.size) > 2 or (len(self.size) == 2 and 0 in self.size):
+            raise ValueError(
+                f"size: expected rows and columns, received {self.size}; for example "
+                "--size 48,64"
+            )
+        path = self.data
+        if path and not path.startswith("tfds:") and not pathlib.Path(path).exists():
+            raise ValueError(
+                f"PATH: no such file or folder, {path}; check it, or give its new "
+                "place with --data"
+            )
+
+
+@dataclasses.dataclass(frozen=True)
+class Cell(parts.Cell):
+    """the EM cell"""
+
+    model: str = option(
+        "windows",
+        "components with a place and a window over a background; rnn-em and n-em, the "
+        "paper's, know black backgrounds only",
+    )
+    variance: float = option(
+        0.02, "sigma^2 of a pixel, squared intensity, in the E-step", least=1e-4
+    )
+    grid: int = option(12, "points of a window along each axis", least=2)
+    distinct: float = option(
+        0.25,
+        "a component rests if no more than this share of what it draws is its own",
+        least=0.0,
+        most=0.99,
+    )
+
+    def arguments(self):
+        found = super().arguments()
+        del found["variance"]
+        if self.model != "windows":
+            del found["grid"], found["distinct"]
+        return found
+
+
+@dataclasses.dataclass(frozen=True)
+class Run(parts.Run):
+    """the run"""
+
+    recipe: str = option(
+        "ours",
+        "settings that flags then change: the best known, a quarter of an hour on two "
+        "cores, or those for a first look",
+        choices=("ours", "quick"),
+        often=True,
+    )
+
+
+@dataclasses.dataclass(frozen=True)
+class Settings(settings.Settings):
+    """All settings."""
+
+    clips: Clips = dataclasses.field(default_factory=Clips)
+    cell: Cell = dataclasses.field(default_factory=Cell)
+    run: Run = dataclasses.field(default_factory=Run)
+
+    @classmethod
+    def merged(cls, recipe, given):
+        """Splits hold what the clips give; the look makes of 0 what there is."""
+        return super().merged(recipe, given)
+
+
+RECIPES: dict[str, dict] = {
+    "ours": {
+        "learning_rates": (0.002,),
+        "schedule": "cosine",
+        "clip_norm": 20.0,
+        "epochs": (12,),
+        "epoch_updates": 150,
+        "patience": 12,
+        "validation_size": 64,
+        "test_size": 1000,
+    },
+    "quick": {
+        "learning_rates": (0.002,),
+        "schedule": "cosine",
+        "clip_norm": 20.0,
+        "epochs": (4,),
+        "epoch_updates": 100,
+        "patience": 4,
+        "validation_size": 32,
+        "test_size": 64,
+    },
+}
+
+
+class OwnClips(Experiment):
+    """People's own clips with `WindowCell`."""
+
+    name = "own_clips"
+    Settings = Settings
+    recipes = RECIPES
+    paper_network = "flying_mnist"
+    paper = "has no such clips"
+    layered = True  # scored with their backgrounds
+
+    def __init__(self, config):
+        from reading.own import OwnClips as Decoded
+        from trainers.training import look
+
+        clips = config.clips
+        if clips.data is None:
+            raise ValueError(
+                "PATH: expected clips, received none; python -m trainers.own_clips PATH"
+            )
+        path = clips.data
+        if not path.startswith("tfds:"):
+            path = str(pathlib.Path(path).expanduser().absolute())
+        asked = {
+            "channels": clips.channels or None,
+            "labels": clips.labels,
+            "axes": clips.axes,
+        }
+        size = clips.size if len(clips.size) == 2 else clips.size * 2
+        decoded = Decoded(path, size=size if any(size) else None, **asked)
+        self.findings = look.look(decoded)
+        self.chosen = look.choices(self.findings, fixed=any(size))
+        if tuple(decoded.size) != tuple(self.chosen.size):
+            decoded = Decoded(path, size=self.chosen.size, **asked)
+        self.decoded = decoded
+        self.size, self.channels = decoded.size, decoded.channels
+        super().__init__(self._resolved(config, path))
+        self.source = path
+
+    def _resolved(self, config, path):
+        """The settings with what was chosen in the place of 0."""
+        clips, training, chosen = config.clips, config.training, self.chosen
+        usual = int(sorted(self.decoded.lengths)[len(self.decoded) // 2])
+        most = 20 if self.decoded.still else max(1, min(20, usual - 1))
+        steps = clips.steps or most
+        train_steps = min(clips.train_steps, steps)
+        stride = clips.stride or None
+        counts = {
+            split: len(self.decoded.windows(split, length, stride))
+            for split, length in (
+                ("train", train_steps),
+                ("validation", train_steps),
+                ("test", steps),
+            )
+        }
+        return config.replaced(
+            data=path,
+            size=tuple(self.size),
+            channels=self.channels,
+            components=clips.components or chosen.components,
+            steps=steps,
+            train_steps=train_steps,
+            object_size=clips.object_size or chosen.object_size,
+            foreground=clips.foreground or chosen.foreground,
+            batch_size=min(clips.batch_size, counts["train"]),
+            train_size=counts["train"],
+            validation_size=min(training.validation_size, counts["validation"]),
+            test_size=min(training.test_size, counts["test"]),
+        )
+
+    @property
+    def likelihood(self):
+        from nem_tf.likelihoods import Gaussian
+
+        return Gaussian(self.config.cell.variance)
+
+    def cell_arguments(self):
+        clips = self.config.clips
+        return {
+            "object_size": clips.object_size,
+            "foreground": clips.foreground,
+            "background": clips.background,
+        }
+
+    @property
+    def object_size(self):
+        return (max(2, round(self.config.clips.object_size)),) * 2
+
+    def fingerprint(self):
+        return {"clips": len(self.decoded), "digest": self.decoded.digest}
+
+    def show(self, folder):
+        """Print what was found and chosen, and draw data.png into the run's folder."""
+        from trainers.training import look
+
+        print("\n".join(look.lines(self.findings, self.chosen)), file=sys.stderr)
+        look.draw(self.decoded, self.findings, folder / "data.png")
+
+    def read(self, split, asked):
+        from nem_tf import data
+
+        asked = {**asked, "windows": asked.pop("clips", None)}
+        if split != "test":
+            asked["steps"] = self.config.clips.train_steps
+        stride = self.config.clips.stride or None
+        return data.from_folder(self.decoded, split, stride=stride, **asked)
+
+
+def main(arguments=None):
+    """The command; returns the exit status."""
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    if words and not words[0].startswith("-"):
+        words[0] = f"--data={words[0]}"
+    return command.main(OwnClips, __doc__, words, usage="PATH [flags]")
+
+
+if __name__ == "__main__":
+    sys.exit(main())
