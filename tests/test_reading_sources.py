@@ -1,6 +1,7 @@
 """What a path holds: its clips, their names, pixels and labels, and every refusal."""
 
 import gzip
+import os
 
 import h5py
 import numpy as np
@@ -120,8 +121,11 @@ def test_the_state_changes_with_a_file(tmp_path, frames):
     save_pictures(tmp_path / "2", frames[1])
     first = find(tmp_path).state()
     assert find(tmp_path).state() == first
+    os.utime(tmp_path / "1.gif", (9, 9))  # as after a change of the same length
+    second = find(tmp_path).state()
+    assert second != first
     Image.fromarray(frames[2, 0]).save(tmp_path / "2" / "9.png")
-    assert find(tmp_path).state() != first
+    assert find(tmp_path).state() != second
 
 
 # Arrays
@@ -239,8 +243,10 @@ def test_a_file_of_one_group_is_split_as_others_are(tmp_path, frames):
 
 def test_more_clips_than_a_block(tmp_path, rng):
     clips = rng.integers(0, 256, (150, 2, 3, 4, 1), np.uint8)
-    source = find(save_hdf5(tmp_path / "clips.h5", clips, names=("test",)))
+    groups = rng.integers(0, 9, clips.shape[:4])
+    source = find(save_hdf5(tmp_path / "clips.h5", clips, groups, names=("test",)))
     assert same(source, clips)
+    np.testing.assert_array_equal([codes(clip) for clip in source], groups)
 
 
 # TFRecord
