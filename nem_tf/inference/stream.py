@@ -7,6 +7,8 @@ import keras
 import numpy as np
 
 from nem_tf import pixels
+from nem_tf.inference import backgrounds
+from nem_tf.inference.iteration import iterate
 from nem_tf.inference.segment import Segmentation
 from nem_tf.layers.prepared import prepare, prepared
 from nem_tf.random_start import random_start
@@ -22,6 +24,8 @@ class Stream:
         nem: a `NeuralEM`.
         components: K; by default the cell's.
         seed: of the random start, an integer from 0 to 2**31 - 1.
+        background: of a layered model, (H, W, C) in [0, 1]; None estimates it from the
+            last frames, see `backgrounds.Running`.
 
     Call arguments:
         frame: NumPy array (H, W) or (H, W, C), pixels in [0, 1], as the model was made.
@@ -32,12 +36,18 @@ class Stream:
 
     Raises:
         ValueError: if the frame has another shape, or pixels not in [0, 1], or, when
-            the stream is made, if a weight is not finite.
+            the stream is made, if the background has, if there is one for a model
+            without layers, or if a weight is not finite.
     """
 
-    def __init__(self, nem, components=None, seed=0):
+    def __init__(self, nem, components=None, seed=0, background=None):
         nem.check_weights()
         self._cell = nem.cell
+        if not self._cell.layered:
+            backgrounds.refuse(background)
+        elif background is not None:
+            background = backgrounds.of_stream(background, self._cell.frame_shape)
+        self._background = background
         self._components = self._cell.check_components(components)
         self._seed = seed
         self.reset()
@@ -47,6 +57,9 @@ class Stream:
         """Begin anew with the next frame, from the same random start."""
         pi = random_start([self._seed], self._components, self._cell.frame_shape)
         self._state = self._cell.get_initial_state(pi=pi)
+        running = self._cell.layered and self._background is None
+        self._running = backgrounds.Running(self._cell.background) if running else None
+        self._begins = True
 
     def __call__(self, frame):
         frame = np.asarray(frame, "float32")
@@ -60,10 +73,27 @@ class Stream:
             )
         pixels.check("frame", frame)
         frame = frame[None].clip(0.0, 1.0)
+        background = self._behind(frame) if self._cell.layered else None
         gamma, *self._state = self._step(frame, *self._state)
         gamma, psi = np.asarray(gamma)[0], np.asarray(self._state[1])[0]
-        segments = gamma[..., 0].argmax(axis=0).astype("int32")
+        segments = self._cell.segments(frame[0], gamma, background)
         return Segmentation(segments, gamma, psi.astype("float32"))
+
+    def _behind(self, frame):
+        """The background of a frame (1, H, W, C), put into the state.
+
+        The first frame is shown once before, as `NeuralEM.segment` does.
+        """
+        running = self._running is not None
+        background = self._running(frame[0]) if running else self._background
+        if self._begins:
+            pi = self._state[2]
+            behind = background[None]
+            self._state = self._cell.get_initial_state(pi=pi, background=behind)
+            _, *self._state = self._step(frame, *self._state)
+            self._begins = False
+        self._state[3] = keras.ops.convert_to_tensor(background[None])
+        return background
 
 
 class Steps:
@@ -112,9 +142,9 @@ class Steps:
 def _compiled(cell, inputs, weights):
     """The step, compiled for one clip: (weights, frame, *state) -> (gamma, *state)."""
 
-    def iterate(tensors, frame, *state):
+    def one_frame(tensors, frame, *state):
         with prepared(cell, _filled(weights, tensors)):
-            gamma, state = cell.iterate(frame, frame, list(state))
+            gamma, state = iterate(cell, frame, state)
         return gamma, *state
 
     if keras.backend.backend() == "jax":
@@ -124,7 +154,7 @@ def _compiled(cell, inputs, weights):
         def with_variables(values, tensors, *inputs):
             pairs = zip(cell.variables, values, strict=True)
             with keras.StatelessScope(state_mapping=list(pairs)):
-                return iterate(tensors, *inputs)
+                return one_frame(tensors, *inputs)
 
         def step(weights, *inputs):
             values = [variable.value for variable in cell.variables]
@@ -138,7 +168,7 @@ def _compiled(cell, inputs, weights):
     specs = [tf.TensorSpec(x.shape, x.dtype) for x in (*_tensors(weights), *inputs)]
 
     def flat(*tensors):
-        return iterate(tensors[:count], *tensors[count:])
+        return one_frame(tensors[:count], *tensors[count:])
 
     graph = tf.function(flat, autograph=False).get_concrete_function(*specs)
     return lambda weights, frame, *state: graph(
