@@ -70,7 +70,7 @@ N_EM = {"model": "n-em", "network": "paper"}
 @pytest.mark.parametrize(
     ("given", "message"),
     [
-        ({"model": "em"}, "model: expected rnn-em or n-em, received 'em'"),
+        ({"model": "em"}, "model: expected rnn-em or n-em or windows, received 'em'"),
         ({**N_EM, "network": "small"}, "network: expected paper with model n-em"),
         ({**N_EM, "features": 9}, "features: expected 0 with model n-em, received 9"),
         ({**N_EM, "reads": "pixels"}, "reads: expected error with model n-em"),

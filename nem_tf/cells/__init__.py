@@ -3,9 +3,9 @@
 from nem_tf.cells.e_step import EStep
 from nem_tf.cells.em_cell import EMCell
 from nem_tf.cells.nem_cell import NEMCell
-from nem_tf.cells.parts import ThetaEncoder, ThetaRecurrence
 from nem_tf.cells.rnn_em_cell import RNNEMCell
 from nem_tf.cells.window_cell import WindowCell
+from nem_tf.layers.parts import ThetaEncoder, ThetaRecurrence
 
 CELLS: dict[str, type[EMCell]] = {
     "rnn-em": RNNEMCell,

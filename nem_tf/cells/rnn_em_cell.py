@@ -4,7 +4,7 @@ import keras
 
 from nem_tf import axes
 from nem_tf.cells.em_cell import EMCell
-from nem_tf.cells.parts import ThetaEncoder, ThetaRecurrence
+from nem_tf.layers.parts import ThetaEncoder, ThetaRecurrence
 
 READS = ("error", "pixels")  # what the encoder sees of a frame
 

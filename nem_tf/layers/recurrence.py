@@ -3,9 +3,9 @@
 import keras
 from keras import ops
 
-from nem_tf.cells.parts import ThetaRecurrence
 from nem_tf.layers.dense import prepare_product, product
 from nem_tf.layers.normalization import LayerNorm
+from nem_tf.layers.parts import ThetaRecurrence
 from nem_tf.layers.prepared import Prepared
 
 

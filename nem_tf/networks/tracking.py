@@ -12,8 +12,8 @@ import math
 import keras
 from keras import ops
 
-from nem_tf.cells.parts import ThetaEncoder, ThetaRecurrence
 from nem_tf.layers import Dense, SkipDense
+from nem_tf.layers.parts import ThetaEncoder, ThetaRecurrence
 from nem_tf.networks.places import (
     Drawing,
     MatchedFilters,
