@@ -263,7 +263,9 @@ class OwnClips(Experiment):
         return {
             "object_size": clips.object_size,
             "foreground": clips.foreground,
-            "background": clips.background,
+            "background": self.chosen.background
+            if clips.background == "auto"
+            else clips.background,
         }
 
     @property

@@ -119,12 +119,12 @@ def look(clips, steps=STEPS):
     behind = [clips.background(i) / np.float32(255) for i in places]
     foreground = float(np.median([background.least_distance(x) for x in samples]))
     noise = float(np.median([background.noise(x) for x in samples]))
-    areas, counts, shares = [], [], []
+    boxes, counts, shares = [], [], []
     for x, b in zip(samples, behind, strict=True):
         for mask in background.distance(x, b) >= foreground:
-            sizes = _regions(mask)[1]
-            areas += sizes
-            counts.append(len(sizes))
+            regions = ndimage.find_objects(_regions(mask)[0])
+            boxes += regions
+            counts.append(len(regions))
             shares.append(mask.mean())
     steps = 0 if clips.still else min(steps, _longest(clips))
     return Findings(
@@ -142,7 +142,7 @@ def look(clips, steps=STEPS):
         background=clips.background_kind,
         steady=clips.still or _steady(samples, noise),
         foreground=foreground,
-        object_size=_typical(areas),
+        object_size=_typical(boxes),
         objects=(int(np.median(counts)), math.ceil(np.percentile(counts, 95))),
     )
 
@@ -316,11 +316,14 @@ def _regions(mask):
     return renamed[labels], [int(areas[label]) for label in order]
 
 
-def _typical(areas):
-    """Square root of the area of the region that the median pixel is in."""
-    if not areas:
+def _typical(boxes):
+    """Side of the box, of those around regions, that the median pixel is in.
+
+    A box, not the region, since strokes cover little of theirs.
+    """
+    if not boxes:
         return None
-    areas = np.sort(areas)
+    areas = np.sort([math.prod(s.stop - s.start for s in box) for box in boxes])
     total = np.cumsum(areas)
     return float(np.sqrt(areas[np.searchsorted(total, total[-1] / 2)]))
 
