@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from nem_tf import plots, scores
-from trainers import reproduce
+from trainers import evaluate, experiments, reproduce
 from trainers.paper import (
     archive,
     figures,
@@ -22,7 +22,7 @@ from trainers.paper import (
     reported,
     tables,
 )
-from trainers.training import machine
+from trainers.training import command, machine
 
 TINY = (
     "--epochs 1 --epoch-updates 2 --steps 2 --batch-size 4 --validation-size 4 "
@@ -44,6 +44,21 @@ def run(place, what, *flags, more=""):
     ]
     extra = ["--", *f"{TINY} {more}".split()]
     return reproduce.main([what, *line, *flags, *extra])
+
+
+@pytest.fixture
+def in_this_process(monkeypatch):
+    """What is trained and evaluated needs no process of its own."""
+
+    def child(self, line, *_):
+        name, *flags = line
+        if name == "trainers.evaluate":
+            assert evaluate.main(flags) == 0
+        else:
+            experiment = experiments.find(name.removeprefix("trainers."))
+            assert command.main(experiment, "x", flags) == 0
+
+    monkeypatch.setattr(reproduce.Reproduction, "_child", child)
 
 
 def test_static_shapes_are_trained_once_and_written_into_the_document(place, capfd):
@@ -85,7 +100,7 @@ def test_a_mean_is_that_of_the_results(place):
     assert kept.best_seed("paper", cell.training) == int(np.argmin(losses))
 
 
-def test_a_kept_run_is_scored_again(place):
+def test_a_kept_run_is_scored_again(place, in_this_process):
     kept = archive.Archive(place / "results", place / "runs")
     training = reported.PARTS["static_shapes"][0].training
     before = kept.read_run("paper", training, 0)
@@ -230,9 +245,9 @@ def test_the_best_seed_becomes_a_preset(place, capsys, monkeypatch):
 
 
 @pytest.mark.slow
-def test_sequences_are_scored_under_other_settings(place, capfd):
+def test_sequences_are_scored_under_other_settings(place, in_this_process):
     flags = ("--only", "staged", "--seeds", "1", "--preset", "quick")
-    more = "--stages 20 --digits sklearn-digits"
+    more = "--stages 20 --digits sklearn-digits --network narrow --features 32"
     assert run(place, "flying_mnist", *flags, more=more) == 0
     text = (place / "RESULTS.md").read_text()
     quick = [
