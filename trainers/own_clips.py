@@ -285,11 +285,11 @@ class OwnClips(Experiment):
     def read(self, split, asked):
         from nem_tf import data
 
-        asked = {**asked, "windows": asked.pop("clips", None)}
+        windows = asked.pop("clips", None)
         if split != "test":
             asked["steps"] = self.config.clips.train_steps
         stride = self.config.clips.stride or None
-        return data.from_folder(self.decoded, split, stride=stride, **asked)
+        return data.from_folder(self.decoded, split, stride=stride, windows=windows, **asked)
 
 
 def main(arguments=None):

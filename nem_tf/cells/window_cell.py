@@ -14,9 +14,10 @@ PLACE = 6  # numbers of theta beside h and colour: y, x, velocities, log size, a
 ANYWHERE = 1e-3  # added to every mixing weight: an object may be elsewhere
 NEAR = 0.05  # mixing weight of a component near its place, where it draws nothing
 UNSURE = 0.05  # added to a fit: at a pixel that nobody explains, pi decides
-CLAIM = 0.3  # of the pixels around a place have to be unexplained for a new component
-FAINT = 0.05  # of an object's pixels; a component that has less gives up
+CLAIM = 0.4  # of an object has to be unexplained around a place for a new component
+FAINT = 0.04  # of an object's pixels; a component that has less gives up
 MARGIN = 1.3  # half a window, in half objects
+SIZES = 0.3, 2.0  # windows fit themselves to objects of so many times the usual size
 
 
 @keras.saving.register_keras_serializable("nem_tf")
@@ -51,9 +52,10 @@ class WindowCell(EMCell):
         features: width of the dense layers, with layer norm and ELU.
         grid: g, points of a window along each axis.
         object_size: about an object's side, pixels; windows fit themselves to objects
-            of 0.3 to 4 times as much.
+            of 0.3 to 2 times as much.
         foreground: distance from the background, Euclidean over the channels, at which
             a pixel is as likely an object's.
+        fill: about how much of its box an object covers, in (0, 1]; strokes cover less.
         distinct: share of what a component draws that no other one explains as well;
             one with less rests.
         background: how `segment` and streams find the background of frames that come
@@ -84,6 +86,7 @@ class WindowCell(EMCell):
         grid=12,
         object_size=12.0,
         foreground=0.15,
+        fill=0.75,
         distinct=0.25,
         background="auto",
         **kwargs,
@@ -104,6 +107,8 @@ class WindowCell(EMCell):
             raise ValueError(
                 f"foreground: expected a distance above 0, received {foreground}"
             )
+        if not 0 < fill <= 1:
+            raise ValueError(f"fill: expected above 0 to 1, received {fill}")
         if not 0 <= distinct < 1:
             raise ValueError(f"distinct: expected 0 to below 1, received {distinct}")
         self.hidden = int(units)
@@ -111,6 +116,7 @@ class WindowCell(EMCell):
         self.grid = int(grid)
         self.object_size = float(object_size)
         self.foreground = float(foreground)
+        self.fill = float(fill)
         self.distinct = float(distinct)
         self.background = background
         self.read = [Dense(self.features, name=f"read_{i}") for i in range(2)]
@@ -210,7 +216,8 @@ class WindowCell(EMCell):
         p = (fit + UNSURE) * pi[..., 0] * _maps(alive)
         gamma = p / (ops.sum(p, 1, keepdims=True) + 1e-9)  # (B, K, H, W)
         mass = ops.sum(gamma * ops.expand_dims(w, 1), (2, 3))
-        alive = alive * ops.cast(mass > FAINT * self.object_size**2 / 2, "float32")
+        least = FAINT * self.fill * self.object_size**2
+        alive = alive * ops.cast(mass > least, "float32")
         explained = ops.max(ops.sqrt(ops.sqrt(fit)) * _maps(alive), 1)
         left = w * (1.0 - explained)  # (B, H, W)
         claims, new = self._claims(left, 1.0 - alive, pi, fresh)
@@ -256,13 +263,13 @@ class WindowCell(EMCell):
         # Regions alike are told apart by chance, which is the random start's.
         left = left * (1.0 + 0.02 * fresh[:, None, None] * pi[:, 0, :, :, 0])
         rows, columns = _range(height)[:, None], _range(width)[None, :]
-        claims, new = [], []
+        claims, new, claim = [], [], CLAIM * self.fill
         for k in range(resting.shape[1]):
             flat = ops.reshape(left, (-1, height * width))
             place = ops.cast(ops.argmax(flat, 1), "int32")
             y = ops.cast(place // width, "float32")[:, None, None]
             x = ops.cast(place % width, "float32")[:, None, None]
-            begins = resting[:, k] * ops.cast(ops.max(flat, 1) > CLAIM, "float32")
+            begins = resting[:, k] * ops.cast(ops.max(flat, 1) > claim, "float32")
             far = ops.square(rows - y) + ops.square(columns - x)
             begins_here = begins[:, None, None]
             near = ops.exp(-far / (2.0 * (1.6 * self.radius) ** 2))
@@ -301,7 +308,8 @@ class WindowCell(EMCell):
         found_size = 1.9 * MARGIN * found_size + 1.5
         y, x = old * y + (1 - old) * found_y, old * x + (1 - old) * found_x
         size = old * size + (1.0 - old) * found_size
-        size = ops.maximum(size, 0.3 * self.radius)
+        small, large = (times * MARGIN * self.radius for times in SIZES)
+        size = ops.clip(size, small, large)
 
         # What is in the window.
         read_y, read_x = self._points(y, size, height), self._points(x, size, width)
@@ -347,7 +355,7 @@ class WindowCell(EMCell):
         y = ops.clip(y + now_y + vy, 0.0, height - 1.0)
         x = ops.clip(x + now_x + vx, 0.0, width - 1.0)
         size = size * ops.exp(ops.sigmoid(trust_size - 1.0) * grown)
-        size = ops.clip(size, 0.3 * self.radius, 4.0 * MARGIN * self.radius)
+        size = ops.clip(size, small, large)
 
         trust = ops.sigmoid(trust_colour - 1.0)[..., None]
         colour = colour + trust * (found_colour - colour)
@@ -401,6 +409,7 @@ class WindowCell(EMCell):
             "grid": self.grid,
             "object_size": self.object_size,
             "foreground": self.foreground,
+            "fill": self.fill,
             "distinct": self.distinct,
             "background": self.background,
         }
