@@ -91,7 +91,7 @@ def test_each_section_touches_as_few_files_as_it_says():
 
 COMMANDS = (  # those of the sections, some of them together
     "trainers.flying_mnist --dim 0.5 --threshold 0.25 --digits sklearn-digits "
-    "--stages 20 --out dim",
+    "--stages 20 --network narrow --features 32 --out dim",
     "trainers.evaluate dim --dim 0.25 --clips 4",
     "trainers.bars --network plain --units 16 --model slow --loss apart --out bars",
     "trainers.flying_shapes --data clips.h5 --network plain --out file",
