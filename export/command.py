@@ -56,13 +56,25 @@ def run(name, action, *arguments, debug=False):
     return errors.exit_status(f"export.{name}", checked, debug=debug)
 
 
-def add_input_flags(parser):
-    """The flags that say how a video is read and where its result goes."""
+RESULTS = {
+    ".gif": "animation (.gif)",
+    ".mp4": "of layered models also film (.mp4)",
+    ".npz": "segments, gamma and psi as arrays (.npz)",
+}
+
+
+def add_input_flags(parser, results=(".gif", ".npz")):
+    """The flags that say how a video is read and where its result goes.
+
+    Args:
+        parser: gets them.
+        results: the kinds of files that are written, of `RESULTS`.
+    """
     parser.add_argument(
         "--out",
-        type=_result,
+        type=_result(results),
         metavar="FILE",
-        help="animation (.gif), or segments, gamma and psi as arrays (.npz)",
+        help=_either([RESULTS[suffix] for suffix in results], ", or "),
     )
     parser.add_argument(
         "--grey", action="store_true", help="colour video to a grey model: use luma"
@@ -90,12 +102,25 @@ def add_input_flags(parser):
     )
 
 
-def _result(text):
-    if not text.endswith((".gif", ".npz")):
-        raise argparse.ArgumentTypeError(
-            f"expected a file ending in .gif or .npz, received {text!r}"
-        )
-    return path(text)
+def _result(suffixes):
+    """The type of a flag whose value is a file with one of these suffixes."""
+
+    def convert(text):
+        if not text.endswith(tuple(suffixes)):
+            raise argparse.ArgumentTypeError(wrong_result(text, suffixes))
+        return path(text)
+
+    return convert
+
+
+def wrong_result(out, suffixes):
+    """What is said about a result of another kind."""
+    return f"expected a file ending in {_either(suffixes)}, received {str(out)!r}"
+
+
+def _either(words, last=" or "):
+    """Several words as one list."""
+    return last.join([", ".join(words[:-1]), words[-1]])
 
 
 def path(text):

@@ -8,6 +8,9 @@ MODEL is a preset that ships with nem_tf, a run folder, a .keras file, an export
 (its newest version) or one of its versions. INPUT is a GIF, MP4 or other video, a
 folder of images, or a .npy or .npz file of frames (T, H, W) or (T, H, W, C), or of one
 photo (H, W, 3). A still image is shown 20 times.
+
+A layered model (`WindowCell`) takes frames of any size, and its result, which may also
+be an .mp4, has that size: 0 is background, components are 1 to K.
 """
 
 import json
@@ -18,6 +21,7 @@ import numpy as np
 
 from export import command, result
 from export.documents import versions
+from export.own_size import OwnSize
 from reading import video
 from trainers.training import quiet
 
@@ -35,7 +39,7 @@ def main(arguments=None):
         metavar="N",
         help="K (as trained; an exported model has its own)",
     )
-    command.add_input_flags(parser)
+    command.add_input_flags(parser, tuple(command.RESULTS))
     parser.add_argument(
         "--starts",
         type=command.at_least(1),
@@ -45,21 +49,25 @@ def main(arguments=None):
         "whose predictions were likeliest is taken (1)",
     )
     given = parser.parse_args(arguments)
-    return command.run("segment", _segment, given, debug=given.debug)
+    return command.run("segment", _segment, given, parser, debug=given.debug)
 
 
-def _segment(given):
+def _segment(given, parser):
     if not given.input.exists():
         raise ValueError(f"{given.input}: no such file or folder; check the path")
     out = given.out or pathlib.Path(f"{given.input.stem}-segmented.gif")
     result.check_out(out, given.input)
+    if out.suffix == ".mp4":
+        command.need("video")
     with quiet.startup():
         model = load(given.model, given.components)
+    if out.suffix == ".mp4" and not model.layered:
+        parser.error(f"argument --out: {command.wrong_result(out, ('.gif', '.npz'))}")
     taken = video.read(
         given.input,
         model.frame_shape,
         grey=given.grey,
-        resize=given.resize,
+        resize=given.resize or model.layered,
         threshold=given.threshold,
         first=given.first,
     )
@@ -68,25 +76,48 @@ def _segment(given):
             f"{given.input}: the model was trained on binary pixels, received "
             f"{len(np.unique(taken.frames))} grey levels; add --threshold 0.5"
         )
-    frames = result.as_clip(taken.frames)
-    found = model.segment(frames, given.seed, given.starts)
     is_still = len(taken.frames) == 1  # how long it lasts is no rate
-    result.write(out, frames, found, video.FPS if is_still else taken.fps)
+    fps = video.FPS if is_still else taken.fps
+    frames = result.as_clip(taken.frames)
+    if model.layered:
+        _segment_layered(model, frames, fps, out, given)
+        return
+    found = model.segment(frames, given.seed, given.starts)
+    result.write(out, frames, found, fps)
     lit = frames[1:].max(axis=-1) > 0.5  # (T-1, H, W)
     used = np.unique(found.segments[1:][lit])
-    sure = found.gamma[1:, ..., 0].max(axis=1)[lit]
+    _report(frames, found, used, found.gamma[1:], lit, "bright pixels", out)
+
+
+def _segment_layered(model, frames, fps, out, given):
+    """The result of a layered model, at the video's own size."""
+    own = OwnSize(given.input, model.frame_shape, given.threshold, given.first)
+    small = own.small_background(frames, model.background)
+    found = model.segment(frames, given.seed, given.starts, small)
+    behind = own.background(frames, small, model.foreground)
+    segments = own.segments(found.gamma, behind, model.foreground)
+    result.write_layered(out, frames, found, segments, fps)
+    objects = found.segments > 0
+    used = np.unique(found.segments[objects])
+    _report(frames, found, used, found.gamma, objects, "objects", out)
+
+
+def _report(frames, found, used, gamma, where, what, out):
+    """The line that a run ends with, about the components at some pixels."""
+    sure = gamma[..., 0].max(axis=1)[where]
     print(
         f"{len(frames)} frames, {len(used)} of {found.gamma.shape[1]} components on "
-        f"bright pixels, mean confidence there {sure.mean() if sure.size else 0:.2f}; "
+        f"{what}, mean confidence there {sure.mean() if sure.size else 0:.2f}; "
         f"wrote {out}"
     )
 
 
 def load(path, components=None):
-    """The model at `path`, with `segment(frames, seed, starts)` as `NeuralEM` has it.
+    """The model at `path`, with `segment` as `NeuralEM` has it.
 
-    And what it says of itself: `frame_shape`, and whether it is `binary`: of binary
-    pixels.
+    And what it says of itself: `frame_shape`, whether it is `binary`: of binary pixels,
+    and whether it is `layered`; then also its kind of `background`, and `foreground`,
+    the distance from it at which a pixel is as likely an object's.
 
     Args:
         path: see the module.
@@ -117,13 +148,17 @@ class TrainedModel:
         from trainers.training import trained as runs
 
         self.nem = runs.load(path, compiled=False).nem
+        cell = self.nem.cell
         self.components = components
-        self.frame_shape = self.nem.cell.frame_shape
-        self.binary = self.nem.cell.likelihood.binary
+        self.frame_shape = cell.frame_shape
+        self.binary = cell.likelihood.binary
+        self.layered = cell.layered
+        if cell.layered:
+            self.background, self.foreground = cell.background, cell.foreground
 
-    def segment(self, frames, seed, starts=1):
+    def segment(self, frames, seed, starts=1, background=None):
         """`NeuralEM.segment` of one video, frames (T, H, W, C)."""
-        return self.nem.segment(frames, self.components, seed, starts)
+        return self.nem.segment(frames, self.components, seed, starts, background)
 
 
 class ExportedModel:
@@ -158,6 +193,7 @@ class ExportedModel:
             about.get("likelihood_config", about["likelihood"])
         )
         self.binary = self.likelihood.binary
+        self.layered = about.get("layered", False)
         self.about = about
         self.piece = min(PIECE, about["most_frames"])
 

@@ -38,9 +38,7 @@ def animation(path, x, psi, gamma, *, noisy=None, scale=None, fps=5, captions=Tr
     Raises:
         ValueError: if shapes do not belong together, or `fps` is no rate.
     """
-    if not 0 < fps < math.inf:  # nor NaN
-        raise ValueError(f"fps: expected a number above 0, received {fps}; try 5")
-    fps = max(fps, 100 / LONGEST)
+    check_fps(fps)
     clips = {"x": x, "psi": psi, "gamma": gamma, "noisy": noisy}
     clips = {name: np.asarray(a) for name, a in clips.items() if a is not None}
     if clips["x"].ndim == 4:
@@ -52,7 +50,7 @@ def animation(path, x, psi, gamma, *, noisy=None, scale=None, fps=5, captions=Tr
     length, _, width = clips["x"].shape[1:4]
     scale = scale or -(-PANEL // width)
     canvases = []
-    shown_steps = range(0, length, max(1, math.ceil(fps / 50)))
+    shown_steps = steps(length, fps)
     for step in shown_steps:
         canvas = _stack(shown, step, scale)  # (rows, columns, 3)
         if captions:
@@ -61,7 +59,31 @@ def animation(path, x, psi, gamma, *, noisy=None, scale=None, fps=5, captions=Tr
         canvases.append(Image.fromarray(canvas))
     palette = _palette(canvases, colours=[colour for _, colour, _ in shown[0]])
     pages = [c.quantize(palette=palette, dither=Image.Dither.NONE) for c in canvases]
-    times = [round(100 * step / fps) for step in (*shown_steps, length)]
+    save(path, pages, [*shown_steps, length], fps)
+
+
+def check_fps(fps):
+    """Raise ValueError if `fps` is no rate."""
+    if not 0 < fps < math.inf:  # nor NaN
+        raise ValueError(f"fps: expected a number above 0, received {fps}; try 5")
+
+
+def steps(length, fps):
+    """The steps of a clip that a GIF shows: each n-th, so that viewers keep up."""
+    return range(0, length, max(1, math.ceil(fps / 50)))
+
+
+def save(path, pages, steps, fps):
+    """Write pages as a looping GIF.
+
+    Args:
+        path: the file.
+        pages: images of Pillow with palettes.
+        steps: when each begins, and the last one ends, steps from 0 on.
+        fps: steps per second, above 0; no page stays longer than 655.35 s.
+    """
+    fps = max(fps, 100 / LONGEST)
+    times = [round(100 * step / fps) for step in steps]
     times[-1] += 80  # hundredths of a second, a rest before it starts again
     # Pillow writes equal pages as one that stays as long, which may be too long.
     new = [t == 0 or page != pages[t - 1] for t, page in enumerate(pages)]
