@@ -57,8 +57,8 @@ class NeuralEM(ClipModel):
     Returns:
         dict of `psi` `(B, T, K, H, W, C)` and `gamma` `(B, T, K, H, W, 1)`; step t is
         about frame t+1: psi predicts it from frames 0..t, gamma then assigns its
-        pixels. A cell of layers adds `background`, as it was given, and the mixing
-        weights `pi` `(B, T, K, H, W, 1)`, up to their sum.
+        pixels. A cell of layers adds `background`, as it was given, and the weights
+        `mixing` `(B, T, K, H, W, 1)` of Eq. 1, up to their sum.
 
     Raises:
         ValueError: if the shapes do not fit each other and the cell, or if a pixel is
@@ -103,7 +103,9 @@ class NeuralEM(ClipModel):
             "psi": ops.concatenate([psi for psi, *_ in lanes]),
             "gamma": ops.concatenate([gamma for _, gamma, _ in lanes]),
             **layered,
-            **({"pi": ops.concatenate([pi for *_, pi in lanes])} if layered else {}),
+            **(
+                {"mixing": ops.concatenate([pi for *_, pi in lanes])} if layered else {}
+            ),
         }
 
     def _run(self, training, clean, noisy, pi, *background):

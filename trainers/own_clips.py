@@ -289,7 +289,9 @@ class OwnClips(Experiment):
         if split != "test":
             asked["steps"] = self.config.clips.train_steps
         stride = self.config.clips.stride or None
-        return data.from_folder(self.decoded, split, stride=stride, windows=windows, **asked)
+        return data.from_folder(
+            self.decoded, split, stride=stride, windows=windows, **asked
+        )
 
 
 def main(arguments=None):

@@ -1,10 +1,11 @@
-"""RNN-EM that looks through windows: objects of any size on a background of any kind."""
+"""RNN-EM that looks through windows: objects of any size over any background."""
 
 import math
 
 import keras
 import numpy as np
 from keras import ops
+from scipy import ndimage
 
 from nem_tf import axes
 from nem_tf.cells.em_cell import EMCell
@@ -17,6 +18,7 @@ UNSURE = 0.05  # added to a fit: at a pixel that nobody explains, pi decides
 CLAIM = 0.4  # of an object has to be unexplained around a place for a new component
 FAINT = 0.04  # of an object's pixels; a component that has less gives up
 MARGIN = 1.3  # half a window, in half objects
+RIM = 0.45  # of the distance of a neighbour from the background, and less is rim
 SIZES = 0.3, 2.0  # windows fit themselves to objects of so many times the usual size
 
 
@@ -201,9 +203,14 @@ class WindowCell(EMCell):
         return np.where(self.is_object(x, background), found, 0).astype("int32")
 
     def is_object(self, x, background):
-        """Whether pixels are rather an object's, boolean (..., H, W), NumPy."""
-        far = np.square(np.asarray(x, "float32") - background).sum(axis=-1)
-        return far > self.foreground**2
+        """Whether pixels are rather an object's, boolean (..., H, W), NumPy.
+
+        A pixel that is less than half as far from the background as one beside it is
+        the rim of an object that covers less than half of it.
+        """
+        far = np.sqrt(np.square(np.asarray(x, "float32") - background).sum(axis=-1))
+        beside = ndimage.maximum_filter(far, (*(1,) * (far.ndim - 2), 3, 3))
+        return (far > self.foreground) & (far > RIM * beside)
 
     def iterate(self, x, noisy, states, training=False):
         theta, psi, pi, background = states

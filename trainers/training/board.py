@@ -14,6 +14,7 @@ import re
 import time
 
 import keras
+import numpy as np
 import tensorflow as tf
 from tensorboard.plugins.hparams import api as hparams
 from tensorboard.summary import Writer
@@ -112,11 +113,20 @@ class Board(keras.callbacks.Callback):
 
     def _figure(self, epoch):
         outputs = self.run.devices.predict(self.model, self.batch)
-        return plots.overview(
+        x, gamma, cell = (
             self.batch["clean"][0, 1:],
-            outputs["psi"][0],
             outputs["gamma"][0],
-            noisy=self.batch["noisy"][0],
+            self.model.cell,
+        )
+        noisy = self.batch["noisy"][0]
+        if "background" in self.batch and cell.layered:
+            found = cell.is_object(x, self.batch["background"][0])
+            gamma = gamma * found[:, None, ..., None]
+        return plots.overview(
+            x,
+            outputs["psi"][0],
+            gamma,
+            noisy=None if np.array_equal(noisy[1:], x[:-1]) else noisy,
             title=f"{self.run.title}, after epoch {epoch + 1}",
             max_columns=7,  # more would be too small to read in TensorBoard
         )

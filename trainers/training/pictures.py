@@ -40,6 +40,12 @@ def of_clip(nem, clips, title, folder, names=("overview", "clip"), starts=1):
         title = f"{title}, AMI {fits[clip]:.2f} at the last step"
     x, noisy = batch["clean"][clip, 1:], batch["noisy"][clip]
     psi, gamma = outputs["psi"][clip], outputs["gamma"][clip]
+    if nem.cell.layered:
+        gamma = (
+            gamma * nem.cell.is_object(x, batch["background"][clip])[:, None, ..., None]
+        )
+    if np.array_equal(noisy[1:], x[:-1]):
+        noisy = None  # the input, one frame earlier
     if labels is not None:
         order = scores.order_of_objects(labels[clip, 1:], gamma)
         psi, gamma = psi[:, order], gamma[:, order]

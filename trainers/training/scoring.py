@@ -103,7 +103,7 @@ def _over_background(cell, batch, outputs):
     """
     clean, behind = batch["clean"], batch["background"]
     segments = cell.segments(clean[:, 1:], outputs["gamma"], behind[:, None])
-    psi, pi = (np.asarray(outputs[name], "float32") for name in ("psi", "pi"))
+    psi, pi = (np.asarray(outputs[name], "float32") for name in ("psi", "mixing"))
     predicted = (psi * pi).sum(axis=2) / pi.sum(axis=2)
     rows = []
     for b, frames in enumerate(clean):
