@@ -19,6 +19,12 @@ MEANING = {
     "theta": "one vector per component: what it knows about its object",
     "pi": "mixing weights of the next E-step, sum to 1 over K",
 }
+OF_LAYERS = {
+    "background": "what is behind the objects, pixels in [0, 1]",
+    "segmentation": "0 for background, else the component, 1 to K",
+    "next_frame": "prediction of x[t+1]: the mean of psi, weighted by pi",
+    "pi": "weights of the next E-step, what a component draws; not normalised",
+}
 
 
 def versions(model):
@@ -78,12 +84,15 @@ def _readme(about, signatures):
         f"of theta. Here K = {about['components']}, H x W x C = "
         f"{height} x {width} x {channels}, M = {about['units']}.",
     ]
+    layered = about.get("layered", False)
+    meaning = MEANING | OF_LAYERS if layered else MEANING
+    purpose = _PURPOSE | _PURPOSE_OF_LAYERS if layered else _PURPOSE
     for name, signature in signatures.items():
-        lines += ["", f"## {name}", "", _PURPOSE[name], ""]
+        lines += ["", f"## {name}", "", purpose[name], ""]
         lines += ["| | name | shape | type | |", "|---|---|---|---|---|"]
         for side in ("inputs", "outputs"):
             for tensor, (shape, kind) in signature[side].items():
-                row = (side[:-1], tensor, _sizes(shape), kind, MEANING[tensor])
+                row = (side[:-1], tensor, _sizes(shape), kind, meaning[tensor])
                 lines.append("| " + " | ".join(row) + " |")
     if about["format"] == "saved_model":
         lines += ["", "## From Python", "", _example(about)]
@@ -101,7 +110,10 @@ def _sizes(shape):
 
 def _example(about):
     sizes = ", ".join(map(str, about["frame_shape"]))
-    return _EXAMPLE.format(name=about["name"], sizes=sizes)
+    example = _EXAMPLE
+    if about.get("layered", False):
+        example = example.replace(*_BEHIND).replace(*_BEGIN).replace(*_KEEP)
+    return example.format(name=about["name"], sizes=sizes)
 
 
 _EXAMPLE = """\
@@ -120,6 +132,15 @@ ask = {{"signature_name": "step", "inputs": {{"frame": frame.tolist(), **state}}
 reply = requests.post(url, json=ask).json()["outputs"]
 state = {{name: reply[name] for name in ("theta", "psi", "pi")}}  # for the next frame
 ```"""
+_BEHIND = (  # what the example of a layered model has instead
+    "pixels in [0, 1]\n",
+    "pixels in [0, 1]\nbehind = np.zeros([1, {sizes}])  # what is behind the objects\n",
+)
+_BEGIN = (
+    '"inputs": {{"seed": [0]}}}}\n',
+    '"inputs": {{"seed": [0], "background": behind.tolist()}}}}\n',
+)
+_KEEP = ('("theta", "psi", "pi")', '("theta", "psi", "pi", "background")')
 _PURPOSE = {
     "serving_default": (
         "Whole clips. Frame t is assigned by what frames 0..t-1 predicted for it; the "
@@ -131,6 +152,17 @@ _PURPOSE = {
         "under the same names; the server keeps nothing."
     ),
     "chunk": "Several frames of a stream at once; the reply's state is the last one.",
+}
+_PURPOSE_OF_LAYERS = {
+    "serving_default": (
+        "Whole clips and what is behind their objects. Frame t is assigned by what "
+        "frames 0..t-1 predicted for it; the first frame is shown once more before."
+    ),
+    "init": (
+        "The state of a stream before its first frame, which is best sent twice: the "
+        "second time it is assigned by what was predicted of it. Another `background` "
+        "may be put into the state at any time, such as a better estimate."
+    ),
 }
 _ERRORS = {
     "saved_model": (
@@ -205,19 +237,34 @@ def _card(about):
             lines += ["", f"Not measured with the K = {served} that is served here."]
     else:
         lines += ["Not measured: the model came without its results.json."]
-    height, width, channels = about["frame_shape"]
     lines += [
         "",
         "## Limits",
         "",
-        f"* Frames are {height} x {width} x {channels}, objects bright on black, as in "
-        "training; natural video is outside of what it has seen.",
-        "* Background belongs to no component in particular: where a pixel is black, "
-        "segmentation and confidence mean little.",
-        "* The first frame shows the random start; objects come apart over some "
-        "frames. A still image has to be repeated.",
+        *_limits(about),
         f"* At most {served} objects can be told apart. Which component takes which "
         "object depends on the seed.",
         "",
     ]
     return "\n".join(lines)
+
+
+def _limits(about):
+    """Lines about what frames and backgrounds have to be."""
+    size = " x ".join(map(str, about["frame_shape"]))
+    if about.get("layered", False):
+        return [
+            f"* Frames are {size}, before a background that stands still and is "
+            "known: an object is what differs from it by more than "
+            f"{about['foreground']:g}, Euclidean over the channels.",
+            "* Confidence is about components; where segmentation is 0 it means "
+            "little.",
+        ]
+    return [
+        f"* Frames are {size}, objects bright on black, as in training; natural video "
+        "is outside of what it has seen.",
+        "* Background belongs to no component in particular: where a pixel is black, "
+        "segmentation and confidence mean little.",
+        "* The first frame shows the random start; objects come apart over some "
+        "frames. A still image has to be repeated.",
+    ]

@@ -238,6 +238,8 @@ def _describe(trained, served, name, version, kind):
         "most_frames": served.most_frames,
         "units": nem.cell.units,
         "start": nem.cell.start,
+        "layered": nem.cell.layered,
+        **_of_layers(nem.cell),
         "weights": nem.count_params(),
         "data": pathlib.PurePath(trained.data).name,
         "settings": _settings(trained),
@@ -245,6 +247,13 @@ def _describe(trained, served, name, version, kind):
         "seconds": trained.results.get("seconds"),
         "scores": trained.results.get("test"),
     }
+
+
+def _of_layers(cell):
+    """What tells objects of a layered model from their background."""
+    if not cell.layered:
+        return {}
+    return {"background": cell.background, "foreground": cell.foreground}
 
 
 def _settings(trained):

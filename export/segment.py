@@ -23,6 +23,7 @@ from export import command, result
 from export.documents import versions
 from export.own_size import OwnSize
 from reading import video
+from reading.background import estimate
 from trainers.training import quiet
 
 PIECE = 64  # frames that an exported model gets at once, at most
@@ -194,10 +195,12 @@ class ExportedModel:
         )
         self.binary = self.likelihood.binary
         self.layered = about.get("layered", False)
+        if self.layered:
+            self.background, self.foreground = about["background"], about["foreground"]
         self.about = about
         self.piece = min(PIECE, about["most_frames"])
 
-    def segment(self, frames, seed, starts=1):
+    def segment(self, frames, seed, starts=1, background=None):
         """The same through `chunk`, so that length costs no more memory."""
         from nem_tf import Segmentation
         from nem_tf.inference import likeliest
@@ -206,15 +209,22 @@ class ExportedModel:
         about = self.about
         start = random_start([seed], about["components"], self.frame_shape)
         clips = {"noisy": frames[None], "pi": np.asarray(start)}
+        twice = int(self.layered)  # whether frame 0 is shown twice, so predicted
+        if self.layered:
+            if background is None:
+                background = estimate(frames, self.background)
+            clips["background"] = background[None]
+            clips["noisy"] = np.concatenate([frames[:1], frames])[None]
         found = likeliest(self._predict, clips, starts, self.likelihood)
-        return Segmentation(*(found[name][0] for name in Segmentation._fields))
+        return Segmentation(*(found[name][0, twice:] for name in Segmentation._fields))
 
     def _predict(self, clips):
         """All results of one video, (1, T, H, W, C), from the random start pi."""
         import tensorflow as tf
         from tqdm import tqdm
 
-        frames, state = clips["noisy"], self._state(clips["pi"])
+        frames = clips["noisy"]
+        state = self._state(clips["pi"], clips.get("background"))
         chunk = self.model.signatures["chunk"]
         pieces = []
         length = frames.shape[1]
@@ -232,8 +242,8 @@ class ExportedModel:
             for ours, name in names.items()
         }
 
-    def _state(self, pi):
-        """theta, psi and pi before the first frame, as the signature `init` has them.
+    def _state(self, pi, background):
+        """The state before the first frame, as the signature `init` has it.
 
         `init` itself knows the starts of seeds alone.
         """
@@ -242,11 +252,15 @@ class ExportedModel:
         from nem_tf.random_start import sides
 
         components, units = self.about["components"], self.about["units"]
-        return {
+        state = {
             "theta": tf.zeros((1, components, units)),
             "psi": tf.zeros((1, components, *self.frame_shape)),
             "pi": sides(pi) if self.about.get("start") == "sides" else tf.constant(pi),
         }
+        if self.layered:
+            state["psi"] += background[:, None]
+            state["background"] = tf.constant(background)
+        return state
 
 
 if __name__ == "__main__":

@@ -5,6 +5,11 @@
     chunk            frames, theta, psi, pi         -> the same for several frames
     serving_default  frames, seed                   -> all results of whole clips
 
+A layered model also takes a `background` where it begins, in `init` and
+`serving_default`, and carries it with the state. `serving_default` shows it the first
+frame twice; so does a stream, and leaves out the first reply: what it predicts then
+assigns the pixels of that frame.
+
 Every input and output has the batch B on axis 0 and is float32 or int32. One function,
 `ServedModel._iterate`, is behind all of them, so a stream, its chunks and the whole
 clip give the same numbers.
@@ -16,6 +21,7 @@ import keras
 import tensorflow as tf
 
 from nem_tf import NeuralEM, pixels
+from nem_tf.inference.iteration import iterate
 from nem_tf.layers.prepared import prepared
 from nem_tf.random_start import random_start
 
@@ -35,7 +41,11 @@ class ServedModel:
         gamma         (B, K, H, W, 1)        E-step of x[t], sums to 1 over K (Eq. 3)
         next_frame    (B, H, W, C)           max over k of psi: prediction of x[t+1]
 
-    State: theta (B, K, M), psi (B, K, H, W, C), pi (B, K, H, W, 1).
+    Of a layered model segmentation is 0 for background and 1 to K for components, and
+    next_frame the mean of psi, weighted by pi.
+
+    State: theta (B, K, M), psi (B, K, H, W, C), pi (B, K, H, W, 1), and of a layered
+    model background (B, H, W, C).
 
     Args:
         nem: the model; it is computed in float32, whatever it was trained in.
@@ -46,6 +56,7 @@ class ServedModel:
         self.nem = in_float32(nem)
         self.cell = self.nem.cell
         self.components = components
+        self.state = (*STATE, "background") if self.cell.layered else STATE
         floats = sum(math.prod(shape) for shape in self._state_shapes())
         self.most_frames = min(MOST_FRAMES, MOST_BYTES // (8 * floats))
 
@@ -56,11 +67,12 @@ class ServedModel:
         seed = _spec("seed", None, dtype=tf.int32)
         state = [
             _spec(name, None, *shape)
-            for name, shape in zip(STATE, self._state_shapes(), strict=True)
+            for name, shape in zip(self.state, self._state_shapes(), strict=True)
         ]
+        begin = [seed, *state[len(STATE) :]]
         return {
-            "serving_default": [_spec("frames", None, None, *frame), seed],
-            "init": [seed],
+            "serving_default": [_spec("frames", None, None, *frame), *begin],
+            "init": begin,
             "step": [_spec("frame", None, *frame), *state],
             "chunk": [_spec("frames", None, None, *frame), *state],
         }
@@ -75,7 +87,7 @@ class ServedModel:
             archive.add_endpoint(name, functions[name], input_signature=specs)
         archive.write_out(str(path), verbose=False)
 
-    def init(self, seed):
+    def init(self, seed, background=None):
         """The state before the first frame."""
         seed = tf.ensure_shape(seed, (None,))
         lowest = tf.reduce_min(seed)
@@ -85,88 +97,115 @@ class ServedModel:
         most = f"seed: expected at most {self.most_frames} in a request, received"
         right.add(count <= self.most_frames, most, count)
         right.add(lowest >= 0, "seed: expected 0 to 2147483647, received", lowest)
+        layered = {}
+        if self.cell.layered:
+            background = tf.ensure_shape(background, (None, *self.cell.frame_shape))
+            right.same_batch("background", background, seed)
+            right.pixels("background", background)
+            layered = {"background": tf.clip_by_value(background, 0.0, 1.0)}
         with right:
             seed = tf.identity(seed)
         pi = random_start(seed, self.components, self.cell.frame_shape)
-        theta, psi, pi = self.cell.get_initial_state(pi=pi)
-        return {"theta": theta, "psi": psi, "pi": pi}
+        state = self.cell.get_initial_state(pi=pi, **layered)
+        return dict(zip(self.state, state, strict=True))
 
-    def step(self, frame, theta, psi, pi):
+    def step(self, frame, theta, psi, pi, background=None):
         """One frame of a stream."""
         frame = tf.ensure_shape(frame, (None, *self.cell.frame_shape))
-        state = self._checked_state(frame, (theta, psi, pi))
+        state = self._checked_state(frame, (theta, psi, pi, background))
         with self._checks("frame", frame, tf.shape(frame)[0]):
             frame = tf.clip_by_value(frame, 0.0, 1.0)
         return self.trusted_step(frame, *state)
 
-    def trusted_step(self, frame, theta, psi, pi):
+    def trusted_step(self, frame, theta, psi, pi, background=None):
         """`step` without its checks, for runtimes that cannot raise errors."""
-        gamma, state = self._iterate(frame, [theta, psi, pi])
-        return {
-            **self._results(gamma, state[1]),
-            **dict(zip(STATE, state, strict=True)),
-        }
+        state = [theta, psi, pi, background][: len(self.state)]
+        gamma, state = iterate(self.cell, frame, state)
+        state = dict(zip(self.state, state, strict=True))
+        return {**self._results(frame, gamma, state), **state}
 
-    def chunk(self, frames, theta, psi, pi):
+    def chunk(self, frames, theta, psi, pi, background=None):
         """Several frames of a stream: results with T on axis 1, the state after them.
 
         `predictions` (B, T, K, H, W, C) is psi after each frame.
         """
         frames = tf.ensure_shape(frames, (None, None, *self.cell.frame_shape))
-        state = self._checked_state(frames, (theta, psi, pi))
+        state = self._checked_state(frames, (theta, psi, pi, background))
+        frames = self._checked_frames(frames)
         gamma, states = self._run(frames, state)
-        state = {name: states[name][:, -1] for name in STATE}
-        results = self._results(gamma, states["psi"])
+        results = self._results(frames, gamma, states)
+        state = {name: states[name][:, -1] for name in self.state}
         return {**results, "predictions": states["psi"], **state}
 
-    def clip(self, frames, seed):
+    def clip(self, frames, seed, background=None):
         """Whole clips: all results, psi (B, T, K, H, W, C) and theta (B, T, K, M)."""
         frames = tf.ensure_shape(frames, (None, None, *self.cell.frame_shape))
-        start = self.init(seed)
+        start = self.init(seed, background)
         same = _Checks()
         same.same_batch("seed", seed, frames)
         with same:
             frames = tf.identity(frames)
-        gamma, states = self._run(frames, [start[name] for name in STATE])
-        results = self._results(gamma, states["psi"])
+        frames = self._checked_frames(frames)
+        seen = frames
+        if self.cell.layered:
+            seen = tf.concat([frames[:, :1], frames], axis=1)
+        gamma, states = self._run(seen, list(start.values()))
+        if self.cell.layered:
+            gamma = gamma[:, 1:]
+            states = {name: x[:, 1:] for name, x in states.items()}
+        results = self._results(frames, gamma, states)
         return {**results, "psi": states["psi"], "theta": states["theta"]}
 
-    def _iterate(self, frame, state):
-        """E-step and M-step, without noise: (B, H, W, C) -> gamma, the new state."""
-        return self.cell.iterate(frame, frame, state)
-
-    def _run(self, frames, state):
-        """`_iterate` over T: gamma and the states after each frame, T on axis 1."""
+    def _checked_frames(self, frames):
+        """Frames (B, T, H, W, C) in [0, 1], once they were looked at."""
         shape = tf.shape(frames)
         with self._checks("frames", frames, shape[0] * shape[1]):
-            frames = tf.clip_by_value(frames, 0.0, 1.0)
+            return tf.clip_by_value(frames, 0.0, 1.0)
+
+    def _run(self, frames, state):
+        """E-steps and M-steps over T, without noise.
+
+        Returns:
+            gamma, and a dict of the states after each frame, all with T on axis 1.
+        """
         frames = tf.transpose(frames, (1, 0, 2, 3, 4))  # (T, B, H, W, C)
 
         def advance(carried, frame):
-            gamma, state = self._iterate(frame, list(carried[1:]))
+            gamma, state = iterate(self.cell, frame, list(carried[1:]))
             return (gamma, *state)
 
         with prepared(self.cell):
             gamma, *states = tf.scan(advance, frames, (state[2], *state))
         gamma, *states = (_batch_first(x) for x in (gamma, *states))
-        return gamma, dict(zip(STATE, states, strict=True))
+        return gamma, dict(zip(self.state, states, strict=True))
 
-    def _results(self, gamma, psi):
-        """(..., K, H, W, 1) and (..., K, H, W, C) -> what a client looks at."""
+    def _results(self, frames, gamma, states):
+        """What a client looks at: of (..., H, W, C), gamma and a dict of states."""
+        segments = tf.argmax(gamma[..., 0], axis=-3, output_type=tf.int32)
+        psi = states["psi"]
+        if self.cell.layered:
+            objects = self.cell.objects(frames, states["background"]) > 0.5
+            segments = (segments + 1) * tf.cast(objects, tf.int32)
+            pi = states["pi"]
+            expected = tf.reduce_sum(pi * psi, axis=-4) / tf.reduce_sum(pi, axis=-4)
+        else:
+            expected = tf.reduce_max(psi, axis=-4)
         return {
-            "segmentation": tf.argmax(gamma[..., 0], axis=-3, output_type=tf.int32),
+            "segmentation": segments,
             "confidence": tf.reduce_max(gamma[..., 0], axis=-3),
             "gamma": gamma,
-            "next_frame": tf.reduce_max(psi, axis=-4),
+            "next_frame": expected,
         }
 
     def _state_shapes(self):
         height, width, channels = self.cell.frame_shape
-        return (
+        shapes = (
             (self.components, self.cell.units),
             (self.components, height, width, channels),
             (self.components, height, width, 1),
+            (height, width, channels),  # of a layered model
         )
+        return shapes[: len(self.state)]
 
     def _checks(self, name, frames, count):
         """Pixels in [0, 1], and neither no frame nor too many."""
@@ -178,33 +217,34 @@ class ServedModel:
             "send several requests; received",
             count,
         )
-        checks.finite(name, frames)
-        least, most = tf.reduce_min(frames), tf.reduce_max(frames)
-        checks.add(
-            (least >= -pixels.ROUNDING) & (most <= 1.0 + pixels.ROUNDING),
-            f"{name}: expected pixels in [0, 1], clip what is a little outside and "
-            "divide 8-bit frames by 255; received values from and to",
-            least,
-            most,
-        )
+        checks.pixels(name, frames)
         return checks
 
     def _checked_state(self, frames, state):
         """The state, if it could have come from `init` or `step`."""
         shapes = self._state_shapes()
-        theta, psi, pi = state = [
+        state = [
             tf.ensure_shape(x, (None, *shape))
-            for x, shape in zip(state, shapes, strict=True)
+            for x, shape in zip(state[: len(shapes)], shapes, strict=True)
         ]
         checks = _Checks()
-        for name, x in zip(STATE, state, strict=True):
+        for name, x in zip(self.state, state, strict=True):
             checks.same_batch(name, x, frames)
             checks.finite(name, x)
-        sums = tf.reduce_sum(pi, axis=1)  # (B, H, W, 1)
-        weights = tf.reduce_all(pi >= 0.0) & tf.reduce_all(tf.abs(sums - 1.0) < 1e-3)
-        checks.add(weights, "pi: expected weights that sum to 1 over K; use `init`'s")
+        pi = state[2]
+        if self.cell.layered:
+            weights = tf.reduce_all(pi >= 0.0)
+            checks.add(weights, "pi: expected weights of at least 0; use `init`'s")
+            checks.pixels("background", state[3])
+        else:
+            sums = tf.reduce_sum(pi, axis=1)  # (B, H, W, 1)
+            even = tf.reduce_all(tf.abs(sums - 1.0) < 1e-3)
+            weights = tf.reduce_all(pi >= 0.0) & even
+            checks.add(
+                weights, "pi: expected weights that sum to 1 over K; use `init`'s"
+            )
         with checks:
-            return [tf.identity(x) for x in (theta, psi, pi)]
+            return [tf.identity(x) for x in state]
 
 
 class _Checks:
@@ -220,6 +260,17 @@ class _Checks:
     def finite(self, name, x):
         finite = tf.reduce_all(tf.math.is_finite(x))
         self.add(finite, f"{name}: expected finite numbers, received NaN or infinity")
+
+    def pixels(self, name, x):
+        self.finite(name, x)
+        least, most = tf.reduce_min(x), tf.reduce_max(x)
+        self.add(
+            (least >= -pixels.ROUNDING) & (most <= 1.0 + pixels.ROUNDING),
+            f"{name}: expected pixels in [0, 1], clip what is a little outside and "
+            "divide 8-bit frames by 255; received values from and to",
+            least,
+            most,
+        )
 
     def same_batch(self, name, x, frames):
         batch, clips = tf.shape(x)[0], tf.shape(frames)[0]

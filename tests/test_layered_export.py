@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from export import command, result, segment
+from export import command, result, saved_model, segment
 from export.own_size import OwnSize, overlay
 from nem_tf import NEMLoss, NeuralEM
 from nem_tf.cells.window_cell import WindowCell
@@ -163,3 +163,22 @@ def test_an_overlay_is_a_tint_with_an_outline():
     np.testing.assert_array_equal(drawn[segments == 0], 100)
     np.testing.assert_allclose(drawn[2, 3:9] - colour, 0, atol=0.5)
     np.testing.assert_allclose(drawn[4, 5] - (55 + 0.45 * colour), 0, atol=0.5)
+
+
+@pytest.fixture(scope="module")
+def exported(run_folder):
+    """The folder of an exported version."""
+    line = [run_folder, "--out", run_folder / "models", "--batch-sizes", "1,2"]
+    assert saved_model.main(list(map(str, line))) == 0
+    return next((run_folder / "models").glob(f"*_k{K}/1"))
+
+
+def test_an_export_finds_what_the_run_finds(exported, found, scene, tmp_path):
+    np.save(tmp_path / "clip.npy", scene[0])
+    out = tmp_path / "out.npz"
+    assert run(exported, tmp_path / "clip.npy", "--out", out) == 0
+    arrays = np.load(out)
+    assert set(arrays) == set(found)
+    np.testing.assert_array_equal(arrays["segments"], found["segments"])
+    for name in ("gamma", "psi", "frames"):
+        np.testing.assert_allclose(arrays[name], found[name], atol=2e-6)
