@@ -8,6 +8,7 @@ import numpy as np
 from keras import ops
 
 from nem_tf import pixels
+from nem_tf.data import plain
 
 
 class ClipModel(keras.Model):
@@ -18,7 +19,11 @@ class ClipModel(keras.Model):
     """
 
     def fit(self, *args, **kwargs):
-        """`keras.Model.fit` on clips in the form of the call arguments, without `y`."""
+        """`keras.Model.fit` on clips in the form of the call arguments, without `y`.
+
+        Frames alone will do, an array or a `tf.data.Dataset`: see `data.plain`. They
+        have no noise; their random starts are drawn for them.
+        """
         given = self._given("fit", args, kwargs)
         data = given.get("x")
         if hasattr(data, "element_spec") or inspect.isgenerator(data):
@@ -58,11 +63,40 @@ class ClipModel(keras.Model):
         given = dict(signature.bind(self, *args, **kwargs).arguments)
         del given["self"]
         given |= given.pop("kwargs", {})
+        if plain.are_frames(given.get("x")):
+            self._take_frames(method, given)
         if isinstance(given.get("x"), dict) and given.get("sample_weight") is not None:
             given["y"] = _beside(given["sample_weight"], given.get("y"))
         if "x" in given:
             given["x"] = self._looked_through(given["x"])
         return given
+
+    def _take_frames(self, method, given):
+        """Put clips in the place of frames, in the arguments of a method."""
+        split = "train" if method == "fit" else "test"
+        frames, size = given["x"], given.get("batch_size")
+        if isinstance(frames, np.ndarray):
+            given.pop("batch_size", None)
+            held_out = given.pop("validation_split", 0.0)
+            if held_out:
+                kept = len(frames) - int(held_out * len(frames))
+                frames, rest = frames[:kept], frames[kept:]
+                given.setdefault("validation_data", self._clips_of(rest, "test", size))
+        given["x"] = self._clips_of(frames, split, size)
+        held_out = given.get("validation_data")
+        if plain.are_frames(held_out):
+            given["validation_data"] = self._clips_of(held_out, "test", size)
+
+    def _clips_of(self, frames, split, batch_size=None):
+        """Clips in the form of the call arguments, made of frames."""
+        cell = self.cell
+        return plain.clips_of(
+            frames,
+            split,
+            components=cell.components,
+            background=cell.background if cell.layered else None,
+            batch_size=batch_size,
+        )
 
     @contextlib.contextmanager
     def _intact(self):

@@ -7,6 +7,7 @@ from nem_tf import pixels
 from nem_tf.data import arguments, pipeline
 from nem_tf.data import noise as noises
 from reading import arrays as files
+from reading.background import KINDS, estimate
 
 
 def from_arrays(
@@ -41,7 +42,8 @@ def from_arrays(
             0 or 1.
         background: what batches have as `background`: an array (H, W, C) of all clips
             or (N, H, W, C), numbers as in `frames`, without C if frames have none;
-            "clip", the median over time of each clip's pixels; or None, nothing.
+            "plain", "still" or "auto": it is estimated for each clip, see
+            `reading.background.estimate`; or None, nothing.
         components, batch_size, seed, noise, skip, epochs, part: see
             `shapes.flying_shapes`.
 
@@ -117,8 +119,9 @@ def _background(background, frames, white):
     """What is behind each clip, (N or 1, H, W, C), numbers as in `frames`; or None."""
     if background is None:
         return None
-    if isinstance(background, str) and background == "clip":
-        return np.stack([median(clip) for clip in frames])  # one clip at a time
+    if isinstance(background, str) and background in KINDS:
+        scale = np.float32(white)
+        return np.stack([estimate(x / scale, background) * scale for x in frames])
     found = np.asarray(background)
     shape = frames.shape[2:]
     if shape[-1] == 1 and found.shape[-2:] == shape[:2]:
@@ -126,8 +129,8 @@ def _background(background, frames, white):
     if found.shape not in (shape, (len(frames), *shape)) or isinstance(background, str):
         received = repr(background) if isinstance(background, str) else found.shape
         raise ValueError(
-            f"background: expected 'clip', {shape} or {(len(frames), *shape)}, "
-            f"received {received}; give what is behind the objects"
+            f"background: expected one of {', '.join(KINDS)}, {shape} or "
+            f"{(len(frames), *shape)}, received {received}; give what is behind the objects"
         )
     if found.dtype != frames.dtype or white == 1:
         own = files.white(found)
@@ -135,10 +138,3 @@ def _background(background, frames, white):
             pixels.check("background", found)
         found = found.astype("float32") * np.float32(white / own)
     return found.reshape(-1, *shape)
-
-
-def median(frames):
-    """The median over time, (F, H, W, C) -> (H, W, C), rounded where they are whole."""
-    middle = np.median(frames, axis=0)
-    middle = np.rint(middle) if frames.dtype.kind in "bui" else middle
-    return middle.astype(frames.dtype)
