@@ -170,14 +170,18 @@ class NeuralEM(ClipModel):
         self.compile(**keras.saving.deserialize_keras_object(config))
 
     def export(self, filepath, *args, input_signature=None, **kwargs):
-        """`keras.Model.export`, of the call for any B, T and K.
+        """`keras.Model.export`, of the call for any B, T and K; of layers for its K.
 
         `python -m export.saved_model` makes more: streams, warm-up and documents.
         """
         if input_signature is None:
             frames = (None, None, *self.cell.frame_shape)
-            pi = (None, None, *self.cell.frame_shape[:2], 1)
+            layered = self.cell.layered
+            components = self.cell.components if layered else None
+            pi = (None, components, *self.cell.frame_shape[:2], 1)
             shapes = {"clean": frames, "noisy": frames, "pi": pi}
+            if layered:
+                shapes["background"] = (None, *self.cell.frame_shape)
             specs = {
                 name: keras.InputSpec(dtype="float32", shape=shape, name=name)
                 for name, shape in shapes.items()

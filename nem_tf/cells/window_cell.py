@@ -184,7 +184,7 @@ class WindowCell(EMCell):
     def predicted(self, flat, components):
         height, width, channels = self.frame_shape
         found = axes.unflatten_psi(flat, components, (height, width, channels + 1))
-        return found[..., :channels], found[..., channels:]
+        return ops.split(found, [channels], axis=-1)
 
     def assign(self, x, psi, pi):
         fit = self.likelihood.fit(ops.expand_dims(x, axes.COMPONENTS), psi)
@@ -217,10 +217,11 @@ class WindowCell(EMCell):
         w = self.objects(x, background)  # (B, H, W)
         alive = theta[..., -1]  # (B, K)
         fresh = 1.0 - ops.max(alive, 1)  # (B,), 1 before the first frame
-        fit = self.likelihood.fit(ops.expand_dims(x, 1), psi)[..., 0]  # (B, K, H, W)
-        drawn = pi[..., 0] * _maps(alive)
+        fit = self.likelihood.fit(ops.expand_dims(x, 1), psi)
+        fit, weight = ops.squeeze(fit, -1), ops.squeeze(pi, -1)  # (B, K, H, W)
+        drawn = weight * _maps(alive)
         alive = alive * (1.0 - self._double(fit * drawn * ops.expand_dims(w, 1), alive))
-        p = (fit + UNSURE) * pi[..., 0] * _maps(alive)
+        p = (fit + UNSURE) * weight * _maps(alive)
         gamma = p / (ops.sum(p, 1, keepdims=True) + 1e-9)  # (B, K, H, W)
         mass = ops.sum(gamma * ops.expand_dims(w, 1), (2, 3))
         least = FAINT * self.fill * self.object_size**2
@@ -378,9 +379,10 @@ class WindowCell(EMCell):
         grid, leading = self.grid, ops.shape(y)
         patch = self.patch(self.norms[2](self.draw(h)))
         patch = ops.reshape(patch, (*leading, grid, channels + 1, grid))
-        opacity = ops.sigmoid(patch[:, :, :, :1] - 1.0) * alive[..., None, None, None]
+        opacity, shape = ops.split(patch, [1], axis=3)
+        opacity = ops.sigmoid(opacity - 1.0) * alive[..., None, None, None]
         shade = self.likelihood.logits(colour)[:, :, None, :, None]
-        colour = self.likelihood.readout(shade + patch[:, :, :, 1:])
+        colour = self.likelihood.readout(shade + shape)
         patch = ops.concatenate([opacity, opacity * colour], 3)
         step = 2.0 * size / (grid - 1)
         draw_y = _hats(self._points(y, size, height), height, step)  # (B, K, g, H)
@@ -390,8 +392,8 @@ class WindowCell(EMCell):
         image = ops.reshape(image, (*leading, height * (channels + 1), grid))
         image = ops.matmul(image, draw_x)
         image = ops.reshape(image, (*leading, height, channels + 1, width))
-        opacity, paint = image[:, :, :, 0], ops.moveaxis(image[:, :, :, 1:], 3, -1)
-        opacity = opacity[..., None]  # (B, K, H, W, 1)
+        image = ops.moveaxis(image, 3, -1)
+        opacity, paint = ops.split(image, [1], axis=-1)  # (B, K, H, W, 1 and C)
         psi = paint + (1.0 - opacity) * background[:, None]
         spread = 0.6 * size[..., None]
         near_y = ops.exp(-ops.square((_range(height) - y[..., None]) / spread) / 2.0)

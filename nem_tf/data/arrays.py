@@ -130,7 +130,8 @@ def _background(background, frames, white):
         received = repr(background) if isinstance(background, str) else found.shape
         raise ValueError(
             f"background: expected one of {', '.join(KINDS)}, {shape} or "
-            f"{(len(frames), *shape)}, received {received}; give what is behind the objects"
+            f"{(len(frames), *shape)}, received {received}; give what is behind the "
+            "objects"
         )
     if found.dtype != frames.dtype or white == 1:
         own = files.white(found)
