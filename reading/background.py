@@ -2,22 +2,31 @@
 
     background = estimate(frames)  # (H, W, C) in [0, 1]
 
-The median over time is wrong wherever an object stays for half of the clip. Two things
-mend that. A clip may show one colour in most of its pixels: then that colour is the
-background. Else, where the median shows an object that other frames do not, there is an
-edge around it in the median and none in those frames: such a region is taken from them.
+The median over time is wrong wherever an object stays for half of the clip. But the
+edges of an object that moves stay nowhere for long. So the differences between
+neighbours are taken from most frames, as Weiss does ("Deriving intrinsic images from
+image sequences", ICCV 2001), and the image is the one whose differences and pixels
+agree best with the frames, both without outliers. Where an object covers a pixel in
+all frames, it is filled in smoothly. A clip that shows one colour in most pixels has
+that colour as its background.
 """
 
 import numpy as np
-from scipy import ndimage
+from scipy import sparse
+from scipy.sparse import linalg
 
 KINDS = ("auto", "plain", "still")
 PLAIN = 0.4  # of the pixels; a clip with so many of one colour has a plain background
-ALIKE = 10 / 255  # of that colour: no channel is farther from it
+AT_REST = 0.8  # of the pixels that never change; they have to have that colour, too
+ALIKE = 10 / 255  # of that colour: no channel is farther from it, but for noise
 DIFFERENT = 0.12  # least distance of a pixel from what is behind it, see `distance`
-SMALL = 4  # pixels; less is no object
 FRAMES = 40  # looked at, evenly spaced
-ROUNDS = 4  # of mending; each uncovers what the one before had as a neighbour
+LARGE = 96  # pixels; frames with a longer side are looked at in blocks
+ROUNDS = 5  # in which outliers lose their weight
+SETTLED = 4 / 255  # a round that changes less is the last one
+AGREE = 0.06  # distance at which a pixel counts 1/e^2, where there is little noise
+PULL = 0.003  # of pixels, beside the differences
+PIECE = 3e7  # numbers of large frames at a time
 
 
 def estimate(frames, kind="auto"):
@@ -25,8 +34,8 @@ def estimate(frames, kind="auto"):
 
     Args:
         frames: (T, H, W, C), uint8, or floats in [0, 1].
-        kind: "plain", one colour; "still", one image; "auto": plain if one colour has
-            at least two fifths of the pixels. Moving cameras are neither.
+        kind: "plain", one colour; "still", one image; "auto": see `kind_of`. Moving
+            cameras are neither.
 
     Returns:
         float32 (H, W, C) in [0, 1].
@@ -35,18 +44,20 @@ def estimate(frames, kind="auto"):
         ValueError: if `kind` is none of these, or the shape is another one.
     """
     if kind not in KINDS:
-        raise ValueError(f"kind: expected {', '.join(KINDS)}, received {kind!r}")
+        raise ValueError(
+            f"kind: expected {', '.join(KINDS)}, received {kind!r}; name one of them"
+        )
     if np.ndim(frames) != 4 or 0 in np.shape(frames):
         raise ValueError(
-            f"frames: expected shape (T, H, W, C), received {np.shape(frames)}"
+            f"frames: expected shape (T, H, W, C), none of them 0, received "
+            f"{np.shape(frames)}; give the frames of one clip"
         )
-    some = np.linspace(0, len(frames) - 1, min(len(frames), FRAMES)).astype(int)
-    x = unit(np.asarray(frames)[some])
-    if kind != "still":
-        colour, share = plain(x)
-        if kind == "plain" or share >= PLAIN:
-            return np.broadcast_to(colour, x.shape[1:]).copy()
-    return still(x)
+    x, size = small(frames), np.shape(frames)[1:]
+    if kind == "plain" or (kind == "auto" and is_plain(x)):
+        return np.broadcast_to(plain(x)[0], size).copy()
+    image = still(x)
+    near = distance(x, image) <= _scale(x) * 1.5  # (T, h, w)
+    return _seen(frames, near, image)
 
 
 def kind_of(clips):
@@ -58,14 +69,21 @@ def kind_of(clips):
     Returns:
         "plain" or "still".
     """
-    votes = [plain(unit(some(frames)))[1] >= PLAIN for frames in clips]
+    votes = [is_plain(small(frames)) for frames in clips]
     return "plain" if 2 * sum(votes) > len(votes) else "still"
 
 
-def some(frames):
-    """At most `FRAMES` frames, evenly spaced."""
-    count = len(frames)
-    return frames[np.linspace(0, count - 1, min(count, FRAMES)).astype(int)]
+def small(frames):
+    """At most `FRAMES` frames, evenly spaced, of at most `LARGE` pixels a side.
+
+    Args:
+        frames: (T, H, W, C), uint8, or floats in [0, 1].
+
+    Returns:
+        float32 (F, h, w, C), means of square blocks.
+    """
+    side = _block(frames)
+    return np.stack([_blocks(unit(frames[t]), side) for t in _places(frames)])
 
 
 def unit(frames):
@@ -74,6 +92,27 @@ def unit(frames):
     if frames.dtype.kind in "ui":
         return frames.astype("float32") / np.iinfo(frames.dtype).max
     return frames.astype("float32")
+
+
+def is_plain(x):
+    """Whether frames have one colour behind their objects.
+
+    At least two fifths of all pixels have it, and four fifths of those that never
+    change.
+
+    Args:
+        x: float32 (T, H, W, C) in [0, 1].
+    """
+    colour, share = plain(x)
+    if share < PLAIN:
+        return False
+    if len(x) == 1:
+        return True
+    flicker = noise(x)
+    rest = np.ptp(x, axis=0).max(axis=-1) <= 2 * ALIKE + 4 * flicker  # (H, W)
+    away = np.abs(np.median(x, axis=0) - colour).max(axis=-1)
+    near = away <= ALIKE + flicker / 2
+    return bool(near[rest].sum() >= AT_REST * rest.sum())
 
 
 def plain(x):
@@ -86,20 +125,17 @@ def plain(x):
     coarse = np.minimum((flat * 16).astype(np.int64), 15)
     cell = coarse @ (16 ** np.arange(x.shape[-1]))
     centre = np.median(flat[cell == np.bincount(cell).argmax()], axis=0)
-    near = np.abs(flat - centre).max(axis=-1) <= ALIKE
-    if not near.any():
-        return centre, 0.0
-    # Twice, since a cell of the coarse grid may cut the colour's noise in two.
-    centre = np.median(flat[near], axis=0)
-    near = (
-        np.abs(flat - centre).max(axis=-1) <= ALIKE + 2 * flat[near].std(axis=0).max()
-    )
-    return np.median(flat[near], axis=0).astype("float32"), float(near.mean())
+    bound = ALIKE + 2 * noise(x)
+    for _ in range(2):  # since a cell of the coarse grid may cut the colour in two
+        near = np.abs(flat - centre).max(axis=-1) <= bound
+        centre = np.median(flat[near], axis=0) if near.any() else centre
+    return centre.astype("float32"), float(near.mean())
 
 
 def distance(x, background):
     """How far pixels are from what is behind them: Euclidean, over the channels."""
-    return np.sqrt(np.square(x - background).sum(axis=-1))
+    away = x - background
+    return np.sqrt(np.einsum("...c,...c->...", away, away))
 
 
 def noise(x):
@@ -116,65 +152,143 @@ def least_distance(x):
 
 
 def still(x):
-    """The image behind moving objects, float32 (H, W, C).
+    """The image behind moving objects, float32 (H, W, C) in [0, 1].
+
+        sum_e w_e |(D I)_e - g_e|^2 + 0.003 sum_p v_p |I_p - m_p|^2  is least
+
+    D are the differences between neighbours. At first g and m are medians over time;
+    then, round by round, means of the frames that agree with I, and the weights w and v
+    are how many agree.
 
     Args:
         x: float32 (T, H, W, C) in [0, 1].
     """
-    least = least_distance(x)
-    image = np.median(x, axis=0)
+    shape = x.shape[1:]
+    pixels = x.reshape(len(x), -1, shape[-1])  # (T, P, C)
+    steps = np.concatenate(
+        [np.diff(x, axis=axis).reshape(len(x), -1, shape[-1]) for axis in (1, 2)], 1
+    )  # (T, E, C)
+    scale = _scale(x)
+    differences = _differences(*shape[:2])  # (E, P)
+    image, slopes = np.median(pixels, axis=0), np.median(steps, axis=0)
+    target, v = image, _agreeing(pixels, image, scale)[1]
+    g, w = slopes, _agreeing(steps, slopes, scale)[1]
     for _ in range(ROUNDS):
-        if not _mend(image, x, distance(x, image) > least):
+        before = image
+        weighted = differences.T.multiply(w**2 + 1e-3).tocsr()  # (P, E)
+        matrix = weighted @ differences + sparse.diags(PULL * v + 1e-7)
+        solve = linalg.splu(
+            matrix.tocsc(),
+            permc_spec="MMD_AT_PLUS_A",
+            diag_pivot_thresh=0.0,
+            options={"SymmetricMode": True},
+        ).solve
+        image = solve(weighted @ g + (PULL * v)[:, None] * target).astype("float32")
+        if np.abs(image - before).max() < SETTLED:
             break
-    near = (distance(x, image) <= least)[..., None]
-    count = near.sum(axis=0)  # 0 where a region's frame was not near afterwards
-    mean = (x * near).sum(axis=0) / np.maximum(count, 1)
-    return np.where(count, mean, image).astype("float32")
+        target, v = _agreeing(pixels, image, scale)
+        g, w = _agreeing(steps, differences @ image, scale)
+    return np.clip(image, 0.0, 1.0).reshape(shape)
 
 
-def _mend(image, x, differs):
-    """Take regions of `image` from frames in which their borders show less.
+def _scale(x):
+    """Distance of pixels that are alike."""
+    return max(AGREE, 3 * noise(x) * np.sqrt(x.shape[-1]))
+
+
+def _agreeing(values, image, scale):
+    """The mean of the values that agree with an image, and how many do.
+
+    Args:
+        values: (T, P, C).
+        image: (P, C).
+        scale: distance at which a value counts 1/e^2.
 
     Returns:
-        whether there was one.
+        float32 (P, C), and weights (P,) in [0, 1].
     """
-    found = []
-    for t, mask in enumerate(differs):
-        labels, _ = ndimage.label(mask)
-        for label, box in enumerate(ndimage.find_objects(labels), 1):
-            region = labels[box] == label
-            if region.sum() >= SMALL:
-                less = _edge(image, image, box, region) - _edge(
-                    image, x[t], box, region
-                )
-                found.append((less, t, box, region))
-    taken = np.zeros(image.shape[:2], bool)
-    for less, t, box, region in sorted(found, key=lambda one: -one[0]):
-        if less <= 0:
-            break
-        if not taken[box][region].any():
-            taken[box] |= region
-            image[box][region] = x[t][box][region]
-    return bool(taken.any())
+    counts = np.exp(-2 * (distance(values, image) / scale) ** 2)  # (T, P)
+    total = counts.sum(axis=0)
+    mean = np.einsum("tp,tpc->pc", counts, values) / (total[:, None] + 1e-9)
+    off = distance(mean, image) / scale
+    return mean, total / len(values) * np.exp(-2 * off**2)
 
 
-def _edge(image, inside, box, region):
-    """Sum of the differences across the border of a region, `inside` within it."""
-    size = image.shape[:2]
-    wide = tuple(
-        slice(max(one.start - 1, 0), min(one.stop + 1, most))
-        for one, most in zip(box, size, strict=True)
-    )
-    here = tuple(
-        slice(one.start - more.start, one.stop - more.start)
-        for one, more in zip(box, wide, strict=True)
-    )
-    mask = np.zeros(image[wide].shape[:2], bool)
-    mask[here] = region
-    pixels = np.where(mask[..., None], inside[wide], image[wide])
-    total = 0.0
+def _differences(height, width):
+    """Differences between neighbours of an image, a sparse matrix (E, P)."""
+    place = np.arange(height * width).reshape(height, width)
+    begin = np.concatenate([place[:-1].ravel(), place[:, :-1].ravel()])
+    end = np.concatenate([place[1:].ravel(), place[:, 1:].ravel()])
+    edge, one = np.arange(len(begin)), np.ones(len(begin), "float32")
+    entries = np.concatenate([one, -one])
+    at = np.concatenate([edge, edge]), np.concatenate([end, begin])
+    return sparse.csr_matrix((entries, at), shape=(len(begin), place.size))
+
+
+def _seen(frames, near, image):
+    """The mean of the frames where they show the background, else the image.
+
+    In blocks it is the median, since something small may be in one.
+
+    Args:
+        frames: (T, H, W, C).
+        near: whether pixels or blocks of `small(frames)` show it, (F, h, w).
+        image: (h, w, C).
+
+    Returns:
+        float32 (H, W, C).
+    """
+    places, side = _places(frames), _block(frames)
+    height, width, channels = np.shape(frames)[1:]
+    near, found = _enlarged(near, side, 1), _enlarged(image, side, 0)
+    near, found = near[:, :height, :width, None], found[:height, :width].copy()
+    middle = _mean if side == 1 else _median
+    rows = max(1, int(PIECE / (len(places) * width * channels)))
+    for row in range(0, height, rows):
+        part = slice(row, row + rows)
+        known = near[:, part].any(axis=0)
+        shown = middle(unit(frames[places, part]), near[:, part])
+        found[part] = np.where(known, shown, found[part])
+    return found
+
+
+def _mean(x, near):
+    """Of the frames where `near`: (T, H, W, C), (T, H, W, 1) -> (H, W, C)."""
+    count = np.maximum(near.sum(axis=0), 1)
+    return np.einsum("thwc,thw->hwc", x, near[..., 0].astype("float32")) / count
+
+
+def _median(x, near):
+    """Of the frames where `near`, the lower one of two."""
+    x = np.sort(np.where(near, x, np.inf), axis=0)
+    middle = np.maximum(near.sum(axis=0) - 1, 0) // 2  # (H, W, 1)
+    return np.take_along_axis(x, middle[None], axis=0)[0]
+
+
+def _places(frames):
+    """Which frames are looked at."""
+    return np.linspace(0, len(frames) - 1, min(len(frames), FRAMES)).astype(int)
+
+
+def _block(frames):
+    """Side of the blocks that are looked at, pixels."""
+    return -(-max(np.shape(frames)[1:3]) // LARGE)
+
+
+def _blocks(image, side):
+    """Means of square blocks, those at the end of what is there: (h, w, C)."""
+    if side == 1:
+        return image
     for axis in (0, 1):
-        border = np.diff(mask.astype(np.int8), axis=axis) != 0
-        step = np.sqrt(np.square(np.diff(pixels, axis=axis)).sum(axis=-1))
-        total += step[border].sum()
-    return float(total)
+        starts = np.arange(0, image.shape[axis], side)
+        sizes = np.diff(np.append(starts, image.shape[axis]))
+        total = np.add.reduceat(image, starts, axis=axis)
+        image = total / np.expand_dims(sizes, [a for a in range(3) if a != axis])
+    return image.astype("float32")
+
+
+def _enlarged(array, side, axis):
+    """Each number of two axes as a block."""
+    if side == 1:
+        return array
+    return array.repeat(side, axis=axis).repeat(side, axis=axis + 1)

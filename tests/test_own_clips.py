@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from reading import cache
+from reading import background, cache
 from reading.own import OwnClips
 from reading.video import VideoError
 
@@ -70,15 +70,27 @@ def test_frames_backgrounds_and_names(tmp_path):
     np.testing.assert_allclose(own.moving, moving, atol=1e-6)
 
 
-def test_the_median_is_of_frames_over_all_of_a_clip(tmp_path, monkeypatch):
+def test_the_background_is_of_frames_over_all_of_a_clip(tmp_path, monkeypatch):
     frames = clip(length=30)
-    frames[0:10], frames[10:30] = 10, 200
-    frames[:, 0] = frames[:, 1] = 0
+    frames[:8] = clip(1, length=8)
     np.save(tmp_path / "clip.npy", frames)
-    monkeypatch.setattr(cache, "MEDIAN_OF", 7)
+    monkeypatch.setattr(background, "FRAMES", 7)
     own = OwnClips(tmp_path / "clip.npy", size=(H, W))
-    assert own.background(0)[5, 5].tolist() == [200]
-    assert own.background(0)[0, 5].tolist() == [0]
+    assert own.background_kind == "still"
+    np.testing.assert_array_equal(own.background(0)[4:], frames[8, 4:])
+
+
+def test_the_kind_of_background_is_one_for_all_clips(tmp_path):
+    plain = clip()
+    plain[plain < 255] = 90
+    plain[:, 5, 5] = 0  # stands still, and is no background
+    for i, frames in enumerate([plain, clip(1), plain]):
+        save_pictures(tmp_path / "films" / str(i), frames)
+    own = OwnClips(tmp_path / "films")
+    assert own.background_kind == "plain" and (own.background(0) == 90).all()
+    assert (own.background(1) == own.background(1)[0, 0]).all()
+    own = OwnClips(tmp_path / "films", clips=2)  # not more than half
+    assert own.background_kind == "still" and (own.background(0)[5, 5] == 0).all()
 
 
 def test_large_frames_have_the_same_background(tmp_path):
@@ -467,6 +479,7 @@ def test_images_are_one_window_each(tmp_path):
     assert own.windows("train", 20).tolist() == [[i, 0] for i in own.split("train")]
     whole = np.stack([own.frames(i)[0] for i in range(10)])
     np.testing.assert_array_equal(own.background(7), np.rint(np.median(whole, axis=0)))
+    assert own.background_kind == "still"
     with h5py.File(tmp_path / "two.h5", "w") as file:
         file["training/features"] = np.stack([clip(i, 1) for i in range(2)], axis=1)
     with pytest.raises(VideoError, match="expected at least 3 images, for train"):
