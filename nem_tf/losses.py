@@ -41,9 +41,12 @@ def inter_cluster(psi, gamma, likelihood, prior=None):
     those of `intra_cluster`; `prior` is what to predict elsewhere, `(..., H, W, C)`,
     black if None.
     """
-    if prior is not None:
-        prior = ops.expand_dims(prior, axes.COMPONENTS)  # (..., 1, H, W, C)
-    terms = (1.0 - gamma) * likelihood.kl_from_prior(psi, prior)  # (..., K, H, W, C)
+    if prior is None:
+        divergence = likelihood.kl_from_prior(psi)
+    else:  # (..., 1, H, W, C)
+        prior = ops.expand_dims(prior, axes.COMPONENTS)
+        divergence = likelihood.kl_from_prior(psi, prior)
+    terms = (1.0 - gamma) * divergence  # (..., K, H, W, C)
     return ops.sum(terms, axis=EVERY)
 
 

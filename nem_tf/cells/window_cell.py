@@ -245,12 +245,12 @@ class WindowCell(EMCell):
     def _double(self, explained, alive):
         """1 for the component of a clip that draws what others explain as well."""
         first = ops.max(explained, 1, keepdims=True)
-        best = ops.one_hot(ops.argmax(explained, 1), explained.shape[1], axis=1)
+        best = _one_hot(ops.argmax(explained, 1), ops.shape(explained)[1])
         second = ops.max(explained * (1.0 - best), 1, keepdims=True)
         others = ops.where(best > 0, second, first)
         alone = ops.sum(ops.relu(explained - others), (2, 3))
         share = alone / (ops.sum(explained, (2, 3)) + 1e-3) + 9.0 * (1.0 - alive)
-        least = ops.one_hot(ops.argmin(share, 1), explained.shape[1])
+        least = _one_hot(ops.argmin(share, 1), ops.shape(share)[1])
         return least * ops.cast(share < self.distinct, "float32")
 
     def _claims(self, left, resting, pi, fresh):
@@ -271,20 +271,33 @@ class WindowCell(EMCell):
         # Regions alike are told apart by chance, which is the random start's.
         left = left * (1.0 + 0.02 * fresh[:, None, None] * pi[:, 0, :, :, 0])
         rows, columns = _range(height)[:, None], _range(width)[None, :]
-        claims, new, claim = [], [], CLAIM * self.fill
-        for k in range(resting.shape[1]):
+        count = ops.shape(resting)[1]
+
+        def claim(k, left, claims, new):
             flat = ops.reshape(left, (-1, height * width))
             place = ops.cast(ops.argmax(flat, 1), "int32")
             y = ops.cast(place // width, "float32")[:, None, None]
             x = ops.cast(place % width, "float32")[:, None, None]
-            begins = resting[:, k] * ops.cast(ops.max(flat, 1) > claim, "float32")
+            enough = ops.max(flat, 1) > CLAIM * self.fill
+            this = ops.cast(ops.equal(ops.arange(count), k), "float32")  # (K,)
+            begins = ops.sum(resting * this, 1) * ops.cast(enough, "float32")
             far = ops.square(rows - y) + ops.square(columns - x)
             begins_here = begins[:, None, None]
             near = ops.exp(-far / (2.0 * (1.6 * self.radius) ** 2))
             left = left * (1.0 - begins_here * near)
-            claims.append(begins_here * ops.exp(-far / (2 * (0.7 * self.radius) ** 2)))
-            new.append(begins)
-        return ops.stack(claims, 1), ops.stack(new, 1)
+            mine = begins_here * ops.exp(-far / (2.0 * (0.7 * self.radius) ** 2))
+            claims = claims + this[:, None, None] * ops.expand_dims(mine, 1)
+            return k + 1, left, claims, new + begins[:, None] * this
+
+        begun = (0, left, ops.zeros_like(pi[..., 0]), ops.zeros_like(resting))
+        begun = tuple(map(ops.stop_gradient, begun[1:]))
+        if isinstance(count, int):
+            found = (0, *begun)
+            for k in range(count):
+                found = claim(k, *found[1:])
+        else:
+            found = ops.while_loop(lambda k, *_: k < count, claim, (0, *begun))
+        return found[2:]
 
     def _m_step(self, seen, noisy, theta, alive, new, background):
         """Move, look, remember and draw; `seen` is gamma w, (B, K, H, W)."""
@@ -427,6 +440,13 @@ class WindowCell(EMCell):
 def _range(size):
     """0 to size - 1, float32."""
     return np.arange(size, dtype="float32")
+
+
+def _one_hot(place, count):
+    """1 at the component of that place: (B, ...) -> (B, K, ...), float32."""
+    numbers = ops.reshape(ops.arange(count), (1, -1, *(1,) * (len(place.shape) - 1)))
+    place = ops.expand_dims(ops.cast(place, numbers.dtype), 1)
+    return ops.cast(ops.equal(place, numbers), "float32")
 
 
 def _maps(value):
