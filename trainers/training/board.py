@@ -32,6 +32,11 @@ MEANING = {
     "ari": "adjusted Rand index, mean over steps: 1 is perfect, 0 chance",
     "distinct_components": "components that dominate an object, mean over clips",
     "purity": "share of an object's pixels in its dominating component",
+    "foreground_ari": "adjusted Rand index of labelled pixels at the last step",
+    "ari_with_background": "the same, background being one more object",
+    "best_overlap": "intersection over union of an object and its best segment",
+    "psnr": "of the predicted next frame at the last step, dB",
+    "moving_foretold": "share of moving pixels met better than by the background",
     "seconds": "of training, those before an interruption included",
 }
 OF_RUN = ("learning_rate", "stage", "seconds")
@@ -181,6 +186,10 @@ def write_scores(folder, test, updates):
     found = {"loss": test["loss"]}
     if "ami" in test:
         found |= {"ami": test["ami"]["last"], "ami_mean": test["ami"]["mean"]}
+    for name in ("foreground_ari", "ari_with_background", "best_overlap"):
+        if name in test:
+            found[name] = test[name]["last"]
+    found |= {name: test[name] for name in ("psnr", "moving_foretold") if name in test}
     with _writer(folder, "test").as_default(step=updates):
         for name, value in found.items():
             tf.summary.scalar(f"test/{name}", value, description=MEANING.get(name))

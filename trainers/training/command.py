@@ -13,6 +13,7 @@ from trainers.training import (
     interrupts,
     progress,
     quiet,
+    report,
     run_folder,
 )
 
@@ -245,10 +246,9 @@ def _report(experiment_class, folder, result):
     """The closing lines: scores, the paper's, and where to look."""
     test, recipe = result["test"], result.get("recipe", result.get("preset"))
     minutes = result["seconds"] / 60
-    scores = (
-        f"  loss on {test['clips']} test clips  {test['loss']:.1f} nats per clip; "
-        "without labels nothing else is scored\n"
-    )
+    scores = f"  loss on {test['clips']} test clips  {test['loss']:.1f} nats per clip"
+    layered = "".join(f"{line}\n" for line in report.over_background(test))
+    scores += "\n" if layered else "; without labels nothing else is scored\n"
     if "ami" in test:
         scores = (
             f"  AMI on {test['clips']} test clips   {_last_and_mean(test['ami'])}\n"
@@ -260,6 +260,7 @@ def _report(experiment_class, folder, result):
             scores += (
                 "                          a first look; more without --recipe quick\n"
             )
+    scores += layered
     print(
         f"\n{result['experiment']}, data: {result['data']}, recipe {recipe}, "
         f"seed {result['seed']}: {result['updates']} updates in {minutes:.1f} minutes\n"
