@@ -9,6 +9,8 @@ client carries the state of each stream; the server keeps none. So a request tha
 server has no thread for, or that breaks off, is sent again until --timeout has passed.
 A stream stays with the version that answered its first request, whatever its label
 means later. Streams that end are written; each that does not is a line on stderr.
+A layered model gets videos of any size, and what is behind their objects, which is
+estimated from the whole video; its result has the model's size.
 """
 
 import pathlib
@@ -22,6 +24,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from export import address, command, result
+from export.own_size import OwnSize
 from reading import video
 from trainers.training import quiet
 
@@ -85,13 +88,24 @@ class Played(NamedTuple):
     retries: int  # requests that were sent again
 
 
-def play(server, frames, seed, *, chunk=1, clips=False, keep=True, on_frames=None):
+def play(
+    server,
+    frames,
+    seed,
+    *,
+    background=None,
+    chunk=1,
+    clips=False,
+    keep=True,
+    on_frames=None,
+):
     """Send one video.
 
     Args:
         server: a `servers.Server`.
         frames: shape (T, H, W, C).
         seed: of the random start.
+        background: of a layered model, (H, W, C).
         chunk: frames in a request.
         clips: whether to send the video whole.
         keep: whether to ask for gamma and psi and return them; otherwise only the
@@ -118,31 +132,38 @@ def play(server, frames, seed, *, chunk=1, clips=False, keep=True, on_frames=Non
                 on_frames(count)
         return reply.outputs
 
-    seeds = np.array([seed], "int32")
+    begin = {"seed": np.array([seed], "int32")}
+    carried, twice = STATE, 0
+    if background is not None:  # then frame 0 is shown twice, so predicted
+        begin["background"] = background[None]
+        carried, twice = (*STATE, "background"), 1
     wanted = ["segmentation", "gamma"] if keep else ["segmentation"]
     if clips:
         outputs = [*wanted, "psi"] if keep else wanted
-        inputs = {"frames": frames[None], "seed": seeds}
+        inputs = {"frames": frames[None], **begin}
         reply = call("serving_default", inputs, outputs, len(frames))
         pieces.append([reply[name][0] for name in outputs])
     else:
-        state = call("init", {"seed": seeds}, list(STATE), 0)
-        for start in range(0, len(frames), chunk):
-            piece = frames[start : start + chunk]
+        state = call("init", begin, list(carried), 0)
+        shown = np.concatenate([frames[:twice], frames])
+        for start in range(0, len(shown), chunk):
+            piece = shown[start : start + chunk]
             if chunk == 1:
                 signature, inputs, psi = "step", {"frame": piece}, "psi"
             else:
                 signature, inputs, psi = "chunk", {"frames": piece[None]}, "predictions"
-            outputs = dict.fromkeys([*wanted, *([psi] if keep else []), *STATE])
-            reply = call(signature, {**inputs, **state}, list(outputs), len(piece))
-            state = {name: reply[name] for name in STATE}
+            outputs = dict.fromkeys([*wanted, *([psi] if keep else []), *carried])
+            new = len(piece) - (twice if start == 0 else 0)
+            reply = call(signature, {**inputs, **state}, list(outputs), new)
+            state = {name: reply[name] for name in carried}
             found = [reply[name] for name in (*wanted, psi)[: 3 if keep else 1]]
             pieces.append(found if chunk == 1 else [x[0] for x in found])
     if not keep:
         return Played(None, latencies, version, retries)
     from nem_tf import Segmentation  # which imports TensorFlow
 
-    parts = (np.concatenate(part) for part in zip(*pieces, strict=True))
+    twice = 0 if clips else twice
+    parts = (np.concatenate(part)[twice:] for part in zip(*pieces, strict=True))
     return Played(Segmentation(*parts), latencies, version, retries)
 
 
@@ -164,8 +185,8 @@ def _send(given, lost):
     spec = servers.Spec(given.model, given.version, given.label)
     server = kind(place, spec, given.timeout)
     try:
-        videos = _videos(given, _frame_shape(server, given.model))
-        streams = _streams(videos, given)
+        shape, layered = _frame_shape(server, given.model)
+        streams = _streams(_videos(given, shape, layered), given)
         played, seconds = _play_all(server, streams, given, lost)
     finally:
         server.close()
@@ -183,23 +204,29 @@ class Stream(NamedTuple):
 
     name: str
     video: video.Video
+    background: Any  # of a layered model, (H, W, C)
     seed: int
     keep: bool  # whether its result is written
 
 
-def _videos(given, shape):
-    videos = [
-        video.read(
+def _videos(given, shape, layered):
+    """Pairs of a video and, for a layered model, its background."""
+    found = []
+    for path in given.inputs:
+        taken = video.read(
             path,
             shape,
             grey=given.grey,
-            resize=given.resize,
+            resize=given.resize or layered,
             threshold=given.threshold,
             first=given.first,
         )
-        for path in given.inputs
-    ]
-    return [taken._replace(frames=result.as_clip(taken.frames)) for taken in videos]
+        background = None
+        if layered:
+            background = OwnSize(path, shape).small_background(taken.frames)
+        frames = result.as_clip(taken.frames)
+        found.append((taken._replace(frames=frames), background))
+    return found
 
 
 def _streams(videos, given):
@@ -207,7 +234,7 @@ def _streams(videos, given):
     return [
         Stream(
             f"stream {number + 1} ({given.inputs[number % len(videos)]})",
-            videos[number % len(videos)],
+            *videos[number % len(videos)],
             (given.seed + number) % 2**31,
             keep=given.out is not None and number < len(videos),
         )
@@ -218,11 +245,22 @@ def _streams(videos, given):
 def _write(path, stream, found, given, lost):
     """Write one result; a disk that is full for one may have room for the next."""
     try:
-        result.write(path, stream.video.frames, found, stream.video.fps)
+        _write_result(path, stream, found)
     except OSError as error:
         _lose(error, str(error), given, lost)
     else:
         print(f"wrote {path}")
+
+
+def _write_result(path, stream, found):
+    frames, fps = stream.video
+    if stream.background is None:
+        result.write(path, frames, found, fps)
+        return
+    pictures = (255 * frames).round().astype("uint8")
+    pictures = np.broadcast_to(pictures, (*frames.shape[:3], 3))
+    own = zip(pictures, found.segments, strict=True)
+    result.write_layered(path, frames, found, own, fps)
 
 
 def _lose(error, line, given, lost):
@@ -243,7 +281,7 @@ def _outs(out, count):
 
 
 def _frame_shape(server, name):
-    """(H, W, C) as the server's own signature has it."""
+    """(H, W, C) as the server's own signature has it, and if the model is layered."""
     signatures = server.shapes()
     missing = {"serving_default", "init", "step", "chunk"} - set(signatures)
     if missing:
@@ -251,7 +289,7 @@ def _frame_shape(server, name):
             f"model: {name} has no signature {', '.join(sorted(missing))}; it was not "
             "exported by export.saved_model"
         )
-    return signatures["step"]["frame"][1:]
+    return signatures["step"]["frame"][1:], "background" in signatures["init"]
 
 
 def _play_all(server, streams, given, lost):
@@ -279,6 +317,7 @@ def _play_all(server, streams, given, lost):
                 server,
                 stream.video.frames,
                 stream.seed,
+                background=stream.background,
                 chunk=given.chunk,
                 clips=given.clips,
                 keep=stream.keep,

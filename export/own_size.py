@@ -38,7 +38,7 @@ class OwnSize:
         top, left, rows, columns = video.place(*self.size, *frame_shape[:2])
         self._region = slice(top, top + rows), slice(left, left + columns)
 
-    def small_background(self, frames, kind):
+    def small_background(self, frames, kind="auto"):
         """What is behind the model's frames (T, H, W, C), black where they are: in
         margins, which say nothing about the video. Float32 (H, W, C)."""
         found = np.zeros(self._shape, "float32")

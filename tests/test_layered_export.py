@@ -6,45 +6,29 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from export import command, result, saved_model, segment
+from export import command, result, segment
 from export.own_size import OwnSize, overlay
-from nem_tf import NEMLoss, NeuralEM
-from nem_tf.cells.window_cell import WindowCell
 from nem_tf.plots.drawing import component_colours
 from reading import video
+from tests import layered
+from tests.layered import C, H, K, T, W
 
-H, W, C, K, T = 16, 20, 3, 3, 11
 SIZE = h, w = 50, 80  # of the video; fits in rows 2 to 13 of the model's frames
 
 
 @pytest.fixture(scope="module")
 def run_folder(tmp_path_factory):
     """A run's folder with a layered model of fresh weights."""
-    sizes = {"units": 8, "features": 16, "grid": 5, "object_size": 6}
-    nem = NeuralEM(
-        WindowCell((H, W, C), "gaussian", components=K, background="still", **sizes)
-    )
-    nem.compile("adam", loss=NEMLoss())
     folder = tmp_path_factory.mktemp("layered")
-    nem.save(folder / "model.keras")
+    layered.model().save(folder / "model.keras")
     return folder
 
 
 @pytest.fixture(scope="module")
 def scene():
-    """Two discs that cross an even slope, uint8 (T, h, w, 3), and their labels."""
-    rows, columns = np.mgrid[:h, :w]
-    slope = (0.2 + 0.005 * rows + 0.002 * columns)[..., None] * [1.0, 0.5, 0.2]
-    frames = np.repeat(slope[None], T, 0)
-    labels = np.zeros((T, h, w), int)
-    for t in range(T):
-        for label, (y, x, colour) in enumerate(
-            ((13, 12 + 5 * t, (0.1, 0.9, 0.9)), (37, 68 - 5 * t, (0.9, 0.9, 0.1))), 1
-        ):
-            disc = (rows - y) ** 2 + (columns - x) ** 2 < 9.5**2
-            frames[t][disc] = colour
-            labels[t][disc] = label
-    return (255 * frames).round().astype("uint8"), labels
+    """Frames uint8 (T, h, w, 3), background and labels."""
+    frames, background, labels = layered.scene(SIZE)
+    return (255 * frames).round().astype("uint8"), background, labels
 
 
 @pytest.fixture(scope="module")
@@ -61,7 +45,7 @@ def run(*arguments):
 
 
 def test_segments_have_the_videos_own_size_and_its_edges(found, scene):
-    labels = scene[1]
+    labels = scene[2]
     assert found["segments"].shape == labels.shape
     assert found["segments"].dtype == np.uint8
     wrong = (found["segments"] > 0) != (labels > 0)
@@ -78,7 +62,7 @@ def test_the_rest_has_the_models_size(found):
 
 
 def test_an_animation_tints_objects_and_leaves_the_rest(run_folder, scene, tmp_path):
-    frames, labels = scene
+    frames, _, labels = scene
     film, out = tmp_path / "clip.npy", tmp_path / "new" / "out.gif"
     np.save(film, frames)
     assert run(run_folder, film, "--out", out, "--first", 5, "--components", 2) == 0
@@ -92,7 +76,7 @@ def test_an_animation_tints_objects_and_leaves_the_rest(run_folder, scene, tmp_p
 
 
 def test_a_film(run_folder, scene, tmp_path, monkeypatch, capsys):
-    frames, labels = scene
+    frames, _, labels = scene
     film, out = tmp_path / "clip.npy", tmp_path / "out.mp4"
     np.save(film, frames[:, 1:, 1:])
     assert run(run_folder, film, "--out", out, "--first", 4) == 0
@@ -128,9 +112,7 @@ def test_the_background_of_the_videos_own_pixels(scene, tmp_path):
     behind = own.small_background(small, "still")
     assert behind.shape == (H, W, C) and not behind[[0, 1, -1]].any()
     slope = own.background(small, behind, 0.15)
-    rows, columns = np.mgrid[:h, :w]
-    true = (0.2 + 0.005 * rows + 0.002 * columns)[..., None] * [1.0, 0.5, 0.2]
-    assert np.abs(slope - true).max() < 0.02
+    assert np.abs(slope - scene[1]).max() < 0.02
     still = np.repeat(small[:1], 3, 0)  # an object that stays is never background
     behind = np.zeros((H, W, C), "float32")
     assert np.abs(own.background(still, behind, 0.01)).max() == 0
@@ -163,22 +145,3 @@ def test_an_overlay_is_a_tint_with_an_outline():
     np.testing.assert_array_equal(drawn[segments == 0], 100)
     np.testing.assert_allclose(drawn[2, 3:9] - colour, 0, atol=0.5)
     np.testing.assert_allclose(drawn[4, 5] - (55 + 0.45 * colour), 0, atol=0.5)
-
-
-@pytest.fixture(scope="module")
-def exported(run_folder):
-    """The folder of an exported version."""
-    line = [run_folder, "--out", run_folder / "models", "--batch-sizes", "1,2"]
-    assert saved_model.main(list(map(str, line))) == 0
-    return next((run_folder / "models").glob(f"*_k{K}/1"))
-
-
-def test_an_export_finds_what_the_run_finds(exported, found, scene, tmp_path):
-    np.save(tmp_path / "clip.npy", scene[0])
-    out = tmp_path / "out.npz"
-    assert run(exported, tmp_path / "clip.npy", "--out", out) == 0
-    arrays = np.load(out)
-    assert set(arrays) == set(found)
-    np.testing.assert_array_equal(arrays["segments"], found["segments"])
-    for name in ("gamma", "psi", "frames"):
-        np.testing.assert_allclose(arrays[name], found[name], atol=2e-6)

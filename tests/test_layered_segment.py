@@ -3,40 +3,20 @@
 import numpy as np
 import pytest
 
-from nem_tf import NEMLoss, NeuralEM
-from nem_tf.cells.window_cell import WindowCell
 from nem_tf.inference import backgrounds
-from tests import tiny
-
-H, W, C, K, T = 16, 20, 3, 3, 11
+from tests import layered, tiny
+from tests.layered import C, H, K, T, W
 
 
 @pytest.fixture(scope="module")
 def nem():
-    """A model with fresh weights."""
-    sizes = {"units": 8, "features": 16, "grid": 5, "object_size": 6}
-    model = NeuralEM(
-        WindowCell((H, W, C), "gaussian", components=K, background="still", **sizes)
-    )
-    model.compile("adam", loss=NEMLoss())
-    return model
+    return layered.model()
 
 
 @pytest.fixture(scope="module")
 def clip():
-    """Two squares that cross an even slope: frames, background and labels."""
-    rows, columns = np.mgrid[:H, :W]
-    slope = (0.1 + 0.02 * rows + 0.01 * columns)[..., None] * np.array([1.0, 0.5, 0.2])
-    background = slope.astype("float32")
-    frames = np.repeat(background[None], T, 0)
-    labels = np.zeros((T, H, W), int)
-    for t in range(T):
-        for label, (y, x, colour) in enumerate(
-            ((2, 1 + t, (0.1, 0.9, 0.9)), (10, 14 - t, (0.9, 0.9, 0.1))), 1
-        ):
-            frames[t, y : y + 5, x : x + 5] = colour
-            labels[t, y : y + 5, x : x + 5] = label
-    return frames, background, labels
+    """Frames, background and labels."""
+    return layered.scene()
 
 
 @pytest.fixture(scope="module")
@@ -68,8 +48,8 @@ def test_frame_t_is_assigned_by_what_was_predicted_of_it(nem, clip, found):
     inputs["pi"] = np.full((K, H, W, 1), 1 / K, "float32")
     inputs["background"] = background
     outputs = nem({name: x[None] for name, x in inputs.items()})
-    np.testing.assert_allclose(found.psi, outputs["psi"][0, 1:], atol=1e-5)
-    np.testing.assert_allclose(found.gamma, outputs["gamma"][0, :-1], atol=1e-5)
+    np.testing.assert_allclose(found.psi, outputs["psi"][0, 1:], atol=1e-4)
+    np.testing.assert_allclose(found.gamma, outputs["gamma"][0, :-1], atol=1e-4)
 
 
 def test_the_background_is_estimated_clip_by_clip(nem, clip, found):
@@ -94,7 +74,7 @@ def test_frames_one_by_one_give_what_the_clip_gives(nem, clip, found, components
         stream.reset()
         for name in ("gamma", "psi", "segments"):
             one_by_one = np.stack([getattr(part, name) for part in parts])
-            np.testing.assert_allclose(one_by_one, getattr(whole, name), atol=2e-6)
+            np.testing.assert_allclose(one_by_one, getattr(whole, name), atol=1e-4)
 
 
 def test_a_stream_finds_the_background_itself(nem, clip):

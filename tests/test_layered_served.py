@@ -1,0 +1,168 @@
+"""Layered models as they are served: signatures, documents, and the client."""
+
+import json
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from export import client, saved_model, segment
+from reading.background import estimate
+from tests import layered, loopback
+from tests.layered import C, H, K, T, W
+from trainers.training.trained import Trained
+
+STATE = ("theta", "psi", "pi", "background")
+
+
+@pytest.fixture(scope="module")
+def nem():
+    return layered.model()
+
+
+@pytest.fixture(scope="module")
+def folder(nem, tmp_path_factory):
+    """The folder of all models, with one exported."""
+    folder = tmp_path_factory.mktemp("models")
+    trained = Trained(nem, "x", {"steps": 5}, "generated", None, {}, None)
+    saved_model.export(trained, folder, "x", K, batch_sizes=(1, 2))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def signatures(folder):
+    return tf.saved_model.load(str(folder / "x" / "1")).signatures
+
+
+@pytest.fixture(scope="module")
+def clip():
+    """Frames and their background."""
+    return layered.scene()[:2]
+
+
+@pytest.fixture(scope="module")
+def found(nem, clip):
+    return nem.segment(clip[0], seed=3, background=clip[1])
+
+
+def begin(signatures, background, seed=3):
+    return signatures["init"](
+        seed=tf.constant([seed]), background=tf.constant(background[None])
+    )
+
+
+def test_whole_clips(signatures, clip, found):
+    frames, background = clip
+    reply = signatures["serving_default"](
+        frames=tf.constant(np.stack([frames, frames[::-1]])),
+        seed=tf.constant([3, 0]),
+        background=tf.constant(np.stack([background, background])),
+    )
+    np.testing.assert_array_equal(reply["segmentation"][0], found.segments)
+    for name in ("gamma", "psi"):
+        ours, theirs = reply[name][0], getattr(found, name)
+        np.testing.assert_allclose(ours, theirs, atol=1e-4)
+
+
+def test_a_stream_that_shows_its_first_frame_twice(signatures, clip, found):
+    frames, background = clip
+    state, replies = begin(signatures, background), []
+    for frame in np.concatenate([frames[:1], frames]):
+        reply = signatures["step"](frame=tf.constant(frame[None]), **state)
+        state = {name: reply[name] for name in STATE}
+        replies.append(reply)
+    for t, reply in enumerate(replies[1:]):
+        np.testing.assert_array_equal(reply["segmentation"][0], found.segments[t])
+        np.testing.assert_allclose(reply["psi"][0], found.psi[t], atol=1e-4)
+    pi, psi = reply["pi"].numpy(), reply["psi"].numpy()
+    mean = (pi * psi).sum(axis=1) / pi.sum(axis=1)
+    np.testing.assert_allclose(reply["next_frame"], mean, atol=1e-5)
+    start = begin(signatures, background)
+    reply = signatures["chunk"](frames=tf.constant(frames[None, [0, 0, 1]]), **start)
+    np.testing.assert_array_equal(reply["segmentation"][0, 1:], found.segments[:2])
+    np.testing.assert_array_equal(reply["background"][0], background)
+
+
+def test_what_is_wrong_is_refused(signatures, clip):
+    frames, background = clip
+    with pytest.raises(tf.errors.InvalidArgumentError, match="background: expected pi"):
+        begin(signatures, background + 1.0)
+    two = tf.constant(np.stack([background, background]))
+    with pytest.raises(tf.errors.InvalidArgumentError, match="background: expected as"):
+        signatures["init"](seed=tf.constant([3]), background=two)
+    state = begin(signatures, background)
+    for name, value, message in (
+        ("pi", -state["pi"], "pi: expected weights of at least 0"),
+        ("background", two, "background: expected as many as there are clips"),
+        ("background", two[:1] - 1.0, r"background: expected pixels in \[0, 1\]"),
+    ):
+        wrong = {**state, name: value}
+        with pytest.raises(tf.errors.InvalidArgumentError, match=message):
+            signatures["step"](frame=tf.constant(frames[:1]), **wrong)
+
+
+def test_documents(folder):
+    version = folder / "x" / "1"
+    about = json.loads((version / "about.json").read_text())
+    assert about["layered"] and about["background"] == "still"
+    assert about["foreground"] == pytest.approx(0.15)
+    readme = (version / "README.md").read_text()
+    assert f"| input | background | (B, {H}, {W}, {C}) | float32 | what is" in readme
+    assert "0 for background, else the component, 1 to K" in readme
+    assert '"inputs": {"seed": [0], "background": behind.tolist()}' in readme
+    assert '("theta", "psi", "pi", "background")' in readme
+    card = (version / "MODEL_CARD.md").read_text()
+    assert "differs from it by more than 0.15" in card and "on black" not in card
+
+
+def test_an_export_estimates_the_background_as_the_run_does(nem, folder, clip):
+    frames = clip[0]
+    exported, expected = segment.load(folder / "x"), nem.segment(frames, seed=3)
+    assert exported.layered
+    for starts in (1, 2):
+        expected = nem.segment(frames, seed=3, starts=starts)
+        for ours, theirs in zip(
+            exported.segment(frames, 3, starts), expected, strict=True
+        ):
+            np.testing.assert_allclose(ours, theirs, atol=1e-4)
+
+
+@pytest.mark.parametrize("flags", [[], ["--rest", "--chunk", "4"], ["--clips"]])
+def test_the_client(nem, folder, clip, tmp_path, flags):
+    path, out = tmp_path / "clip.npy", tmp_path / "out.npz"
+    np.save(path, clip[0])
+    server = loopback.Loopback(loopback.Models(folder)).start()
+    try:
+        address = server.addresses["--rest" in flags]
+        line = [path, "--model", "x", "--server", address, "--out", out, *flags]
+        assert client.main([*map(str, line), "--seed", "3"]) == 0
+        line[line.index(out)] = out.with_suffix(".gif")
+        assert client.main([*map(str, line), "--first", "2"]) == 0
+    finally:
+        server.stop()
+    arrays = np.load(out)
+    behind = estimate(clip[0])
+    expected = nem.segment(clip[0], seed=3, background=behind)
+    np.testing.assert_array_equal(arrays["segments"], expected.segments)
+    np.testing.assert_allclose(arrays["gamma"], expected.gamma, atol=1e-4)
+    np.testing.assert_allclose(arrays["psi"], expected.psi, atol=1e-4)
+    assert arrays["segments"].dtype == np.uint8 and len(arrays["frames"]) == T
+
+
+def test_what_litert_lacks_is_said_in_one_line(nem, tmp_path):
+    trained = Trained(nem, "x", {}, "generated", None, {}, None)
+    with pytest.raises(ValueError, match="^format: expected saved_model for a layered"):
+        saved_model.export_litert(trained, tmp_path, "x", K)
+    assert not list(tmp_path.iterdir())
+
+
+def test_keras_own_export(nem, clip, found, tmp_path):
+    nem.export(tmp_path / "model", verbose=False)
+    frames, background = clip
+    pi = keras.ops.convert_to_numpy(nem.cell.get_initial_state(1)[2])
+    inputs = {"clean": frames[None], "noisy": frames[None, :-1], "pi": pi}
+    inputs["background"] = background[None]
+    loaded = tf.saved_model.load(str(tmp_path / "model"))
+    reply = loaded.serve({name: tf.constant(x) for name, x in inputs.items()})
+    np.testing.assert_allclose(reply["gamma"], nem(inputs)["gamma"], atol=1e-4)
