@@ -19,7 +19,7 @@ CLAIM = 0.4  # of an object has to be unexplained around a place for a new compo
 FAINT = 0.04  # of an object's pixels; a component that has less gives up
 MARGIN = 1.3  # half a window, in half objects
 RIM = 0.45  # of the distance of a neighbour from the background, and less is rim
-SIZES = 0.3, 2.0  # windows fit themselves to objects of so many times the usual size
+SIZES = 0.3, 1.6  # windows fit themselves to objects of so many times the usual size
 
 
 @keras.saving.register_keras_serializable("nem_tf")
@@ -54,7 +54,7 @@ class WindowCell(EMCell):
         features: width of the dense layers, with layer norm and ELU.
         grid: g, points of a window along each axis.
         object_size: about an object's side, pixels; windows fit themselves to objects
-            of 0.3 to 2 times as much.
+            of 0.3 to 1.6 times as much.
         foreground: distance from the background, Euclidean over the channels, at which
             a pixel is as likely an object's.
         fill: about how much of its box an object covers, in (0, 1]; strokes cover less.
