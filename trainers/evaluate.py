@@ -34,6 +34,7 @@ from trainers.training import (
     settings,
     trained,
 )
+from trainers.training import report as closing
 from trainers.training.files import replacing
 from trainers.training.option import as_word, check, option
 from trainers.training.parts import MOST_CLIPS
@@ -50,6 +51,7 @@ SCORES = {  # of the table
     "ami_arithmetic": "AMI (arithmetic)",
     "ari": "ARI",
 }
+PATHS = "data", "labels"  # settings that name a file or a folder
 
 
 @dataclasses.dataclass(frozen=True)
@@ -156,7 +158,8 @@ def _flags(experiment):
 def _check_changed(changed, experiment):
     """Raise ValueError unless clips of such settings can be had, before any is."""
     if changed.get("data") is not None:
-        check_recording(changed["data"])
+        if isinstance(changed["data"], pathlib.Path):  # else its experiment looks
+            check_recording(changed["data"])
         if experiment is not None:
             settings.check_none_made(experiment.Settings, changed)
         if "objects" in changed:
@@ -217,6 +220,7 @@ class Evaluation:
         pixels = clips.batch_size * clips.steps * math.prod(model.nem.cell.frame_shape)
         memory.check(clips.components, pixels, "a smaller --batch-size or --steps")
         self.experiment = kind(self.settings)
+        self.settings = self.experiment.config  # with what the clips decide
         chosen = devices.choose(
             self.settings.replaced(
                 strategy="one",
@@ -236,7 +240,9 @@ class Evaluation:
         began = config_file.from_json(kind, values)
         made = [*parts.of_made_clips(type(began.clips)), "objects"]
         if recorded and "data" not in changed and not changed.keys() & set(made):
-            changed["data"] = pathlib.Path(recorded)
+            changed["data"] = recorded
+        if changed.get("data"):
+            changed["data"] = pathlib.Path(changed["data"])
         known = kind.of_source(model.data)  # what "auto" was, for instance
         changed = {**known, **changed}
         if self.config.clips is not None:
@@ -278,8 +284,8 @@ class Evaluation:
             words.append("generated")
         began = self.began.flat()
         for name, value in self.changed.items():
-            if isinstance(value, pathlib.Path):
-                words.append(trained.short_name(value.stem))
+            if name in PATHS and value:
+                words.append(trained.short_name(pathlib.Path(value).stem))
             elif name != "batch_size" and value != began[name]:
                 words.append(as_word(name, value))
         words += [f"starts{self.config.starts}"] if self.config.starts > 1 else []
@@ -405,6 +411,7 @@ def report(result):
         if curve:  # a single object is covered by none
             mean = sum(curve) / len(curve)
             yield f"  {name:24}{curve[-1]:10.3f}{'':8}{mean:8.3f}"
+    yield from closing.over_background(test)
     terms = ", ".join(f"{name} {test[name]:.1f}" for name in result["terms"])
     yield (
         f"  loss {test['loss']:.1f} nats per clip ({terms}, unweighted)\n"

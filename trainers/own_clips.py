@@ -96,7 +96,7 @@ class Clips(parts.Clips):
                 f"size: expected rows and columns, received {self.size}; for example "
                 "--size 48,64"
             )
-        path = self.data
+        path = str(self.data or "")
         if path and not path.startswith("tfds:") and not pathlib.Path(path).exists():
             raise ValueError(
                 f"PATH: no such file or folder, {path}; check it, or give its new "
@@ -202,7 +202,7 @@ class OwnClips(Experiment):
             raise ValueError(
                 "PATH: expected clips, received none; python -m trainers.own_clips PATH"
             )
-        path = clips.data
+        path = str(clips.data)
         if not path.startswith("tfds:"):
             path = str(pathlib.Path(path).expanduser().absolute())
         asked = {

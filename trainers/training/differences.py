@@ -31,7 +31,7 @@ def find(model, experiment, began):
     if model.settings:
         same = experiment.name == model.name  # older runs lack newer settings
         then |= began.flat() if same else model.settings
-        then |= {"experiment": model.name, "data": _data_of(model, clips.data)}
+        then |= {"experiment": model.name, "data": _data_of(model, experiment)}
     then["components"] = model.nem.cell.components
     pairs = {name: (_plain(here[name]), _plain(then.get(name))) for name in here}
     return {
@@ -41,18 +41,16 @@ def find(model, experiment, began):
     }
 
 
-def _data_of(model, path):
-    """Where the clips of the training were, in words that fit those in `path`."""
+def _data_of(model, experiment):
+    """Where the clips of the training were, in words that fit `experiment.source`."""
     data = None if model.data == "unknown" else model.data
-    if path is None or model.folder is None:
+    if experiment.config.clips.data is None or model.folder is None:
         return data
-    from nem_tf.data import hdf5
-
     config = json.loads((model.folder / "config.json").read_text(encoding="utf-8"))
-    clips, place = config.get("clips"), str(path.absolute())
+    clips, place = config.get("clips"), experiment.source
     if clips is None:
         return data
-    if clips == hdf5.fingerprint(path):  # which may have been moved
+    if clips == experiment.fingerprint():  # which may have been moved
         return place
     return "other clips in its place" if data == place else data
 
