@@ -29,6 +29,7 @@ GOALS = {
     "machine's products in float32",
     "static_step": "1.8 times faster",
     "places_step": "faster than its first draft",
+    "window_step": "growth no faster than the pixels'",
     "pytorch_step": "2.4 times faster than the better of PyTorch's two",
     "data_speed": "6 000 clips/s, and less than 3 % of a training step",
     "ami_speed": "8 s for both normalisers together, equal to scikit-learn to 1e-9",
