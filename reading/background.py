@@ -19,6 +19,7 @@ KINDS = ("auto", "plain", "still")
 PLAIN = 0.4  # of the pixels; a clip with so many of one colour has a plain background
 AT_REST = 0.8  # of the pixels that never change; they have to have that colour, too
 ALIKE = 10 / 255  # of that colour: no channel is farther from it, but for noise
+FLICKER = 0.06  # the most noise of a plain background
 DIFFERENT = 0.12  # least distance of a pixel from what is behind it, see `distance`
 FRAMES = 40  # looked at, evenly spaced
 LARGE = 96  # pixels; frames with a longer side are looked at in blocks
@@ -98,7 +99,7 @@ def is_plain(x):
     """Whether frames have one colour behind their objects.
 
     At least two fifths of all pixels have it, and four fifths of those that never
-    change.
+    change; and there is little noise, since else the camera may move.
 
     Args:
         x: float32 (T, H, W, C) in [0, 1].
@@ -109,6 +110,8 @@ def is_plain(x):
     if len(x) == 1:
         return True
     flicker = noise(x)
+    if flicker > FLICKER:
+        return False
     rest = np.ptp(x, axis=0).max(axis=-1) <= 2 * ALIKE + 4 * flicker  # (H, W)
     away = np.abs(np.median(x, axis=0) - colour).max(axis=-1)
     near = away <= ALIKE + flicker / 2
@@ -125,7 +128,7 @@ def plain(x):
     coarse = np.minimum((flat * 16).astype(np.int64), 15)
     cell = coarse @ (16 ** np.arange(x.shape[-1]))
     centre = np.median(flat[cell == np.bincount(cell).argmax()], axis=0)
-    bound = ALIKE + 2 * noise(x)
+    bound = ALIKE + 2 * min(noise(x), FLICKER)
     for _ in range(2):  # since a cell of the coarse grid may cut the colour in two
         near = np.abs(flat - centre).max(axis=-1) <= bound
         centre = np.median(flat[near], axis=0) if near.any() else centre

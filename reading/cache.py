@@ -340,13 +340,15 @@ def _behind(folder, shape, lengths, still):
     frames = np.memmap(folder / FRAMES, np.uint8, "r", shape=shape)
     clips = np.split(frames, np.cumsum(lengths)[:-1])
     if still:
-        some = frames[_spread(len(frames), TRIED)]
-        kind = background.kind_of([some])
+        # One large image, since what differs from one to the next is no noise.
+        some = background.small(frames[_spread(len(frames), TRIED)])
+        some = some.reshape(1, -1, *some.shape[2:])
+        kind = "plain" if background.is_plain(some) else "still"
     else:
         kind = background.kind_of([clips[i] for i in _spread(len(clips), TRIED)])
     with open(folder / BACKGROUNDS, "wb") as file:
         if still and kind == "plain":
-            behind = background.estimate(some, kind)
+            behind = np.broadcast_to(background.plain(some)[0], shape[1:])
         elif still:
             behind = _by_rows(frames, lambda part: np.median(part, axis=0)) / 255
         for clip in clips[: 1 if still else None]:

@@ -57,8 +57,8 @@ def from_folder(
         axes: of an array of many clips: "clips-first", "time-first" or "auto".
         noise_kind: "bitflip", "masked-uniform", or "auto": bit flips if all pixels of
             a sample are black or white.
-        background: "clip" gives batches the median over time of each clip as
-            `background`, of images the median over all; None gives none.
+        background: "clip" gives batches the `background` of each clip, of images one
+            of all, see `OwnClips.background`; None gives none.
         windows: how many windows of the split to take, evenly spaced; None is all.
         cache: folder for the decoded clips; None is the environment variable
             NEM_TF_CACHE, or ~/.cache/nem_tf/clips.

@@ -23,12 +23,13 @@ from reading import background
 CLIPS, FRAMES = 64, 8  # that are looked at; frames of each clip
 STEPS = 8  # T of the windows that are counted
 SPECK = 6  # pixels; a region of less is noise
+LITTLE = 0.25  # of an object's side; a smaller region is a flaw of the video, no object
 WIDE = 9  # pixels that an object is trained at, about
 SIDES = (16, 64)  # of the longer side of a frame that is trained on, pixels
 COMPONENTS = (2, 12)
 FAINT = 0.2  # of the shorter side: an object's, where no region is seen
 SMOOTH, SHIFT = 5, 0.06  # a mean of 5 x 5 pixels that changes so much is no noise
-UNSTEADY = 0.3  # of the pixels that do so half of the time: the camera moves
+UNSTEADY = 0.5  # of the pixels that do so most of the time: the camera moves
 WIDTH = 70  # characters of a line about a file
 
 SHOWN = 8  # clips in the picture
@@ -57,10 +58,10 @@ class Findings(NamedTuple):
     moving: share of a frame's pixels that differ from what is behind them, [0, 1].
     noise: standard deviation of what flickers, intensity in [0, 1].
     background: "plain" or "still", see `OwnClips.background_kind`.
-    steady: whether the background stands still.
+    steady: whether most pixels show the background, and that stands still.
     foreground: distance from the background, Euclidean over channels, from which on a
         pixel is an object's.
-    object_size: side of a typical region, pixels; None if there is none.
+    object_size: side of the box around a typical region, pixels; None if there is none.
     objects: regions at a time, the median, and the 95th percentile.
     """
 
@@ -119,13 +120,15 @@ def look(clips, steps=STEPS):
     behind = [clips.background(i) / np.float32(255) for i in places]
     foreground = float(np.median([background.least_distance(x) for x in samples]))
     noise = float(np.median([background.noise(x) for x in samples]))
-    boxes, counts, shares = [], [], []
+    boxes, shares = [], []
     for x, b in zip(samples, behind, strict=True):
         for mask in background.distance(x, b) >= foreground:
-            regions = ndimage.find_objects(_regions(mask)[0])
-            boxes += regions
-            counts.append(len(regions))
+            found = ndimage.find_objects(_regions(mask)[0])
+            boxes.append([math.prod(s.stop - s.start for s in box) for box in found])
             shares.append(mask.mean())
+    side = _typical(sum(boxes, []))
+    least = 0 if side is None else (LITTLE * side) ** 2
+    counts = [sum(area >= least for area in areas) for areas in boxes]
     steps = 0 if clips.still else min(steps, _longest(clips))
     return Findings(
         where=clips.where,
@@ -140,9 +143,10 @@ def look(clips, steps=STEPS):
         moving=float(np.mean(shares)),
         noise=noise,
         background=clips.background_kind,
-        steady=clips.still or _steady(samples, noise),
+        steady=bool(np.mean(shares) <= UNSTEADY)
+        and (clips.background_kind == "plain" or _steady(samples, noise)),
         foreground=foreground,
-        object_size=_typical(boxes),
+        object_size=side,
         objects=(int(np.median(counts)), math.ceil(np.percentile(counts, 95))),
     )
 
@@ -179,9 +183,9 @@ def choices(findings, fixed=False):
         else "side of a typical region, pixels",
         "foreground": "distance from the background, "
         + ("above the noise" if foreground > background.DIFFERENT else "the usual one"),
-        "background": "most clips have one colour in two fifths of their pixels"
+        "background": "most clips have one colour in most of their pixels"
         if findings.background == "plain"
-        else "no colour has two fifths of the pixels of most clips",
+        else "most clips have no colour in most of their pixels",
     }
     return Choices(
         size, components, side, round(foreground, 3), findings.background, reasons
@@ -222,7 +226,10 @@ def lines(findings, chosen):
     ]
     if not findings.steady:
         found.append(
-            "  warning: most of the background changes; the camera has to stand still"
+            "  warning: most of each image differs from what they have in common"
+            if findings.still
+            else "  warning: most of the background changes; the camera has to stand "
+            "still"
         )
     elif side is None:
         found.append("  warning: nothing stands out; lower --foreground if objects do")
@@ -252,7 +259,7 @@ def draw(clips, findings, path):
     height, width = clips.size
     scale = max(1, round(SIDE / width))
     wide, high, gap = width * scale, height * scale, 6
-    left, above, below = 92, 50, 8  # screen pixels
+    left, above, below = 104, 50, 8  # screen pixels
     total = left + max(len(columns) * (wide + gap), 420), above + 3 * (high + gap)
     total = total[0] + below, total[1] + below
     figure = Figure(figsize=(total[0] / DPI, total[1] / DPI), dpi=DPI)
@@ -320,10 +327,13 @@ def _typical(boxes):
     """Side of the box, of those around regions, that the median pixel is in.
 
     A box, not the region, since strokes cover little of theirs.
+
+    Args:
+        boxes: list of areas.
     """
     if not boxes:
         return None
-    areas = np.sort([math.prod(s.stop - s.start for s in box) for box in boxes])
+    areas = np.sort(boxes)
     total = np.cumsum(areas)
     return float(np.sqrt(areas[np.searchsorted(total, total[-1] / 2)]))
 
