@@ -107,6 +107,15 @@ def test_two_colours_that_stand_still_are_no_plain_background():
     np.testing.assert_allclose(estimate(x), image, atol=1e-6)
 
 
+def test_a_camera_that_moves_is_no_noise(rng):
+    wide = ndimage.gaussian_filter(rng.normal(size=(24, 120, 1)), (2, 2, 0)) / 2
+    wide = np.clip(wide + 0.5, 0, 1).astype("float32")
+    pan = np.stack([wide[:, 4 * t : 4 * t + 32] for t in range(20)])
+    assert background.noise(pan) > background.FLICKER
+    assert background.plain(pan)[1] > background.PLAIN
+    assert background.kind_of([pan]) == "still"
+
+
 def test_most_clips_decide(rng):
     plain = with_square(np.full((24, 32, 3), 0.3, "float32"))
     still = with_square(texture(rng))
@@ -133,6 +142,7 @@ def test_large_frames_are_looked_at_in_blocks(rng):
     x = np.repeat(image[None], 60, axis=0)
     for t in range(60):
         x[t, 20:80, 3 * t : 3 * t + 60] = 1.0
+        x[t, 150, 150 + t % 4] = 0.0  # little of a block
     x = np.rint(x * 255).astype(np.uint8)
     assert background.small(x).shape == (40, 71, 96, 3)
     tracemalloc.start()

@@ -98,6 +98,11 @@ def test_specks_and_flaws_are_no_objects(tmp_path):
     made[:, 40:42, 40:42] = 255 * (np.arange(T) % 2)[:, None, None, None]  # 4 pixels
     speck = opened(tmp_path, np.stack([made] * 3))
     assert look.look(speck).objects == (1, 1)
+    (tmp_path / "specks").mkdir()
+    specks = made.copy()
+    specks[:, 16:48:3, 0:60:3] = 255
+    found = look.look(opened(tmp_path / "specks", np.stack([specks] * 3)))
+    assert found.objects == (1, 1) and found.object_size == SIDE
     made[:, 20:22, 50:53] = 255 * (np.arange(T) % 2)[:, None, None, None]  # 6 pixels
     (tmp_path / "flaw").mkdir()
     flaw = opened(tmp_path / "flaw", np.stack([made] * 3))

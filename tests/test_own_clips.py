@@ -486,6 +486,17 @@ def test_images_are_one_window_each(tmp_path):
         OwnClips(tmp_path / "two.h5").windows("train", 20)
 
 
+def test_images_with_a_colour_in_common(tmp_path):
+    path = tmp_path / "images.h5"
+    images = np.full((1, 20, H, W, 3), 90, np.uint8)
+    images[:, :, :, 4:] = np.arange(20)[:, None, None, None] * 12  # most are covered
+    with h5py.File(path, "w") as file:
+        file["training/features"] = images
+    own = OwnClips(path)
+    assert own.background_kind == "plain" and own.background(3).shape == (H, W, 3)
+    assert (own.background(3) == 90).all()
+
+
 def test_large_clips_need_little_memory(tmp_path):
     path = tmp_path / "clips.npy"
     frames = np.lib.format.open_memmap(path, "w+", np.uint8, (100, 200, 64, 64))
