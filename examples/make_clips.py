@@ -15,15 +15,15 @@ from nem_tf import data
 
 HERE = pathlib.Path(__file__).parent
 KINDS = {"plain": 4, "texture": 6}  # how many clips of each
-LENGTHS = (21, 22, 24, 26, 28)  # frames, in turn
+LENGTHS = (21, 22, 24, 25, 27)  # frames, in turn
 COLOURS = ((0, 0, 0), (230, 41, 56), (41, 107, 235), (250, 178, 26), (38, 168, 102))
 MILLISECONDS = 100  # that a frame is shown
 
 
 def main():
-    for seed, (kind, count) in enumerate(KINDS.items()):
+    for seed, (kind, count) in enumerate(KINDS.items(), start=1):
         clips = data.flying_sprites(
-            "train",
+            "test",
             objects=(2, 3),
             steps=max(LENGTHS) - 1,
             batch_size=1,
