@@ -493,7 +493,7 @@ def test_images_with_a_colour_in_common(tmp_path):
     with h5py.File(path, "w") as file:
         file["training/features"] = images
     own = OwnClips(path)
-    assert own.background_kind == "plain" and own.background(3).shape == (H, W, 3)
+    assert own.background_kind == "plain" and own.background(3).shape == (H, W, 1)
     assert (own.background(3) == 90).all()
 
 
