@@ -489,7 +489,8 @@ def test_images_are_one_window_each(tmp_path):
 def test_images_with_a_colour_in_common(tmp_path):
     path = tmp_path / "images.h5"
     images = np.full((1, 20, H, W, 3), 90, np.uint8)
-    images[:, :, :, 4:] = np.arange(20)[:, None, None, None] * 12  # most are covered
+    shades = np.arange(20) * 7 % 20 * 12  # of what covers most of each
+    images[:, :, :, 4:] = shades[:, None, None, None]
     with h5py.File(path, "w") as file:
         file["training/features"] = images
     own = OwnClips(path)
