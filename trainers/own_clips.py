@@ -223,9 +223,10 @@ class OwnClips(Experiment):
 
     def _resolved(self, config, path):
         """The settings with what was chosen in the place of 0."""
+        from trainers.training import look
+
         clips, training, chosen = config.clips, config.training, self.chosen
-        usual = int(sorted(self.decoded.lengths)[len(self.decoded) // 2])
-        most = 20 if self.decoded.still else max(1, min(20, usual - 1))
+        most = 20 if self.decoded.still else min(20, look.longest(self.decoded))
         steps = clips.steps or most
         train_steps = min(clips.train_steps, steps)
         stride = clips.stride or None

@@ -7,7 +7,7 @@ import numpy as np
 from keras import ops
 from scipy import ndimage
 
-from nem_tf import axes
+from nem_tf import axes, draws
 from nem_tf.cells.em_cell import EMCell
 from nem_tf.layers import Dense, LayerNorm
 
@@ -62,6 +62,7 @@ class WindowCell(EMCell):
             one with less rests.
         background: how `segment` and streams find the background of frames that come
             without: "plain", "still" or "auto", see `reading.background`.
+        theta_noise: in training, standard deviation of noise on h on its way to psi.
         kwargs: of `keras.layers.Layer`: name, trainable. It computes in float32.
 
     Call arguments:
@@ -91,12 +92,18 @@ class WindowCell(EMCell):
         fill=0.75,
         distinct=0.25,
         background="auto",
+        theta_noise=0.0,
         **kwargs,
     ):
         kwargs = {**kwargs, "dtype": "float32", "autocast": False}
         channels = tuple(frame_shape)[-1]
         super().__init__(
-            frame_shape, units + channels + PLACE, e_step, components, **kwargs
+            frame_shape,
+            units + channels + PLACE,
+            e_step,
+            components,
+            theta_noise=theta_noise,
+            **kwargs,
         )
         for name, value, least in (
             ("features", features, 1),
@@ -235,8 +242,9 @@ class WindowCell(EMCell):
         gamma = gamma * (1.0 - taken * left) * _maps(alive) + share * left
         alive = ops.maximum(alive, new)
         gamma, alive, new = map(ops.stop_gradient, (gamma, alive, new))
+        seed = draws.fingerprint(noisy) if training and self.theta_noise else None
         theta, psi, pi = self._m_step(
-            gamma * ops.expand_dims(w, 1), noisy, theta, alive, new, background
+            gamma * ops.expand_dims(w, 1), noisy, theta, alive, new, background, seed
         )
         total = ops.sum(gamma, 1, keepdims=True)
         even = (1.0 - total) / ops.cast(ops.shape(gamma)[1], "float32")
@@ -299,7 +307,7 @@ class WindowCell(EMCell):
             found = ops.while_loop(lambda k, *_: k < count, claim, (0, *begun))
         return found[2:]
 
-    def _m_step(self, seen, noisy, theta, alive, new, background):
+    def _m_step(self, seen, noisy, theta, alive, new, background, seed):
         """Move, look, remember and draw; `seen` is gamma w, (B, K, H, W)."""
         height, width, channels = self.frame_shape
         h = theta[..., : self.hidden]
@@ -381,7 +389,11 @@ class WindowCell(EMCell):
         trust = ops.sigmoid(trust_colour - 1.0)[..., None]
         colour = colour + trust * (found_colour - colour)
 
-        psi, pi = self._drawn(h, colour, y, x, size, alive, background)
+        drawn = h
+        if seed is not None:
+            each = draws.spread(seed, ops.shape(alive)[1])
+            drawn = h + self.theta_noise * draws.normals(each, self.hidden)
+        psi, pi = self._drawn(drawn, colour, y, x, size, alive, background)
         place = ops.stack([y, x, vy, vx, ops.log(size), alive], -1)
         h = axes.unfold_components(h, like=place)
         return ops.concatenate([h, colour, place], -1), psi, pi
@@ -422,7 +434,7 @@ class WindowCell(EMCell):
 
     def get_config(self):
         config = super().get_config()
-        for name in ("floor", "keep_floor", "start", "theta_noise"):
+        for name in ("floor", "keep_floor", "start"):
             del config[name]
         return {
             **config,

@@ -129,7 +129,7 @@ def look(clips, steps=STEPS):
     side = _typical(sum(boxes, []))
     least = 0 if side is None else (LITTLE * side) ** 2
     counts = [sum(area >= least for area in areas) for areas in boxes]
-    steps = 0 if clips.still else min(steps, _longest(clips))
+    steps = 0 if clips.still else min(steps, longest(clips))
     return Findings(
         where=clips.where,
         clips=len(clips),
@@ -301,7 +301,7 @@ def _frames(clips, i):
     return frames[_spread(len(frames), FRAMES)] / np.float32(255)
 
 
-def _longest(clips):
+def longest(clips):
     """The largest T that windows of every split can have."""
     parts = 3 if len(clips) < 3 else 1  # one or two clips are cut in time
     return max(1, int(np.median(clips.lengths)) // parts - 1)

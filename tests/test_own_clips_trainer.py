@@ -1,0 +1,101 @@
+"""`trainers.own_clips`: what is made of a path, before anything is trained."""
+
+import shutil
+
+import numpy as np
+import pytest
+
+from trainers.own_clips import OwnClips, main
+
+H, W, T = 24, 32, 12
+
+
+@pytest.fixture(scope="module")
+def path(tmp_path_factory):
+    """Twelve clips of two squares over a plain colour, with labels beside them."""
+    folder = tmp_path_factory.mktemp("own")
+    frames = np.full((12, T, H, W, 3), (40, 90, 140), np.uint8)
+    labels = np.zeros((12, T, H, W), np.uint8)
+    for n in range(12):
+        for t in range(T):
+            first, second = np.s_[2:8, 2 + t : 8 + t], np.s_[12:18, 20 - t : 26 - t]
+            frames[n, t][first], labels[n, t][first] = (220, 200, 20 * n), 1
+            frames[n, t][second], labels[n, t][second] = (20 * n, 200, 0), 2
+    np.save(folder / "clips.npy", frames)
+    np.save(folder / "labels.npy", labels)
+    return folder / "clips.npy"
+
+
+@pytest.fixture(autouse=True)
+def cache(tmp_path_factory, monkeypatch):
+    monkeypatch.setenv("NEM_TF_CACHE", str(tmp_path_factory.getbasetemp() / "cache"))
+
+
+def experiment(path, **settings):
+    return OwnClips(OwnClips.configured(recipe="ours", data=str(path), **settings))
+
+
+def test_what_is_zero_is_found_in_the_clips(path):
+    found = experiment(path).config
+    clips = found.clips
+    assert clips.components == 3  # two at a time, and one more
+    assert clips.size == (H, W) and clips.channels == 3
+    assert clips.object_size == 6
+    assert clips.steps == T - 1 and clips.train_steps == 8
+    assert found.training.train_size == 10 == clips.batch_size  # one window each
+    assert found.training.validation_size == found.training.test_size == 1
+
+
+def test_what_is_given_stays(path):
+    given = {"components": 4, "object_size": 7.5, "foreground": 0.3, "size": (12, 16)}
+    clips = experiment(path, **given).config.clips
+    assert {name: getattr(clips, name) for name in given} == given
+
+
+def test_the_cell_is_made_for_the_clips(path):
+    cell = experiment(path, foreground=0.25, variance=0.03, units=9).cell()
+    assert cell.frame_shape == (H, W, 3)
+    assert (cell.foreground, cell.object_size, cell.components) == (0.25, 6, 3)
+    assert cell.likelihood.variance == 0.03
+    assert cell.hidden == 9 and cell.background == "plain"
+
+
+def test_windows_for_training_and_whole_clips_for_scores(path):
+    labels = path.parent / "labels.npy"
+    made = experiment(path, labels=str(labels), train_steps=5)
+    train = next(iter(made.clips("train", batch_size=2)))
+    assert train["clean"].shape == (2, 6, H, W, 3)
+    np.testing.assert_allclose(
+        train["background"][0, 0, 0], np.array([40, 90, 140]) / 255, atol=1e-6
+    )
+    test = next(iter(made.clips("test", clips=1)))
+    assert test["clean"].shape == (1, T, H, W, 3)
+    assert set(np.unique(test["groups"])) == {0, 1, 2}
+
+
+def test_moved_clips_are_the_same_ones(path, tmp_path):
+    moved = shutil.copy(path, tmp_path / "moved.npy")
+    assert experiment(path).fingerprint() == experiment(moved).fingerprint()
+    others = np.load(path)
+    others[0] //= 2
+    np.save(moved, others)
+    assert experiment(path).fingerprint() != experiment(moved).fingerprint()
+
+
+@pytest.mark.parametrize(
+    ("words", "line"),
+    [
+        ([], "PATH: expected clips, received none"),
+        (["nowhere.npy"], "PATH: no such file or folder, nowhere.npy"),
+        (["nowhere.npy", "--size", "4,5,6"], "size: expected rows and columns"),
+        (["nowhere.npy", "--size", "4,0"], "size: expected rows and columns"),
+    ],
+)
+def test_a_wrong_command_is_told_in_one_line(words, line, capsys, tmp_path):
+    with pytest.raises(SystemExit) as stopped:
+        status = main([*words, "--out", str(tmp_path / "run")])
+        raise SystemExit(status)
+    assert stopped.value.code == 2
+    error = capsys.readouterr().err
+    assert line in error
+    assert not (tmp_path / "run").exists()
