@@ -80,7 +80,6 @@ class NeuralEM(ClipModel):
         self.rnn.built = True
         self.built = True
         self.stream_steps = Steps(cell)
-        self.predicted_components = None  # K that the graph of `predict` was made for
         self._terms = _Means()
         self._bound = keras.metrics.Mean(name="next_step_bound")
         self._grouping = [
@@ -170,17 +169,15 @@ class NeuralEM(ClipModel):
         self.compile(**keras.saving.deserialize_keras_object(config))
 
     def export(self, filepath, *args, input_signature=None, **kwargs):
-        """`keras.Model.export`, of the call for any B, T and K; of layers for its K.
+        """`keras.Model.export`, of the call for any B, T and K.
 
         `python -m export.saved_model` makes more: streams, warm-up and documents.
         """
         if input_signature is None:
             frames = (None, None, *self.cell.frame_shape)
-            layered = self.cell.layered
-            components = self.cell.components if layered else None
-            pi = (None, components, *self.cell.frame_shape[:2], 1)
+            pi = (None, None, *self.cell.frame_shape[:2], 1)
             shapes = {"clean": frames, "noisy": frames, "pi": pi}
-            if layered:
+            if self.cell.layered:
                 shapes["background"] = (None, *self.cell.frame_shape)
             specs = {
                 name: keras.InputSpec(dtype="float32", shape=shape, name=name)

@@ -101,11 +101,12 @@ def test_a_running_background_looks_at_few_frames_of_a_long_past(monkeypatch):
     looked = []
 
     def estimate(frames, kind):
+        assert kind == "plain"
         looked.append(frames[:, 0, 0, 0].astype(int).tolist())
         return frames[-1]
 
     monkeypatch.setattr(backgrounds, "estimate", estimate)
-    running = backgrounds.Running()
+    running = backgrounds.Running("plain")
     used = [running(np.full((1, 1, 1), t))[0, 0, 0] for t in range(1, 701)]
     ends = [frames[-1] for frames in looked]
     assert ends[:6] == [1, 2, 4, 8, 16, 32] and len(looked) == 6 + 700 // 32 - 1

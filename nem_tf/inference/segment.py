@@ -62,10 +62,6 @@ def _layered(nem, clips, starts, background):
         for name in ("clean", "noisy")
     }
     clips = {**clips, **twice, "background": background}
-    components = clips["pi"].shape[1]
-    if nem.predicted_components != components:  # else Keras makes one graph for any K
-        nem.make_predict_function(force=True)
-        nem.predicted_components = components
     outputs = likeliest(nem.predict_on_batch, clips, starts, nem.cell.likelihood)
     gamma = np.asarray(outputs["gamma"], "float32")[:, :-1]
     psi = np.asarray(outputs["psi"], "float32")[:, 1:]
