@@ -63,6 +63,9 @@ class WindowCell(EMCell):
         background: how `segment` and streams find the background of frames that come
             without: "plain", "still" or "auto", see `reading.background`.
         theta_noise: in training, standard deviation of noise on h on its way to psi.
+        likeness: how unlike in colour pixels may be that one component begins with: 1
+            minus the cosine between their differences from the background, over the
+            channels; 0: colours do not matter.
         kwargs: of `keras.layers.Layer`: name, trainable. It computes in float32.
 
     Call arguments:
@@ -93,6 +96,7 @@ class WindowCell(EMCell):
         distinct=0.25,
         background="auto",
         theta_noise=0.0,
+        likeness=0.2,
         **kwargs,
     ):
         kwargs = {**kwargs, "dtype": "float32", "autocast": False}
@@ -118,6 +122,8 @@ class WindowCell(EMCell):
             )
         if not 0 < fill <= 1:
             raise ValueError(f"fill: expected above 0 to 1, received {fill}")
+        if not likeness >= 0:
+            raise ValueError(f"likeness: expected at least 0, received {likeness}")
         if not 0 <= distinct < 1:
             raise ValueError(f"distinct: expected 0 to below 1, received {distinct}")
         self.hidden = int(units)
@@ -128,6 +134,7 @@ class WindowCell(EMCell):
         self.fill = float(fill)
         self.distinct = float(distinct)
         self.background = background
+        self.likeness = float(likeness)
         self.read = [Dense(self.features, name=f"read_{i}") for i in range(2)]
         self.draw = Dense(self.features, name="draw")
         self.norms = [LayerNorm("elu", name=f"norm_{i}") for i in range(3)]
@@ -235,7 +242,7 @@ class WindowCell(EMCell):
         alive = alive * ops.cast(mass > least, "float32")
         explained = ops.max(ops.sqrt(ops.sqrt(fit)) * _maps(alive), 1)
         left = w * (1.0 - explained)  # (B, H, W)
-        claims, new = self._claims(left, 1.0 - alive, pi, fresh)
+        claims, new = self._claims(left, 1.0 - alive, x - background, pi, fresh)
         taken = ops.minimum(ops.sum(claims, 1, keepdims=True), 1.0)
         share = claims / (ops.sum(claims, 1, keepdims=True) + UNSURE)
         left = ops.expand_dims(left, 1)
@@ -261,12 +268,17 @@ class WindowCell(EMCell):
         least = _one_hot(ops.argmin(share, 1), ops.shape(share)[1])
         return least * ops.cast(share < self.distinct, "float32")
 
-    def _claims(self, left, resting, pi, fresh):
+    def _claims(self, left, resting, change, pi, fresh):
         """Where resting components begin: the largest unexplained regions.
+
+        A region is of pixels that differ from the background in the same way: in the
+        same direction over the channels, however far, since rims and shades are nearer
+        to the background.
 
         Args:
             left: how much of a pixel is unexplained, (B, H, W).
             resting: 1 for a component that rests, (B, K).
+            change: of the frame from the background, (B, H, W, C).
             pi: the mixing weights; the random start at the first frame.
             fresh: 1 at the first frame, (B,).
 
@@ -275,14 +287,17 @@ class WindowCell(EMCell):
         """
         height, width, _ = self.frame_shape
         down, across = self._blur
-        left = ops.matmul(ops.matmul(down, left), across)
         # Regions alike are told apart by chance, which is the random start's.
-        left = left * (1.0 + 0.02 * fresh[:, None, None] * pi[:, 0, :, :, 0])
+        chance = 1.0 + 0.02 * fresh[:, None, None] * pi[:, 0, :, :, 0]
+        length = ops.sqrt(ops.sum(ops.square(change), -1, keepdims=True) + 1e-6)
+        direction = ops.reshape(change / length, (-1, height * width, change.shape[-1]))
         rows, columns = _range(height)[:, None], _range(width)[None, :]
         count = ops.shape(resting)[1]
 
         def claim(k, left, claims, new):
-            flat = ops.reshape(left, (-1, height * width))
+            around = ops.matmul(ops.matmul(down, left), across)
+            inside = ops.cast(left > 0.5, "float32")  # not between two regions
+            flat = ops.reshape(around * inside * chance, (-1, height * width))
             place = ops.cast(ops.argmax(flat, 1), "int32")
             y = ops.cast(place // width, "float32")[:, None, None]
             x = ops.cast(place % width, "float32")[:, None, None]
@@ -291,6 +306,11 @@ class WindowCell(EMCell):
             begins = ops.sum(resting * this, 1) * ops.cast(enough, "float32")
             far = ops.square(rows - y) + ops.square(columns - x)
             begins_here = begins[:, None, None]
+            if self.likeness:
+                there = ops.take_along_axis(direction, place[:, None, None], 1)
+                cosine = ops.sum(direction * there, -1)  # (B, H W)
+                alike = ops.exp((cosine - 1.0) / self.likeness)
+                begins_here = begins_here * ops.reshape(alike, (-1, height, width))
             near = ops.exp(-far / (2.0 * (1.6 * self.radius) ** 2))
             left = left * (1.0 - begins_here * near)
             mine = begins_here * ops.exp(-far / (2.0 * (0.7 * self.radius) ** 2))
@@ -446,6 +466,7 @@ class WindowCell(EMCell):
             "fill": self.fill,
             "distinct": self.distinct,
             "background": self.background,
+            "likeness": self.likeness,
         }
 
 
