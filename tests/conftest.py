@@ -16,6 +16,7 @@ LONGEST = (  # files of more than 20 s of CPU time, the longest first
     *("devices", "keras_habits", "benchmarks", "trainers", "export_saved_model"),
     *("model", "resume", "reproduce", "faults", "labels", "export_segment"),
     *("export_openvino", "own_file", "extending", "export_client", "evaluate"),
+    *("own_clips_doc", "window_cell", "layered_served", "layered_export"),
     *("speed_settings", "properties", "earlier", "tour", "preset"),
 )
 

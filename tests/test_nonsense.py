@@ -106,7 +106,7 @@ LATER = [  # what only the model can tell, or the data
         "a smaller --batch-size or fewer --steps",
     ),
     ("shapes", "--network huge", "network: expected one of static_shapes"),
-    ("static", "--model em", "model: expected rnn-em or n-em or windows, received 'em'"),
+    ("static", "--model em", "model: expected rnn-em or n-em or windows"),
     ("static", "--model n-em --network small", "network: expected paper"),
 ]
 SETTINGS = {"preset": "quick", "steps": 3, "stages": [20]}
