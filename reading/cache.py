@@ -58,7 +58,7 @@ def home():
     return (pathlib.Path(given) if given else default).expanduser()
 
 
-def cached(source, *, size=None, channels=None, clips=None, where=None):
+def cached(source, *, size=None, channels=None, clips=None, behind="auto", where=None):
     """The folder of a source's clips, made now or in an earlier run.
 
     Frames of another size are made as large as fits in the same aspect ratio, in the
@@ -72,6 +72,8 @@ def cached(source, *, size=None, channels=None, clips=None, where=None):
             at most `LARGEST` pixels on the longer side.
         channels: 1, as ITU-R 601 luma; 3; or None: 1 if all frames are grey.
         clips: how many to take, from the first; None is all.
+        behind: kind of the backgrounds, "plain" or "still"; "auto": what most clips
+            seem to have.
         where: folder of the folders; None is `home()`.
 
     Raises:
@@ -79,7 +81,7 @@ def cached(source, *, size=None, channels=None, clips=None, where=None):
         LabelsError: if labels do not fit.
     """
     where = home() if where is None else pathlib.Path(where).expanduser()
-    asked = [VERSION, source.state(), size, channels, clips, LARGEST]
+    asked = [VERSION, source.state(), size, channels, clips, LARGEST, behind]
     key = base.digest([json.dumps(asked).encode()])[:16]
     folder = where / key
     if folder.is_dir():
@@ -95,7 +97,7 @@ def cached(source, *, size=None, channels=None, clips=None, where=None):
         made = pathlib.Path(tempfile.mkdtemp(".partial", f"{key}.", where))
         try:
             size = check_size(size) if size else common_size(source)
-            _write(source, made, size, channels, clips)
+            _write(source, made, size, channels, clips, behind)
             made.chmod(0o755)
             try:
                 made.rename(folder)
@@ -202,7 +204,7 @@ class _Frames:
         grey.unlink()
 
 
-def _write(source, folder, size, channels, clips):
+def _write(source, folder, size, channels, clips, behind):
     """Decode all clips into the files of a folder."""
     for note in source.notes:
         print(note, file=sys.stderr)
@@ -250,7 +252,7 @@ def _write(source, folder, size, channels, clips):
     if not labelled:
         (folder / LABELS).unlink()
     shape = (frames.count, *size, frames.channels)
-    kind, moving = _behind(folder, shape, lengths, source.still)
+    kind, moving = _behind(folder, shape, lengths, source.still, behind)
     if not source.still and not any(moving):
         raise video.VideoError(
             f"{source.where}: expected objects that move, but no pixel changes by more "
@@ -331,8 +333,8 @@ def _nothing(source, lines, single):
     return video.VideoError(f"{source.where}: no clip can be used: {lines[0]}{more}")
 
 
-def _behind(folder, shape, lengths, still):
-    """Write the backgrounds.
+def _behind(folder, shape, lengths, still, kind):
+    """Write the backgrounds, of a kind that "auto" leaves open.
 
     Returns:
         their kind, "plain" or "still", and the share of each clip's pixels that change.
@@ -343,8 +345,9 @@ def _behind(folder, shape, lengths, still):
         # One large image, since what differs from one to the next is no noise.
         some = background.small(frames[_spread(len(frames), TRIED)])
         some = some.reshape(1, -1, *some.shape[2:])
-        kind = "plain" if background.is_plain(some) else "still"
-    else:
+        if kind == "auto":
+            kind = "plain" if background.is_plain(some) else "still"
+    elif kind == "auto":
         kind = background.kind_of([clips[i] for i in _spread(len(clips), TRIED)])
     with open(folder / BACKGROUNDS, "wb") as file:
         if still and kind == "plain":

@@ -6,6 +6,7 @@ from numbers import Integral
 import numpy as np
 
 from reading import base, cache, video
+from reading.background import KINDS
 from reading.sources import find
 
 HELD_OUT = 10  # a tenth of the clips validates, another one tests
@@ -26,6 +27,8 @@ class OwnClips:
         size, channels, clips: see `cache.cached`.
         labels: where the labels are, see `sources.find`.
         axes: of an array, "auto", "clips-first" or "time-first".
+        background: what is behind the objects of a clip: "plain", one colour; "still",
+            one image; "auto": what most clips seem to have.
         cache: folder for the decoded clips; None is the environment variable
             NEM_TF_CACHE, or ~/.cache/nem_tf/clips.
 
@@ -57,18 +60,18 @@ class OwnClips:
         labels=None,
         axes="auto",
         clips=None,
+        background="auto",
         cache=None,
     ):
-        _check(channels, clips)
+        _check(channels, clips, background)
         source = find(path, labelled=labels, axes=axes)
-        self._open(source, size, channels, clips, cache)
+        asked = {"channels": channels, "clips": clips, "behind": background}
+        self._open(source, size, asked, cache)
 
-    def _open(self, source, size, channels, clips, where):
+    def _open(self, source, size, asked, where):
         if size is not None:
             size = cache.check_size(size)
-        self.folder = cache.cached(
-            source, size=size, channels=channels, clips=clips, where=where
-        )
+        self.folder = cache.cached(source, size=size, **asked, where=where)
         about = cache.check(self.folder)
         self.where = about["where"]
         self.names = about["names"]
@@ -248,7 +251,11 @@ def _splits(names, lengths, own):
     return found
 
 
-def _check(channels, clips):
+def _check(channels, clips, background):
+    if background not in KINDS:
+        raise video.VideoError(
+            f"background: expected {', '.join(KINDS)}, received {background!r}"
+        )
     if channels not in (None, 1, 3):
         raise video.VideoError(
             f"channels: expected 1, 3 or None, received {channels!r}; 1 is grey"

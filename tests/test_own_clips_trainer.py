@@ -99,3 +99,10 @@ def test_a_wrong_command_is_told_in_one_line(words, line, capsys, tmp_path):
     error = capsys.readouterr().err
     assert line in error
     assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize("kind", ["plain", "still"])
+def test_the_background_is_of_the_kind_that_was_asked_for(path, kind):
+    made = experiment(path, background=kind)
+    assert made.cell().background == made.decoded.background_kind == kind
+    assert made.cell().fill == 1  # squares cover their boxes

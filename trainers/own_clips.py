@@ -153,11 +153,6 @@ class Settings(settings.Settings):
     cell: Cell = dataclasses.field(default_factory=Cell)
     run: Run = dataclasses.field(default_factory=Run)
 
-    @classmethod
-    def merged(cls, recipe, given):
-        """Splits hold what the clips give; the look makes of 0 what there is."""
-        return super().merged(recipe, given)
-
 
 RECIPES: dict[str, dict] = {
     "ours": {
@@ -191,7 +186,6 @@ class OwnClips(Experiment):
     recipes = RECIPES
     paper_network = "flying_mnist"
     paper = "has no such clips"
-    layered = True  # scored with their backgrounds
 
     def __init__(self, config):
         from reading.own import OwnClips as Decoded
@@ -205,10 +199,14 @@ class OwnClips(Experiment):
         path = str(clips.data)
         if not path.startswith("tfds:"):
             path = str(pathlib.Path(path).expanduser().absolute())
+        labels = clips.labels
+        if labels is not None:
+            labels = str(pathlib.Path(labels).expanduser().absolute())
         asked = {
             "channels": clips.channels or None,
-            "labels": clips.labels,
+            "labels": labels,
             "axes": clips.axes,
+            "background": clips.background,
         }
         size = clips.size if len(clips.size) == 2 else clips.size * 2
         decoded = Decoded(path, size=size if any(size) else None, **asked)
@@ -218,10 +216,10 @@ class OwnClips(Experiment):
             decoded = Decoded(path, size=self.chosen.size, **asked)
         self.decoded = decoded
         self.size, self.channels = decoded.size, decoded.channels
-        super().__init__(self._resolved(config, path))
+        super().__init__(self._resolved(config.replaced(data=path, labels=labels)))
         self.source = path
 
-    def _resolved(self, config, path):
+    def _resolved(self, config):
         """The settings with what was chosen in the place of 0."""
         from trainers.training import look
 
@@ -239,7 +237,6 @@ class OwnClips(Experiment):
             )
         }
         return config.replaced(
-            data=path,
             size=tuple(self.size),
             channels=self.channels,
             components=clips.components or chosen.components,
@@ -264,9 +261,8 @@ class OwnClips(Experiment):
         return {
             "object_size": clips.object_size,
             "foreground": clips.foreground,
-            "background": self.chosen.background
-            if clips.background == "auto"
-            else clips.background,
+            "background": self.decoded.background_kind,
+            "fill": self.findings.fill,
         }
 
     @property

@@ -5,6 +5,7 @@ import tensorflow as tf
 
 from nem_tf.data import arguments, pipeline
 from nem_tf.data import noise as noises
+from reading.background import KINDS
 from reading.own import OwnClips
 
 WHITE = 255
@@ -26,7 +27,7 @@ def from_folder(
     seed=0,
     noise=0.2,
     noise_kind="auto",
-    background="clip",
+    background="auto",
     clips=None,
     windows=None,
     cache=None,
@@ -57,8 +58,8 @@ def from_folder(
         axes: of an array of many clips: "clips-first", "time-first" or "auto".
         noise_kind: "bitflip", "masked-uniform", or "auto": bit flips if all pixels of
             a sample are black or white.
-        background: "clip" gives batches the `background` of each clip, of images one
-            of all, see `OwnClips.background`; None gives none.
+        background: what batches have as `background`: that of each clip, "plain" or
+            "still", or "auto", see `OwnClips`, of images one of all; None: none.
         windows: how many windows of the split to take, evenly spaced; None is all.
         cache: folder for the decoded clips; None is the environment variable
             NEM_TF_CACHE, or ~/.cache/nem_tf/clips.
@@ -75,15 +76,21 @@ def from_folder(
     arguments.check_split(split)
     steps = arguments.check_steps(steps)
     arguments.check_noise_kind(noise_kind, noises.OR_AUTO)
-    if background not in ("clip", None):
+    if background not in (*KINDS, None):
         raise ValueError(
-            f"background: expected 'clip' or None, received {background!r}; give an "
-            "image of your own to data.from_arrays"
+            f"background: expected one of {', '.join(KINDS)} or None, received "
+            f"{background!r}; give an image of your own to data.from_arrays"
         )
     own = path
     asked = {"size": size, "channels": channels, "labels": labels, "clips": clips}
     if not isinstance(path, OwnClips):
-        own = OwnClips(path, axes=axes, cache=cache, **asked)
+        kind = background or "auto"
+        own = OwnClips(path, axes=axes, background=kind, cache=cache, **asked)
+    elif background not in ("auto", own.background_kind, None):
+        raise ValueError(
+            f"background: expected auto or {own.background_kind} for clips that are "
+            f"open, received {background}; give it to OwnClips"
+        )
     elif any(value is not None for value in asked.values()):
         name = next(name for name, value in asked.items() if value is not None)
         raise ValueError(

@@ -62,6 +62,7 @@ class Findings(NamedTuple):
     foreground: distance from the background, Euclidean over channels, from which on a
         pixel is an object's.
     object_size: side of the box around a typical region, pixels; None if there is none.
+    fill: share of such boxes that regions cover, (0, 1].
     objects: regions at a time, the median, and the 95th percentile.
     """
 
@@ -80,6 +81,7 @@ class Findings(NamedTuple):
     steady: bool
     foreground: float
     object_size: float | None
+    fill: float
     objects: tuple[int, int]
 
 
@@ -120,10 +122,12 @@ def look(clips, steps=STEPS):
     behind = [clips.background(i) / np.float32(255) for i in places]
     foreground = float(np.median([background.least_distance(x) for x in samples]))
     noise = float(np.median([background.noise(x) for x in samples]))
-    boxes, shares = [], []
+    boxes, shares, covered = [], [], 0
     for x, b in zip(samples, behind, strict=True):
         for mask in background.distance(x, b) >= foreground:
-            found = ndimage.find_objects(_regions(mask)[0])
+            regions, areas = _regions(mask)
+            covered += sum(areas)
+            found = ndimage.find_objects(regions)
             boxes.append([math.prod(s.stop - s.start for s in box) for box in found])
             shares.append(mask.mean())
     side = _typical(sum(boxes, []))
@@ -147,6 +151,7 @@ def look(clips, steps=STEPS):
         and (clips.background_kind == "plain" or _steady(samples, noise)),
         foreground=foreground,
         object_size=side,
+        fill=covered / max(sum(map(sum, boxes)), 1) or 1.0,
         objects=(int(np.median(counts)), math.ceil(np.percentile(counts, 95))),
     )
 
