@@ -1,9 +1,10 @@
 """What a server refuses, and which of its errors pass."""
 
 PASSING = (
-    "RESOURCE_EXHAUSTED",
-    "UNAVAILABLE",
-)  # no thread free; nobody there, or not yet
+    "RESOURCE_EXHAUSTED",  # no thread free
+    "UNAVAILABLE",  # nobody there, or not yet
+    "CANCELLED",  # a server that stops ends so what it has begun
+)
 BROKEN = ("RST_STREAM", "Stream removed")  # a connection's end under another code
 TOO_LARGE = "message larger than max"  # RESOURCE_EXHAUSTED too, but it never passes
 

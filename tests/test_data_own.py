@@ -160,7 +160,10 @@ def test_images_are_repeated(tmp_path):
         ({"steps": 12}, "steps: expected clips of at least 13 frames for T = 12"),
         ({"steps": 0}, "steps: expected an integer >= 1"),
         ({"stride": 0}, "stride: expected an integer >= 1, received 0"),
-        ({"background": "black"}, "background: expected one of auto, plain, still or None"),
+        (
+            {"background": "black"},
+            "background: expected one of auto, plain, still or None",
+        ),
         ({"noise_kind": "salt"}, "noise_kind: expected one of auto"),
         ({"size": -1}, "size: expected rows and columns, received -1"),
         ({"axes": "none"}, "axes: expected one of auto"),

@@ -167,7 +167,7 @@ def test_what_is_no_server_is_told_at_once(text, flags, remedy, monkeypatch, cap
 
 
 @both
-@pytest.mark.parametrize("code", ["RESOURCE_EXHAUSTED", "UNAVAILABLE"])
+@pytest.mark.parametrize("code", ["RESOURCE_EXHAUSTED", "UNAVAILABLE", "CANCELLED"])
 def test_16_streams_share_a_server_with_4_threads(
     server, rng, kind, code, tmp_path, capsys
 ):

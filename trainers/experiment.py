@@ -30,6 +30,7 @@ class Experiment:
     object_size: tuple[int, int] = (8, 12)  # (h, w), about an object's, pixels
     paper: str  # what the paper reports, for the closing lines
     channels = 1  # C of the clips
+    makes = True  # whether there are clips without `--data`
     source = "generated"  # where the data come from, for config.json and pictures
 
     def __init__(self, config):

@@ -186,6 +186,7 @@ class OwnClips(Experiment):
     recipes = RECIPES
     paper_network = "flying_mnist"
     paper = "has no such clips"
+    makes = False
 
     def __init__(self, config):
         from reading.own import OwnClips as Decoded
