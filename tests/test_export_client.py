@@ -167,7 +167,7 @@ def test_what_is_no_server_is_told_at_once(text, flags, remedy, monkeypatch, cap
 
 
 @both
-@pytest.mark.parametrize("code", ["RESOURCE_EXHAUSTED", "UNAVAILABLE", "CANCELLED"])
+@pytest.mark.parametrize("code", ["RESOURCE_EXHAUSTED", "UNAVAILABLE"])
 def test_16_streams_share_a_server_with_4_threads(
     server, rng, kind, code, tmp_path, capsys
 ):
@@ -192,6 +192,14 @@ def test_a_refused_request_is_sent_again(server, video, kind, way):
     assert played.retries == server.trouble.refused > 0 == undisturbed.retries
     assert len(played.latencies) == len(undisturbed.latencies)
     assert max(played.latencies) > 0.5 * servers.FIRST_WAIT  # with its tries
+
+
+def test_a_request_that_a_stopping_server_cancels_is_sent_again(server, video):
+    undisturbed = client.play(connect(server, "grpc"), video, 5)
+    server.trouble = loopback.Trouble(every=2, code="CANCELLED")
+    played = client.play(connect(server, "grpc"), video, 5)
+    np.testing.assert_array_equal(played.found.gamma, undisturbed.found.gamma)
+    assert played.retries == server.trouble.refused > 0
 
 
 def coming_back(server, after):
