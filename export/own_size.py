@@ -86,7 +86,7 @@ class OwnSize:
         for shares in gamma[..., 0]:
             picture, x = next(pictures, (picture, x))  # a still image stays
             shares = np.stack([self._enlarged(share) for share in shares])
-            is_object = background.distance(x, behind) > foreground
+            is_object = background.is_object(x, behind, foreground)
             yield picture, np.where(is_object, shares.argmax(axis=0) + 1, 0)
 
     def _pictures(self):

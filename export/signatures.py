@@ -24,6 +24,7 @@ from nem_tf import NeuralEM, pixels
 from nem_tf.inference.iteration import iterate
 from nem_tf.layers.prepared import prepared
 from nem_tf.random_start import random_start
+from reading.background import RIM
 
 MOST_BYTES = 2**30  # of a reply; protobuf's own limit is 2 GiB
 MOST_FRAMES = 16_384  # of a request, B * T, where replies are small
@@ -184,7 +185,7 @@ class ServedModel:
         segments = tf.argmax(gamma[..., 0], axis=-3, output_type=tf.int32)
         psi = states["psi"]
         if self.cell.layered:
-            objects = self.cell.objects(frames, states["background"]) > 0.5
+            objects = self._are_objects(frames, states["background"])
             segments = (segments + 1) * tf.cast(objects, tf.int32)
             pi = states["pi"]
             expected = tf.reduce_sum(pi * psi, axis=-4) / tf.reduce_sum(pi, axis=-4)
@@ -196,6 +197,13 @@ class ServedModel:
             "gamma": gamma,
             "next_frame": expected,
         }
+
+    def _are_objects(self, frames, background):
+        """`WindowCell.is_object` as a graph, boolean (..., H, W)."""
+        far = tf.norm(frames - background, axis=-1, keepdims=True)
+        images = tf.reshape(far, (-1, *self.cell.frame_shape[:2], 1))
+        beside = tf.reshape(tf.nn.max_pool2d(images, 3, 1, "SAME"), tf.shape(far))
+        return ((far > self.cell.foreground) & (far > RIM * beside))[..., 0]
 
     def _state_shapes(self):
         height, width, channels = self.cell.frame_shape

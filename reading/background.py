@@ -12,15 +12,17 @@ that colour as its background.
 """
 
 import numpy as np
-from scipy import sparse
+from scipy import ndimage, sparse
 from scipy.sparse import linalg
 
-KINDS = ("auto", "plain", "still")
+from reading.kinds import KINDS
+
 PLAIN = 0.4  # of the pixels; a clip with so many of one colour has a plain background
 AT_REST = 0.8  # of the pixels that never change; they have to have that colour, too
 ALIKE = 10 / 255  # of that colour: no channel is farther from it, but for noise
 FLICKER = 0.06  # the most noise of a plain background
 DIFFERENT = 0.12  # least distance of a pixel from what is behind it, see `distance`
+RIM = 0.3  # of the distance of a pixel beside it; one that has less is a rim
 FRAMES = 40  # looked at, evenly spaced
 LARGE = 96  # pixels; frames with a longer side are looked at in blocks
 ROUNDS = 5  # in which outliers lose their weight
@@ -139,6 +141,22 @@ def distance(x, background):
     """How far pixels are from what is behind them: Euclidean, over the channels."""
     away = x - background
     return np.sqrt(np.einsum("...c,...c->...", away, away))
+
+
+def is_object(x, background, least):
+    """Whether pixels are rather an object's, boolean (..., H, W).
+
+    A pixel that is less than a third as far from the background as one beside it is the
+    rim of an object that covers less than a third of it.
+
+    Args:
+        x: (..., H, W, C) in [0, 1].
+        background: of a shape that broadcasts.
+        least: distance from which on a pixel is an object's.
+    """
+    far = distance(np.asarray(x, "float32"), background)
+    beside = ndimage.maximum_filter(far, (*(1,) * (far.ndim - 2), 3, 3))
+    return (far > least) & (far > RIM * beside)
 
 
 def noise(x):

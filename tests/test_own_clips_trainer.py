@@ -106,3 +106,34 @@ def test_the_background_is_of_the_kind_that_was_asked_for(path, kind):
     made = experiment(path, background=kind)
     assert made.cell().background == made.decoded.background_kind == kind
     assert made.cell().fill == 1  # squares cover their boxes
+
+
+def test_a_run_that_goes_on_needs_no_more_than_it_was_begun_with(path):
+    began = experiment(path).config
+    again = OwnClips.configured(recipe="ours", data=str(path), components=3)
+    asked = again.asked()
+    assert all(asked[key] == began.flat()[key] for key in asked)
+    assert "size" not in asked and "batch_size" not in asked
+    sized = OwnClips.configured(recipe="ours", data=str(path), size=(24,))
+    assert sized.asked()["size"] == (24, 24)
+    # What was found once is not looked for again.
+    values = {**began.flat(), "data": str(path)}
+    assert OwnClips(type(began).of(**values)).config == began
+
+
+def test_settings_that_a_cell_has_no_use_for(path):
+    with pytest.raises(ValueError, match="floor: expected 0.0 with model windows"):
+        experiment(path, floor=0.1).cell()
+    with pytest.raises(ValueError, match="e_step: expected no gradients"):
+        experiment(path, gamma_gradient="on").cell()
+    other = {"model": "rnn-em", "network": "narrow", "grid": 5}
+    with pytest.raises(ValueError, match="grid: expected 12 with model rnn-em"):
+        experiment(path, **other).cell()
+
+
+def test_the_look_says_what_was_asked_for(path, tmp_path, capsys):
+    experiment(path, components=4, foreground=0.3).show(tmp_path)
+    said = capsys.readouterr().err
+    assert "--components 4" in said and "--foreground 0.3" in said
+    assert said.count("as it was asked for") == 2
+    assert (tmp_path / "data.png").is_file()

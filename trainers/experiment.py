@@ -231,7 +231,7 @@ def _arguments_of(kind):
             names |= {x.name for x in found}
             if all(x.kind != x.VAR_KEYWORD for x in found):
                 break  # what its bases take, it says itself
-    return names
+    return names - set(kind.unused)
 
 
 def _check_unused(part, names, model):

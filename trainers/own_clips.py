@@ -17,6 +17,7 @@ from trainers.experiment import Experiment
 from trainers.training import command, parts, settings
 from trainers.training.option import option
 
+FOUND = ("size", "channels", "components", "steps", "object_size", "fill", "foreground")
 KINDS = ("auto", "plain", "still")  # of a background, see `reading.background`
 
 
@@ -36,6 +37,7 @@ class Clips(parts.Clips):
         None,
         "labels for the scores, laid out as PATH: 0 is background, 1..n are objects",
         kind=str,
+        about_run=True,
         often=True,
         metavar="PATH",
     )
@@ -79,6 +81,12 @@ class Clips(parts.Clips):
     )
     object_size: float = option(
         0.0, "about an object's side, pixels of the size trained on; 0: as seen"
+    )
+    fill: float = option(
+        0.0,
+        "share of its box that an object covers, strokes less than discs; 0: as seen",
+        least=0.0,
+        most=1.0,
     )
     foreground: float = option(
         0.0,
@@ -126,9 +134,7 @@ class Cell(parts.Cell):
 
     def arguments(self):
         found = super().arguments()
-        del found["variance"]
-        if self.model != "windows":
-            del found["grid"], found["distinct"]
+        del found["variance"]  # of the E-step
         return found
 
 
@@ -152,6 +158,19 @@ class Settings(settings.Settings):
     clips: Clips = dataclasses.field(default_factory=Clips)
     cell: Cell = dataclasses.field(default_factory=Cell)
     run: Run = dataclasses.field(default_factory=Run)
+
+    def asked(self):
+        """Without what the clips decide: 0, and what they have fewer of."""
+        fewer = ("train_steps", "batch_size", "train_size")
+        fewer += ("validation_size", "test_size")
+        found = {key: value for key, value in self.flat().items() if key not in fewer}
+        if len(found["size"]) == 1:
+            found["size"] *= 2
+        return {
+            key: value
+            for key, value in found.items()
+            if key not in FOUND or value not in (0, (0, 0))
+        }
 
 
 RECIPES: dict[str, dict] = {
@@ -216,6 +235,7 @@ class OwnClips(Experiment):
         if tuple(decoded.size) != tuple(self.chosen.size):
             decoded = Decoded(path, size=self.chosen.size, **asked)
         self.decoded = decoded
+        self.given = clips  # before what was found
         self.size, self.channels = decoded.size, decoded.channels
         super().__init__(self._resolved(config.replaced(data=path, labels=labels)))
         self.source = path
@@ -237,6 +257,7 @@ class OwnClips(Experiment):
                 ("test", steps),
             )
         }
+        train_size = min(training.train_size, counts["train"])
         return config.replaced(
             size=tuple(self.size),
             channels=self.channels,
@@ -244,9 +265,10 @@ class OwnClips(Experiment):
             steps=steps,
             train_steps=train_steps,
             object_size=clips.object_size or chosen.object_size,
+            fill=clips.fill or round(self.findings.fill, 3),
             foreground=clips.foreground or chosen.foreground,
-            batch_size=min(clips.batch_size, counts["train"]),
-            train_size=counts["train"],
+            batch_size=min(clips.batch_size, train_size),
+            train_size=train_size,
             validation_size=min(training.validation_size, counts["validation"]),
             test_size=min(training.test_size, counts["test"]),
         )
@@ -263,7 +285,7 @@ class OwnClips(Experiment):
             "object_size": clips.object_size,
             "foreground": clips.foreground,
             "background": self.decoded.background_kind,
-            "fill": self.findings.fill,
+            "fill": clips.fill,
         }
 
     @property
@@ -277,8 +299,26 @@ class OwnClips(Experiment):
         """Print what was found and chosen, and draw data.png into the run's folder."""
         from trainers.training import look
 
-        print("\n".join(look.lines(self.findings, self.chosen)), file=sys.stderr)
-        look.draw(self.decoded, self.findings, folder / "data.png")
+        clips, given = self.config.clips, self.given
+        reasons = dict(self.chosen.reasons)
+        for name in ("components", "object_size", "foreground"):
+            if getattr(given, name):
+                reasons[name] = "as it was asked for"
+        if given.background != "auto":
+            reasons["background"] = "as it was asked for"
+        chosen = self.chosen._replace(
+            size=tuple(self.size),
+            components=clips.components,
+            object_size=clips.object_size,
+            foreground=clips.foreground,
+            background=self.decoded.background_kind,
+            reasons=reasons,
+        )
+        print("\n".join(look.lines(self.findings, chosen)), file=sys.stderr)
+        findings = self.findings
+        if given.foreground:
+            findings = findings._replace(foreground=given.foreground)
+        look.draw(self.decoded, findings, folder / "data.png")
 
     def read(self, split, asked):
         from nem_tf import data

@@ -66,6 +66,7 @@ class EMCell(keras.layers.Layer):
             negative, `start` unknown, or a shape does not fit.
     """
 
+    unused: tuple[str, ...] = ()  # arguments below that a subclass does without
     layered = False  # whether components are layers over a background, see `WindowCell`
 
     def __init__(

@@ -5,11 +5,11 @@ import math
 import keras
 import numpy as np
 from keras import ops
-from scipy import ndimage
 
 from nem_tf import axes, draws
 from nem_tf.cells.em_cell import EMCell
 from nem_tf.layers import Dense, LayerNorm
+from reading import background as backgrounds
 
 PLACE = 6  # numbers of theta beside h and colour: y, x, velocities, log size, alive
 ANYWHERE = 1e-3  # added to every mixing weight: an object may be elsewhere
@@ -18,7 +18,6 @@ UNSURE = 0.05  # added to a fit: at a pixel that nobody explains, pi decides
 CLAIM = 0.4  # of an object has to be unexplained around a place for a new component
 FAINT = 0.04  # of an object's pixels; a component that has less gives up
 MARGIN = 1.3  # half a window, in half objects
-RIM = 0.45  # of the distance of a neighbour from the background, and less is rim
 SIZES = 0.3, 1.6  # windows fit themselves to objects of so many times the usual size
 
 
@@ -81,6 +80,7 @@ class WindowCell(EMCell):
     """
 
     layered = True
+    unused = ("floor", "keep_floor", "start")
 
     def __init__(
         self,
@@ -99,6 +99,12 @@ class WindowCell(EMCell):
         likeness=0.2,
         **kwargs,
     ):
+        for name in self.unused:
+            if name in kwargs:
+                raise ValueError(
+                    f"{name}: expected none, since WindowCell begins and shares pixels "
+                    f"in a way of its own, received {kwargs[name]}; leave it out"
+                )
         kwargs = {**kwargs, "dtype": "float32", "autocast": False}
         channels = tuple(frame_shape)[-1]
         super().__init__(
@@ -116,6 +122,11 @@ class WindowCell(EMCell):
         ):
             if not value >= least:
                 raise ValueError(f"{name}: expected at least {least}, received {value}")
+        if self.e_step.differentiable:
+            raise ValueError(
+                "e_step: expected no gradients through gamma, which WindowCell does "
+                "without; leave differentiable out"
+            )
         if not foreground > 0:
             raise ValueError(
                 f"foreground: expected a distance above 0, received {foreground}"
@@ -217,14 +228,8 @@ class WindowCell(EMCell):
         return np.where(self.is_object(x, background), found, 0).astype("int32")
 
     def is_object(self, x, background):
-        """Whether pixels are rather an object's, boolean (..., H, W), NumPy.
-
-        A pixel that is less than half as far from the background as one beside it is
-        the rim of an object that covers less than half of it.
-        """
-        far = np.sqrt(np.square(np.asarray(x, "float32") - background).sum(axis=-1))
-        beside = ndimage.maximum_filter(far, (*(1,) * (far.ndim - 2), 3, 3))
-        return (far > self.foreground) & (far > RIM * beside)
+        """Whether pixels are rather an object's, see `reading.background.is_object`."""
+        return backgrounds.is_object(x, background, self.foreground)
 
     def iterate(self, x, noisy, states, training=False):
         theta, psi, pi, background = states
@@ -454,7 +459,7 @@ class WindowCell(EMCell):
 
     def get_config(self):
         config = super().get_config()
-        for name in ("floor", "keep_floor", "start"):
+        for name in self.unused:
             del config[name]
         return {
             **config,

@@ -73,7 +73,7 @@ def _resumes(experiment_class, config, out):
     settings = config_file.read(out, experiment_class.name)
     config_file.check_data(settings.get("data"), config.clips.data, out)
     began = config_file.from_json(experiment_class, settings)
-    config_file.check_same(began, config.flat(), out)
+    config_file.check_same(began, config.asked(), out)
     return True
 
 
@@ -209,6 +209,7 @@ def _prepared(experiment_class, config):
     config = experiment.config
     training, clips = config.training, config.clips
     pixels = clips.batch_size * clips.steps * math.prod(experiment.size)
+    pixels *= experiment.channels
     remedy = "a smaller --batch-size or fewer --steps"
     memory.check(clips.components, pixels, remedy, machines=config.run.hosts)
     part = strategy.part  # the data sets are those that the training will ask for
@@ -220,6 +221,12 @@ def _prepared(experiment_class, config):
     )
     experiment.clips("test", clips=training.test_size)
     cell = experiment.cell()
+    if cell.layered and "background" not in validation.element_spec:
+        raise ValueError(
+            f"model: expected rnn-em or n-em for {experiment.name}, whose clips come "
+            f"without a background, received {config.cell.model}; use "
+            "trainers.own_clips"
+        )
     if clips.data is not None:
         _check_recording(config, validation, cell)
     return experiment, strategy

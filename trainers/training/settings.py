@@ -96,6 +96,10 @@ class Settings:
         """What `of_recipe` takes from both, a dict; an experiment may have rules."""
         return {**recipe, **given}
 
+    def asked(self):
+        """What a run that goes on has to have been begun with: a dict."""
+        return self.flat()
+
     def flat(self):
         """A dict from all settings to their values."""
         found = {}
