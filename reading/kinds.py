@@ -1,0 +1,3 @@
+"""Kinds of backgrounds, without what `reading.background` imports."""
+
+KINDS = ("auto", "plain", "still")
