@@ -125,6 +125,12 @@ class Cell(parts.Cell):
         0.02, "sigma^2 of a pixel, squared intensity, in the E-step", least=1e-4
     )
     grid: int = option(12, "points of a window along each axis", least=2)
+    likeness: float = option(
+        0.2,
+        "how unlike in colour pixels may be that one component begins with: 1 minus the "
+        "cosine of their differences from the background; 0: colours do not matter",
+        least=0.0,
+    )
     distinct: float = option(
         0.25,
         "a component rests if no more than this share of what it draws is its own",
