@@ -1,5 +1,7 @@
 """People's own clips, ready to be learned from: `OwnClips`."""
 
+import functools
+import json
 import sys
 from numbers import Integral
 
@@ -45,7 +47,8 @@ class OwnClips:
             `background.kind_of`.
         moving: float64 (N,), the share of a clip's pixels that change, in [0, 1].
         left_out: list of str, a line for each clip that was left out.
-        digest: text that differs where clips do.
+        digest: text that differs where clips or their labels do.
+        frames_digest: text that differs where clips do, whatever their labels.
 
     Raises:
         VideoError, LabelsError: both `ValueError`; one line with the remedy.
@@ -93,6 +96,13 @@ class OwnClips:
 
     def _map(self, name, shape):
         return np.memmap(self.folder / name, np.uint8, "r", shape=shape)
+
+    @functools.cached_property
+    def frames_digest(self):
+        places = np.linspace(0, len(self._frames) - 1, cache.LOOK).astype(np.int64)
+        told = [self.names, self.lengths.tolist(), self._frames.shape]
+        frames = self._frames[np.unique(places)]
+        return base.digest([json.dumps(told).encode(), frames])
 
     def __len__(self):
         """How many clips there are."""
