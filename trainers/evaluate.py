@@ -17,6 +17,7 @@ Figure 6) and covered.png (how well pixels are predicted that other objects cove
 import dataclasses
 import math
 import pathlib
+import re
 import sys
 
 from trainers import experiments
@@ -52,6 +53,10 @@ SCORES = {  # of the table
     "ari": "ARI",
 }
 PATHS = "data", "labels"  # settings that name a file or a folder
+OF_TRAINING = {  # settings of clips that change nothing of those that are scored
+    "test": ("train_steps", "object_size", "fill", "foreground"),
+    "validation": ("object_size", "fill", "foreground"),
+}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -108,7 +113,7 @@ def main(arguments=None):
     with parser.refusing(given):
         config = Config(**{key: given[key] for key in given.keys() & of_scoring})
         changed = {key: given[key] for key in given if key not in of_scoring}
-        _check_changed(changed, experiment)
+        _check_changed(changed, experiment, config.split)
     return errors.exit_status(
         "trainers.evaluate",
         lambda: _main(model, config, changed),
@@ -155,14 +160,20 @@ def _flags(experiment):
     )
 
 
-def _check_changed(changed, experiment):
+def _check_changed(changed, experiment, split):
     """Raise ValueError unless clips of such settings can be had, before any is."""
+    for name in OF_TRAINING[split]:
+        if name in changed:
+            raise ValueError(
+                f"{name}: expected none, since it changes nothing of {split} clips and "
+                f"of a trained model, received {changed[name]}; leave it out"
+            )
     if changed.get("data") is not None:
         if isinstance(changed["data"], pathlib.Path):  # else its experiment looks
             check_recording(changed["data"])
         if experiment is not None:
             settings.check_none_made(experiment.Settings, changed)
-        if "objects" in changed:
+        if "objects" in changed and (experiment is None or experiment.makes):
             raise ValueError(
                 "objects: expected none with --data, whose clips are what they are, "
                 f"received {changed['objects']}; leave it out"
@@ -217,10 +228,15 @@ class Evaluation:
         kind = experiments.find(name)
         self.began, self.settings = self._settings(kind)
         clips = self.settings.clips
+        if clips.data is None and not kind.makes:
+            raise ValueError(
+                f"data: expected the clips of {name}, received none; add --data PATH"
+            )
         pixels = clips.batch_size * clips.steps * math.prod(model.nem.cell.frame_shape)
         memory.check(clips.components, pixels, "a smaller --batch-size or --steps")
         self.experiment = kind(self.settings)
         self.settings = self.experiment.config  # with what the clips decide
+        self._count()
         chosen = devices.choose(
             self.settings.replaced(
                 strategy="one",
@@ -235,14 +251,18 @@ class Evaluation:
         """The experiment's settings as in the training, and as they are now."""
         model, changed = self.model, dict(self.changed)
         values = dict(model.settings) if kind.name == model.name else {}
-        recorded = values.pop("data", None)
+        recorded, labels = (values.pop(name, None) for name in PATHS)
         values.setdefault("components", model.nem.cell.components)
         began = config_file.from_json(kind, values)
         made = [*parts.of_made_clips(type(began.clips)), "objects"]
-        if recorded and "data" not in changed and not changed.keys() & set(made):
+        remade = kind.makes and changed.keys() & set(made)
+        if recorded and "data" not in changed and not remade:
             changed["data"] = recorded
         if changed.get("data"):
             changed["data"] = pathlib.Path(changed["data"])
+            places = str(changed["data"]), str(changed["data"].expanduser().absolute())
+            if labels and recorded in places:  # else they are of other clips
+                changed.setdefault("labels", labels)
         known = kind.of_source(model.data)  # what "auto" was, for instance
         changed = {**known, **changed}
         if self.config.clips is not None:
@@ -253,16 +273,43 @@ class Evaluation:
             changed[name] = getattr(began.training, name)[-1:]
         return began, began.replaced(**changed)
 
+    def _count(self):
+        """Settle how many clips are scored, of an experiment that cannot make more."""
+        asked, found = self.config.clips, self.settings.training.test_size
+        if self._few_validate:
+            size = asked or self.settings.training.validation_size
+            self.settings = self.settings.replaced(test_size=size)
+        elif asked is not None and found < asked:
+            raise ValueError(
+                f"clips: expected at most {found}, which test has, received {asked}; "
+                "ask for fewer"
+            )
+
+    @property
+    def _few_validate(self):
+        """Whether validation clips are scored, of which there may be few."""
+        return self.config.split == "validation" and not self.experiment.makes
+
     def _check_frames(self):
         """Raise ValueError unless there are such clips, of the model's frame size."""
-        self.clips(self.settings.training.test_size)
+        try:
+            self.clips(self.settings.training.test_size)
+        except ValueError as error:  # what is the setting of a training, is --clips
+            problem = re.sub(
+                r"^(windows|\w+_size): expected at", "clips: expected at", str(error)
+            )
+            raise ValueError(problem) from None
         clip = next(iter(self.clips(1, batch_size=1)))["clean"]
         wanted = self.model.nem.cell.frame_shape
         if tuple(clip.shape[2:]) != wanted:
+            remedy = "choose other clips with --on or --data"
+            if hasattr(self.settings.clips, "size"):
+                height, width, channels = wanted
+                size = f"--size {height},{width} --channels {channels}"
+                remedy = f"add {size}, or {remedy}"
             raise ValueError(
                 f"MODEL: expected one for frames of {tuple(clip.shape[2:])}, which the "
-                f"clips have, received one for {wanted}; choose other clips with --on "
-                "or --data"
+                f"clips have, received one for {wanted}; {remedy}"
             )
 
     def clips(self, clips, batch_size=None):
@@ -290,8 +337,9 @@ class Evaluation:
                 words.append(as_word(name, value))
         words += [f"starts{self.config.starts}"] if self.config.starts > 1 else []
         words += [self.config.split] if self.config.split != "test" else []
-        test_size = self.settings.training.test_size
-        if test_size != self.began.training.test_size:
+        test_size, training = self.settings.training.test_size, self.began.training
+        usual = training.validation_size if self._few_validate else training.test_size
+        if test_size != usual:
             words.append(f"clips{test_size}")
         return words
 
@@ -342,6 +390,10 @@ class Evaluation:
 
         trained_with, results = self.model.settings, self.model.results
         clips = {**vars(self.settings.clips), "data": None}
+        test = scoring.summary(scores)
+        clips["steps"] = len(
+            test["per_step"]["next_step_bound"]
+        )  # which the split decides, too
         return {
             **{key: results.get(key) for key in ("seconds", "updates", "resumes")},
             "experiment": self.experiment.name,
@@ -360,7 +412,7 @@ class Evaluation:
                 "split": self.config.split,
             },
             "terms": list(self.model.nem.loss.weights),  # of the loss
-            "test": scoring.summary(scores),
+            "test": test,
         }
 
 
@@ -400,7 +452,7 @@ def report(result):
     ):
         if key not in test:
             continue
-        mean = sum(test["per_step"][key]) / settings["steps"]
+        mean = sum(test["per_step"][key]) / len(test["per_step"][key])
         yield f"  {name:24}{test[key]:10.3f}{'':8}{mean:8.3f}"
     for key, name in (
         ("covered", "drawn, if covered"),

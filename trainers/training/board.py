@@ -21,6 +21,8 @@ from tensorboard.summary import Writer
 
 from nem_tf import plots
 from trainers.training.option import as_text
+from trainers.training.pictures import of_objects
+from trainers.training.report import SEGMENTS
 
 FLUSH_SECONDS = 10.0  # what is younger may not be seen yet
 GROUPING = ("ami", "ami_mean", "ari", "distinct_components", "purity")
@@ -118,15 +120,8 @@ class Board(keras.callbacks.Callback):
 
     def _figure(self, epoch):
         outputs = self.run.devices.predict(self.model, self.batch)
-        x, gamma, cell = (
-            self.batch["clean"][0, 1:],
-            outputs["gamma"][0],
-            self.model.cell,
-        )
-        noisy = self.batch["noisy"][0]
-        if "background" in self.batch and cell.layered:
-            found = cell.is_object(x, self.batch["background"][0])
-            gamma = gamma * found[:, None, ..., None]
+        x, noisy = self.batch["clean"][0, 1:], self.batch["noisy"][0]
+        gamma = of_objects(self.model.cell, self.batch, outputs["gamma"], 0)
         return plots.overview(
             x,
             outputs["psi"][0],
@@ -186,7 +181,7 @@ def write_scores(folder, test, updates):
     found = {"loss": test["loss"]}
     if "ami" in test:
         found |= {"ami": test["ami"]["last"], "ami_mean": test["ami"]["mean"]}
-    for name in ("foreground_ari", "ari_with_background", "best_overlap"):
+    for name in SEGMENTS:
         if name in test:
             found[name] = test[name]["last"]
     found |= {name: test[name] for name in ("psnr", "moving_foretold") if name in test}

@@ -31,6 +31,7 @@ def find(model, experiment, began):
     if model.settings:
         same = experiment.name == model.name  # older runs lack newer settings
         then |= began.flat() if same else model.settings
+        then |= {"labels": model.settings.get("labels")}
         then |= {"experiment": model.name, "data": _data_of(model, experiment)}
     then["components"] = model.nem.cell.components
     pairs = {name: (_plain(here[name]), _plain(then.get(name))) for name in here}
@@ -70,6 +71,8 @@ def as_line(found):
 
 
 def _word(value):
+    if value is None:
+        return "none"
     if isinstance(value, bool):
         return "on" if value else "off"
     return f"{value:g}" if isinstance(value, float) else str(value)

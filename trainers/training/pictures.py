@@ -28,22 +28,19 @@ def of_clip(nem, clips, title, folder, names=("overview", "clip"), starts=1):
     """
     batch = {name: np.asarray(value) for name, value in next(iter(clips)).items()}
     outputs = likeliest(nem.predict_on_batch, batch, starts, nem.cell.likelihood)
+    gamma = outputs["gamma"]
     title = f"{title}: a typical test clip"
     labels = batch.get("groups")
     if labels is None:
         fits = inference.fit(batch["noisy"], outputs["psi"], nem.cell.likelihood)
     else:
-        fits = scores.labelled_ami(labels[:, -1], outputs["gamma"][:, -1])
+        fits = scores.labelled_ami(labels[:, -1], gamma[:, -1])
     scored = np.count_nonzero(np.isfinite(fits))  # NaN is sorted to the end
     clip = int(np.argsort(fits)[scored // 2])
     if labels is not None and scored:
         title = f"{title}, AMI {fits[clip]:.2f} at the last step"
     x, noisy = batch["clean"][clip, 1:], batch["noisy"][clip]
-    psi, gamma = outputs["psi"][clip], outputs["gamma"][clip]
-    if nem.cell.layered:
-        gamma = (
-            gamma * nem.cell.is_object(x, batch["background"][clip])[:, None, ..., None]
-        )
+    psi, gamma = outputs["psi"][clip], of_objects(nem.cell, batch, gamma, clip)
     if np.array_equal(noisy[1:], x[:-1]):
         noisy = None  # the input, one frame earlier
     if labels is not None:
@@ -52,6 +49,22 @@ def of_clip(nem, clips, title, folder, names=("overview", "clip"), starts=1):
     figure = plots.overview(x, psi, gamma, noisy=noisy, title=title, max_columns=10)
     figure.savefig(folder / f"{names[0]}.png")
     plots.animation(folder / f"{names[1]}.gif", x, psi, gamma, noisy=noisy)
+
+
+def of_objects(cell, batch, gamma, clip):
+    """gamma of one clip, 0 where a background explains a pixel: (T, K, H, W, 1).
+
+    Args:
+        cell: an `EMCell`; gamma stays as it is if it knows no background.
+        batch: dict of arrays as `nem_tf.data` makes them.
+        gamma: of the batch, (B, T, K, H, W, 1).
+        clip: its place in the batch.
+    """
+    gamma = np.asarray(gamma[clip])
+    if not cell.layered or "background" not in batch:
+        return gamma
+    found = cell.is_object(batch["clean"][clip, 1:], batch["background"][clip])
+    return gamma * found[:, None, ..., None]
 
 
 def of_scores(found, title, folder):

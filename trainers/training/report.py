@@ -1,6 +1,8 @@
 """The lines about scores over a background that commands print."""
 
-SEGMENTS = {
+import math
+
+SEGMENTS = {  # scores over a background, by name
     "foreground_ari": "foreground ARI",
     "ari_with_background": "ARI with background",
     "best_overlap": "best overlap (IoU)",
@@ -20,15 +22,16 @@ def over_background(test):
             yield f"  {name:24}{_number(test[key]['last'])}   no learning {plain}"
     if "psnr" in test:
         yield (
-            f"  {'next frame':24}{test['psnr']:.1f} dB PSNR   the frame before it "
-            f"{test['repeat_psnr']:.1f} dB"
+            f"  {'next frame':24}{_number(test['psnr'], 1)} dB PSNR   the frame before "
+            f"it {_number(test['repeat_psnr'], 1)} dB"
         )
         yield (
             f"  {'moving pixels foretold':24}{_number(test['moving_foretold'])}   "
-            f"components used {test['segments_used']:.1f}"
+            f"components used {_number(test['segments_used'], 1)}"
         )
 
 
-def _number(value):
-    """A score; null where nothing is labelled or moves."""
-    return "none" if value is None or value != value else f"{value:.3f}"
+def _number(value, digits=3):
+    """A score; null where nothing is labelled or moves, or no error is left."""
+    none = value is None or not math.isfinite(value)
+    return "none" if none else f"{value:.{digits}f}"

@@ -7,14 +7,14 @@ from nem_tf import NeuralEM, scores
 from nem_tf.inference.starts import likeliest
 from nem_tf.scores.mutual_information import AVERAGES, ami_from_tables
 from nem_tf.scores.occlusion import Drawn
+from trainers.training.report import SEGMENTS
 
-OVER_BACKGROUND = ("foreground_ari", "ari_with_background", "best_overlap")
 CURVES = (  # from -1 to 1, higher is better
     "ami",
     "ami_arithmetic",
     "ari",
-    *OVER_BACKGROUND,
-    *(f"no_learning_{name}" for name in OVER_BACKGROUND),
+    *SEGMENTS,
+    *(f"no_learning_{name}" for name in SEGMENTS),
 )
 DIAGNOSTICS = (
     "confidence",
@@ -157,9 +157,10 @@ def summary(found: dict[str, np.ndarray]) -> dict:
 
 
 def _mean(scores, axis=None):
-    """The mean of what is a number; NaN if nothing is."""
-    count = np.isfinite(scores).sum(axis)
-    mean = np.nansum(scores, axis) / np.maximum(count, 1)
+    """The mean of what is finite; NaN if nothing is."""
+    finite = np.isfinite(scores)  # the PSNR of two equal frames is not
+    count = finite.sum(axis)
+    mean = np.sum(scores, axis, where=finite) / np.maximum(count, 1)
     mean = np.where(count, mean, np.nan)
     return float(mean) if axis is None else mean
 
