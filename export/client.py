@@ -10,7 +10,8 @@ server has no thread for, or that breaks off, is sent again until --timeout has 
 A stream stays with the version that answered its first request, whatever its label
 means later. Streams that end are written; each that does not is a line on stderr.
 A layered model gets videos of any size, and what is behind their objects, which is
-estimated from the whole video; its result has the model's size.
+estimated from the whole video, of the kind that --background says; its result has the
+model's size.
 """
 
 import pathlib
@@ -26,6 +27,7 @@ import numpy as np
 from export import address, command, result
 from export.own_size import OwnSize
 from reading import video
+from reading.kinds import KINDS
 from trainers.training import quiet
 
 STATE = ("theta", "psi", "pi")
@@ -71,6 +73,12 @@ def main(arguments=None):
         default=60.0,
         metavar="S",
         help="seconds that a request may take, with all its tries (60)",
+    )
+    parser.add_argument(
+        "--background",
+        choices=KINDS,
+        default="auto",
+        help="kind of it, of a layered model; the model's own is in about.json (auto)",
     )
     command.add_input_flags(parser)
     given = parser.parse_args(arguments)
@@ -223,7 +231,8 @@ def _videos(given, shape, layered):
         )
         background = None
         if layered:
-            background = OwnSize(path, shape).small_background(taken.frames)
+            own = OwnSize(path, shape)
+            background = own.small_background(taken.frames, given.background)
         frames = result.as_clip(taken.frames)
         found.append((taken._replace(frames=frames), background))
     return found

@@ -266,7 +266,7 @@ def _of_layers(cell):
 
 def _settings(trained):
     """The settings of the training, without paths of the machine that it ran on."""
-    private = ("out", "data")
+    private = ("out", "data", "labels")
     return {k: v for k, v in trained.settings.items() if k not in private}
 
 

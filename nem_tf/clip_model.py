@@ -21,8 +21,11 @@ class ClipModel(keras.Model):
     def fit(self, *args, **kwargs):
         """`keras.Model.fit` on clips in the form of the call arguments, without `y`.
 
-        Frames alone will do, an array or a `tf.data.Dataset`: see `data.plain`. They
-        have no noise; their random starts are drawn for them.
+        Frames alone will do, an array or a `tf.data.Dataset`, as `validation_data`,
+        too: see `data.plain`. They have no noise; their random starts are drawn for
+        them. Of an array, clips that do not fill the last batch of an epoch are left
+        out of it, other ones in each; with `shuffle=False` all are taken, in their
+        order, with the same random starts in each.
         """
         given = self._given("fit", args, kwargs)
         data = given.get("x")
@@ -63,6 +66,10 @@ class ClipModel(keras.Model):
         given = dict(signature.bind(self, *args, **kwargs).arguments)
         del given["self"]
         given |= given.pop("kwargs", {})
+        held_out = given.get("validation_data")
+        if plain.are_frames(held_out):
+            size = given.get("validation_batch_size") or given.get("batch_size")
+            given["validation_data"] = self._clips_of(held_out, "test", size)
         if plain.are_frames(given.get("x")):
             self._take_frames(method, given)
         if isinstance(given.get("x"), dict) and given.get("sample_weight") is not None:
@@ -77,15 +84,14 @@ class ClipModel(keras.Model):
         frames, size = given["x"], given.get("batch_size")
         if isinstance(frames, np.ndarray):
             given.pop("batch_size", None)
+            if not given.pop("shuffle", True):
+                split = "test"
             held_out = given.pop("validation_split", 0.0)
             if held_out:
                 kept = len(frames) - int(held_out * len(frames))
                 frames, rest = frames[:kept], frames[kept:]
                 given.setdefault("validation_data", self._clips_of(rest, "test", size))
         given["x"] = self._clips_of(frames, split, size)
-        held_out = given.get("validation_data")
-        if plain.are_frames(held_out):
-            given["validation_data"] = self._clips_of(held_out, "test", size)
 
     def _clips_of(self, frames, split, batch_size=None):
         """Clips in the form of the call arguments, made of frames."""

@@ -35,7 +35,7 @@ class NeuralEM(ClipModel):
     regularizers (`nem.losses`).
 
     Args:
-        cell: an `RNNEMCell` or `NEMCell`.
+        cell: an `RNNEMCell`, `NEMCell` or `WindowCell`.
         objects: how many labels the metrics expect; larger ones count as well, see
             `scores.contingency_table`.
         unroll: whether the graph that is trained has one copy of the cell per step

@@ -14,6 +14,7 @@ from keras import ops
 from reading.values import ROUNDING, outside
 
 ASSERTED = "pixels of "  # how a graph names what it found
+TOLD = "told: "  # how a graph begins a line of its own
 
 
 class OutOfRange(ValueError):
@@ -99,10 +100,14 @@ def one_line():
     except Exception as error:  # TensorFlow's, or Keras's around it
         number = r"\[([^\[\]]+)\]"
         found = re.search(rf"\[{ASSERTED}(\w+)\] {number} {number}", str(error))
-        if found is None:
+        told = re.search(rf"\[{TOLD}([^\[\]]+)\]", str(error))
+        if found is None and told is None:
             raise
-        name, low, high = found.groups()
-        line = outside(name, float(low), float(high))
+        if told is not None:
+            line = told.group(1)
+        else:
+            name, low, high = found.groups()
+            line = outside(name, float(low), float(high))
     else:
         return
     raise OutOfRange(line)

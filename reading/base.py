@@ -20,6 +20,11 @@ CALLED = {  # what people call them
 }
 
 
+def spread(count, most):
+    """Some of `count` places, at most `most`, evenly spaced: int64, ascending."""
+    return np.unique(np.linspace(0, count - 1, min(most, count)).astype(np.int64))
+
+
 class Clip(NamedTuple):
     """One clip of a source, not decoded yet; what is None only decoding tells."""
 

@@ -138,7 +138,7 @@ def common_size(source):
         size = clip.size
         if size is None:
             with contextlib.suppress(video.VideoError):  # told when it is decoded
-                size = next(f.pixels.shape[:2] for f in clip.frames())
+                size = next((f.pixels.shape[:2] for f in clip.frames()), None)
         if size is not None:
             sizes[tuple(map(int, size))] += 1
     if not sizes:
@@ -343,12 +343,12 @@ def _behind(folder, shape, lengths, still, kind):
     clips = np.split(frames, np.cumsum(lengths)[:-1])
     if still:
         # One large image, since what differs from one to the next is no noise.
-        some = background.small(frames[_spread(len(frames), TRIED)])
+        some = background.small(frames[base.spread(len(frames), TRIED)])
         some = some.reshape(1, -1, *some.shape[2:])
         if kind == "auto":
             kind = "plain" if background.is_plain(some) else "still"
     elif kind == "auto":
-        kind = background.kind_of([clips[i] for i in _spread(len(clips), TRIED)])
+        kind = background.kind_of([clips[i] for i in base.spread(len(clips), TRIED)])
     with open(folder / BACKGROUNDS, "wb") as file:
         if still and kind == "plain":
             behind = np.broadcast_to(background.plain(some)[0], shape[1:])
@@ -370,7 +370,7 @@ def _change(frames):
 
 def _by_rows(frames, function):
     """A function of `SPREAD` frames, of large ones some rows at a time."""
-    places = _spread(len(frames), SPREAD)
+    places = base.spread(len(frames), SPREAD)
     rows = max(1, int(2e7 / (len(places) * frames.shape[2] * frames.shape[3])))
     return np.concatenate(
         [
@@ -380,15 +380,10 @@ def _by_rows(frames, function):
     )
 
 
-def _spread(count, most):
-    """Some of so many places, evenly spaced."""
-    return np.unique(np.linspace(0, count - 1, min(most, count)).astype(np.int64))
-
-
 def _digest(folder, about):
     """Of the names and lengths of clips, of some frames and their labels."""
     shape = about["shape"]
-    places = _spread(shape[0], LOOK)
+    places = base.spread(shape[0], LOOK)
     told = [about["names"], about["lengths"], about["splits"], shape]
     parts = [json.dumps(told).encode()]
     for name, channels in ((FRAMES, shape[3]), (LABELS, 1)):

@@ -7,12 +7,9 @@ for codes in of_file("labels/clip.gif"):
 import numpy as np
 
 from reading import arrays, video
+from reading.video import LabelsError
 
 MOST = 255  # objects of a clip: a byte a pixel
-
-
-class LabelsError(ValueError):
-    """One line: what was expected of labels, what arrived, and the remedy."""
 
 
 def of_file(path):

@@ -138,9 +138,10 @@ class OwnClips:
         """The places of the clips of a split: int64, sorted.
 
         A source that has splits keeps them; if validation or test is missing, a tenth
-        of train is it. Else a tenth of the clips, at least one, validates, and as many
-        test. Which ones is decided by a hash of their names, the same in every run;
-        the first one of each is at least of median length.
+        of train is it, and none if train has one clip. Else a tenth of the clips, at
+        least one, validates, and as many test. Which ones is decided by a hash of their
+        names, the same in every run; the first one of each is at least of median
+        length.
         With one or two clips, all of them are in each split: see `windows`.
         """
         if self._in_time:
@@ -167,10 +168,12 @@ class OwnClips:
             int64 (n, 2): which clip, and the first frame in it.
 
         Raises:
-            VideoError: if the split has no clip that is long enough.
+            VideoError: if the split has no clip, or none that is long enough.
         """
         length = steps + 1
         stride = max(1, length // 2) if stride is None else stride
+        places = self.split(split)
+        self._check_split(split, places)
         if not isinstance(stride, Integral) or stride < 1:
             raise video.VideoError(
                 f"stride: expected an integer >= 1, received {stride!r}; 1 takes every "
@@ -178,11 +181,10 @@ class OwnClips:
             )
         if self.still:
             self._check_images()
-            places = self.split(split)
             return np.stack([places, np.zeros_like(places)], 1)
         self._check_steps(steps)
         found = []
-        for i in self.split(split):
+        for i in places:
             begin, end = self._part(i, split, length)
             starts = np.arange(begin, end - steps, stride)
             found.append(np.stack([np.full_like(starts, i), starts], 1))
@@ -190,7 +192,7 @@ class OwnClips:
         if not len(windows):
             raise video.VideoError(
                 f"steps: expected a clip of at least {length} frames for {split}, "
-                f"received none in {self.where} ({len(self.split(split))} shorter "
+                f"received none in {self.where} ({len(places)} shorter "
                 "ones); ask for fewer steps or add clips"
             )
         return windows
@@ -210,6 +212,19 @@ class OwnClips:
             "test": (train + part, whole),
         }
         return cuts[split]
+
+    def _check_split(self, split, places):
+        """Refuse a split without a clip, which a source with splits may have."""
+        if len(places):
+            return
+        few = len(self.split("train"))
+        need = "clips" if split == "train" else "at least 2 clips"
+        either = "" if split == "train" else f" that train, one of which is {split},"
+        remedy = "" if split == "train" else f", or {split} clips"
+        raise video.VideoError(
+            f"{split}: expected {need}{either} in {self.where}, received {few}; add "
+            f"some{remedy}"
+        )
 
     def _check_steps(self, steps):
         """Refuse clips that are all too short, and say once which ones are."""
@@ -257,7 +272,7 @@ def _splits(names, lengths, own):
         left = sorted(np.flatnonzero(found == 0), key=lambda i: keys[i])
         first = next((i for i in left if long[i]), None)
         left.sort(key=lambda i, first=first: i != first)  # others in their order
-        found[left[:held_out]] = place
+        found[left[: min(held_out, len(left) - 1)]] = place
     return found
 
 

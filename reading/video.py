@@ -53,6 +53,10 @@ class VideoError(ValueError):
     """One line: what was expected, what arrived, and the remedy."""
 
 
+class LabelsError(ValueError):
+    """One line: what was expected of labels, what arrived, and the remedy."""
+
+
 def read(path, frame_shape, *, grey=False, resize=False, threshold=None, first=None):
     """Read a film, an animation, a folder of pictures or an array as one clip.
 
@@ -158,7 +162,7 @@ def in_one_line(path, remedy=DAMAGED):
     """Tell in one line whatever a decoder raises; they raise nearly anything."""
     try:
         yield
-    except VideoError:
+    except (VideoError, LabelsError):
         raise
     except arrays.ShapeError as error:
         raise VideoError(f"{path}: {error}") from None

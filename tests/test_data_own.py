@@ -176,9 +176,17 @@ def test_refusals(path, settings, message):
     assert len(str(error.value).splitlines()) == 1
 
 
-def test_what_is_open_has_its_size(path):
-    with pytest.raises(ValueError, match="size: expected None for clips that are open"):
-        from_folder(OwnClips(path), size=8)
+@pytest.mark.parametrize(
+    ("settings", "expected"),
+    [
+        ({"size": 8}, "size: expected None"),
+        ({"axes": "time-first"}, "axes: expected auto"),
+        ({"cache": "elsewhere"}, "cache: expected None"),
+    ],
+)
+def test_what_is_open_has_its_settings(path, settings, expected):
+    with pytest.raises(ValueError, match=f"{expected} for clips that are open"):
+        from_folder(OwnClips(path), **settings)
 
 
 def test_a_model_learns_from_them(path):

@@ -5,6 +5,7 @@ import os
 import pathlib
 import subprocess
 import sys
+import types
 
 import keras
 import numpy as np
@@ -464,3 +465,9 @@ def test_exports_are_made_by_tensorflow(exported, tmp_path, monkeypatch, capsys)
     monkeypatch.setattr(keras.backend, "backend", lambda: "jax")
     assert saved_model.main([str(exported.run), "--out", str(tmp_path / "out")]) == 2
     assert "KERAS_BACKEND: expected tensorflow" in capsys.readouterr().err
+
+
+def test_settings_have_no_paths_of_the_machine():
+    settings = {"out": "/a", "data": "/b", "labels": "/c/masks", "steps": 5}
+    trained = types.SimpleNamespace(settings=settings)
+    assert saved_model._settings(trained) == {"steps": 5}

@@ -128,7 +128,10 @@ def test_an_export_estimates_the_background_as_the_run_does(nem, folder, clip):
             np.testing.assert_allclose(ours, theirs, atol=1e-4)
 
 
-@pytest.mark.parametrize("flags", [[], ["--rest", "--chunk", "4"], ["--clips"]])
+@pytest.mark.parametrize(
+    "flags",
+    [["--background", "plain"], ["--rest", "--chunk", "4"], ["--clips"]],
+)
 def test_the_client(nem, folder, clip, tmp_path, flags):
     path, out = tmp_path / "clip.npy", tmp_path / "out.npz"
     np.save(path, clip[0])
@@ -142,7 +145,8 @@ def test_the_client(nem, folder, clip, tmp_path, flags):
     finally:
         server.stop()
     arrays = np.load(out)
-    behind = estimate(clip[0])
+    kind = "plain" if "--background" in flags else "auto"
+    behind = estimate(clip[0], kind)
     expected = nem.segment(clip[0], seed=3, background=behind)
     np.testing.assert_array_equal(arrays["segments"], expected.segments)
     np.testing.assert_allclose(arrays["gamma"], expected.gamma, atol=1e-4)

@@ -234,8 +234,8 @@ def test_lines(plain):
         "  5 clips, 60 frames; 3 windows of 9 frames for training",
         "  48 x 64 pixels, colour",
         "  background: one colour",
-        "  moving: 9 % of the pixels; 2 regions at a time, at most 2, about 12 pixels "
-        "wide",
+        "  moving: 9 % of the pixels; 2 regions at a time, rarely over 2, about "
+        "12 pixels wide",
         "chosen, and the flag for another choice",
         "  --background plain    most clips have one colour in most of their pixels",
         "  --size 36,48          so that objects are about 9 pixels wide",

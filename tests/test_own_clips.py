@@ -507,3 +507,31 @@ def test_large_clips_need_little_memory(tmp_path):
     assert tracemalloc.get_traced_memory()[1] < frames.nbytes / 8
     tracemalloc.stop()
     np.testing.assert_array_equal(own.frames(99)[..., 0], frames[99])
+
+
+@pytest.mark.parametrize(("count", "trains"), [(1, 1), (2, 1)])
+def test_the_last_clip_to_train_on_stays(tmp_path, count, trains):
+    path = tmp_path / "clips.h5"
+    frames = np.stack([clip(i, 4) for i in range(4)], axis=1)
+    with h5py.File(path, "w") as file:
+        file["training/features"] = frames[:, :count]
+        file["test/features"] = frames[:, count:]
+    own = OwnClips(path)
+    assert len(own.split("train")) == trains and len(own.windows("train", 2))
+    if count == 2:
+        assert len(own.windows("validation", 2))
+        return
+    message = "validation: expected at least 2 clips that train, .* received 1; add"
+    with pytest.raises(VideoError, match=message):
+        own.windows("validation", 2)
+
+
+def test_a_film_without_frames_has_no_size():
+    from reading import base
+
+    class Films(base.Source):
+        def __iter__(self):
+            yield base.Clip("empty", lambda: iter(()))
+            yield base.Clip("film", lambda: iter(()), size=(20, 30))
+
+    assert cache.common_size(Films()) == (20, 30)

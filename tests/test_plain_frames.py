@@ -90,3 +90,46 @@ def test_what_is_no_clip_is_refused(plain):
     with pytest.raises(ValueError, match="divide 8-bit frames by 255"):
         plain.fit(frames().astype("float32"), verbose=0)
     assert keras.backend.backend() == "tensorflow"
+
+
+def scored(nem, given):
+    return np.isfinite(nem.evaluate(given, verbose=0, return_dict=True)["loss"])
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+def test_masks_as_integers_are_told_in_a_data_set(plain, dtype):
+    given = (frames() > 127).astype(dtype)
+    assert scored(plain, given)  # an array tells by itself
+    batches = tf.data.Dataset.from_tensor_slices(given).batch(5)
+    message = f"x: expected {np.dtype(dtype).name} pixels up to .* cast it to float32"
+    with pytest.raises(ValueError, match=message) as error:
+        plain.evaluate(batches, verbose=0)
+    assert len(str(error.value).splitlines()) == 1
+    dark = tf.data.Dataset.from_tensor_slices(0 * given).batch(5)
+    assert scored(plain, dark)
+
+
+def test_frames_validate_clips_of_any_form(plain):
+    from nem_tf import data
+
+    clips = data.from_arrays(frames(), batch_size=5, components=tiny.K)
+    for held_out in (frames(2), tf.data.Dataset.from_tensors(frames(2))):
+        history = plain.fit(clips, validation_data=held_out, verbose=0)
+        assert np.isfinite(history.history["val_loss"]).all()
+
+
+@pytest.mark.parametrize(("shuffle", "seen"), [(False, [0, 1, 2, 3, 4]), (True, 4)])
+def test_shuffle_is_as_keras_has_it(plain, monkeypatch, shuffle, seen):
+    from nem_tf.data import plain as given_frames
+
+    taken = []
+
+    def clips_of(*args, **settings):
+        taken.append(made(*args, **settings))
+        return taken[-1]
+
+    made = given_frames.clips_of
+    monkeypatch.setattr(given_frames, "clips_of", clips_of)
+    plain.fit(frames(), batch_size=2, shuffle=shuffle, verbose=0)
+    index = np.concatenate([batch["index"] for batch in taken[0]]).tolist()
+    assert index == seen if not shuffle else len(set(index)) == seen

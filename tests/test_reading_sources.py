@@ -594,3 +594,11 @@ def test_pixels_out_of_range_are_named(tmp_path, moving):
     clip = next(iter(sources.find(tmp_path / "clips.npy")))
     with pytest.raises(VideoError, match="clip 0, frame 1: expected pixels in .0, 1."):
         pixels(clip)
+
+
+def test_labels_inside_a_file_that_do_not_fit_are_told_as_labels(tmp_path, frames):
+    groups = np.zeros((N, T, H, W + 1), int)
+    source = find(save_hdf5(tmp_path / "clips.h5", frames, groups))
+    with pytest.raises(LabelsError) as error:
+        list(source)
+    assert "damaged" not in str(error.value)

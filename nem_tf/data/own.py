@@ -82,10 +82,17 @@ def from_folder(
             f"{background!r}; give an image of your own to data.from_arrays"
         )
     own = path
-    asked = {"size": size, "channels": channels, "labels": labels, "clips": clips}
+    asked = {
+        "size": size,
+        "channels": channels,
+        "labels": labels,
+        "axes": None if axes == "auto" else axes,
+        "clips": clips,
+        "cache": cache,
+    }
     if not isinstance(path, OwnClips):
         kind = background or "auto"
-        own = OwnClips(path, axes=axes, background=kind, cache=cache, **asked)
+        own = OwnClips(path, background=kind, **{**asked, "axes": axes})
     elif background not in ("auto", own.background_kind, None):
         raise ValueError(
             f"background: expected auto or {own.background_kind} for clips that are "
@@ -93,8 +100,9 @@ def from_folder(
         )
     elif any(value is not None for value in asked.values()):
         name = next(name for name, value in asked.items() if value is not None)
+        usual = "auto" if name == "axes" else None
         raise ValueError(
-            f"{name}: expected None for clips that are open, received "
+            f"{name}: expected {usual} for clips that are open, received "
             f"{asked[name]!r}; give it to OwnClips"
         )
     found = own.windows(split, steps, stride)

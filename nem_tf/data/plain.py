@@ -3,6 +3,7 @@
 import numpy as np
 import tensorflow as tf
 
+from nem_tf import pixels
 from nem_tf.data import keys, pipeline
 from nem_tf.data.arrays import from_arrays
 from reading import background as backgrounds
@@ -25,8 +26,10 @@ def clips_of(x, split, *, components, background=None, batch_size=None):
     Args:
         x: frames (N, T+1, H, W) or (N, T+1, H, W, C), as `from_arrays` takes them; or a
             `tf.data.Dataset` of batches of such, or of pairs of such and of labels
-            (B, T+1, H, W).
-        split: "train" visits an array in another order in each epoch.
+            (B, T+1, H, W). In a data set uint8 is always divided by 255 and uint16 by
+            65535; a batch of these that is a mask of 0 and 1 is refused when it comes.
+        split: "train" visits an array in another order in each epoch, without the
+            clips at the end that do not fill a batch; "test" all in their own order.
         components: K.
         background: how to estimate what is behind the objects of each clip, see
             `reading.background.estimate`; None: there is no need to know.
@@ -62,7 +65,15 @@ def _batch(place, batch, components, background):
     if frames.shape.rank == 4:
         frames = frames[..., None]
     white = {tf.uint8: 255.0, tf.uint16: 65535.0}.get(frames.dtype, 1.0)
-    clean = tf.cast(frames, tf.float32) / white
+    clean = tf.cast(frames, tf.float32)
+    if white > 1.0:
+        line = (
+            f"{pixels.TOLD}x: expected {frames.dtype.name} pixels up to {white:.0f} in "
+            "a data set, received a mask of 0 and 1; cast it to float32"
+        )
+        right = tf.reduce_max(clean) != 1.0
+        with tf.control_dependencies([tf.debugging.Assert(right, [line])]):
+            clean = clean / white
     count = tf.shape(clean, tf.int64)[0]
     # Batches may differ in size: the numbers of their clips only have to differ.
     index = place * 2**20 + tf.range(count)

@@ -17,8 +17,9 @@ from nem_tf.random_start import random_start
 class Stream:
     """A video on its way through a model: `found = stream(frame)`.
 
-    Frames one by one give what `NeuralEM.segment` gives for the whole clip. Begin
-    another stream after the weights have changed.
+    Frames one by one give what `NeuralEM.segment` gives for the whole clip; of a
+    layered model only with a `background`, since a stream that estimates it has seen
+    no later frames. Begin another stream after the weights have changed.
 
     Args:
         nem: a `NeuralEM`.

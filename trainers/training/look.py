@@ -18,7 +18,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from scipy import ndimage
 
-from reading import background
+from reading import background, base
 
 CLIPS, FRAMES = 64, 8  # that are looked at; frames of each clip
 STEPS = 8  # T of the windows that are counted
@@ -117,7 +117,7 @@ def look(clips, steps=STEPS):
     Raises:
         VideoError: if no clip is long enough for windows.
     """
-    places = _spread(len(clips), CLIPS)
+    places = base.spread(len(clips), CLIPS)
     samples = [_frames(clips, i) for i in places]  # float32 (F, H, W, C)
     behind = [clips.background(i) / np.float32(255) for i in places]
     foreground = float(np.median([background.least_distance(x) for x in samples]))
@@ -227,7 +227,7 @@ def lines(findings, chosen):
         f"  background: {'one colour' if plain else 'an image'}",
         f"  {'objects' if findings.still else 'moving'}: "
         f"{100 * findings.moving:.0f} % of the pixels; "
-        f"{median} regions at a time, at most {most}{wide}",
+        f"{median} regions at a time, rarely over {most}{wide}",
     ]
     if not findings.steady:
         found.append(
@@ -260,7 +260,7 @@ def draw(clips, findings, path):
         findings: `Findings`; regions are those from `foreground` on.
         path: of the picture, a PNG.
     """
-    columns = [_column(clips, i, findings) for i in _spread(len(clips), SHOWN)]
+    columns = [_column(clips, i, findings) for i in base.spread(len(clips), SHOWN)]
     height, width = clips.size
     scale = max(1, round(SIDE / width))
     wide, high, gap = width * scale, height * scale, 6
@@ -295,19 +295,17 @@ def draw(clips, findings, path):
     figure.savefig(path, dpi=DPI, format="png")
 
 
-def _spread(count, most):
-    """Some of so many places, evenly spaced."""
-    return np.unique(np.linspace(0, count - 1, min(most, count)).astype(np.int64))
-
-
 def _frames(clips, i):
     """Some frames of clip i, float32 (F, H, W, C) in [0, 1]."""
     frames = clips.frames(i)
-    return frames[_spread(len(frames), FRAMES)] / np.float32(255)
+    return frames[base.spread(len(frames), FRAMES)] / np.float32(255)
 
 
 def longest(clips):
-    """The largest T that windows of every split can have."""
+    """The largest T of the windows of the clip of median length.
+
+    One or two clips are cut in time, so a third of it counts; shorter clips have none.
+    """
     parts = 3 if len(clips) < 3 else 1  # one or two clips are cut in time
     return max(1, int(np.median(clips.lengths)) // parts - 1)
 
