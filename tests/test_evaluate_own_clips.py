@@ -10,7 +10,14 @@ from reading.own import OwnClips as Decoded
 from trainers import evaluate
 from trainers.evaluate import Config, Evaluation
 from trainers.own_clips import OwnClips
-from trainers.training import config_file, differences, report, scoring, trained
+from trainers.training import (
+    config_file,
+    differences,
+    pictures,
+    report,
+    scoring,
+    trained,
+)
 
 H, W, F, N = 16, 20, 10, 30
 
@@ -157,3 +164,15 @@ def test_a_psnr_without_an_error_is_left_out_of_the_mean(rng):
     for read in (test, again):
         (line,) = (x for x in report.over_background(read) if "next frame" in x)
         assert "23.0 dB PSNR   the frame before it none dB" in line
+
+
+def test_pictures_have_no_segment_where_the_background_is(model, folder):
+    clips = Evaluation(model, Config(clips=2)).clips(2)
+    batch = next(clips.as_numpy_iterator())
+    gamma = np.ones((2, 6, 2, H, W, 1), np.float32)
+    cell = model.nem.cell
+    shown = pictures.of_objects(cell, batch, gamma, 1)
+    assert shown.shape == (6, 2, H, W, 1)
+    np.testing.assert_array_equal(shown[:, 0, ..., 0] > 0, batch["groups"][1, 1:] > 0)
+    del batch["background"]
+    np.testing.assert_array_equal(pictures.of_objects(cell, batch, gamma, 1), gamma[1])
