@@ -13,12 +13,12 @@ import dataclasses
 import pathlib
 import sys
 
+from reading.kinds import KINDS
 from trainers.experiment import Experiment
 from trainers.training import command, parts, settings
 from trainers.training.option import option
 
 FOUND = ("size", "channels", "components", "steps", "object_size", "fill", "foreground")
-KINDS = ("auto", "plain", "still")  # of a background, see `reading.background`
 
 
 @dataclasses.dataclass(frozen=True)
@@ -127,8 +127,8 @@ class Cell(parts.Cell):
     grid: int = option(12, "points of a window along each axis", least=2)
     likeness: float = option(
         0.2,
-        "how unlike in colour pixels may be that one component begins with: 1 minus the "
-        "cosine of their differences from the background; 0: colours do not matter",
+        "how unlike in colour pixels may be that one component begins with, as 1 minus "
+        "the cosine of what they add to the background; 0: colours do not matter",
         least=0.0,
     )
     distinct: float = option(
@@ -299,7 +299,7 @@ class OwnClips(Experiment):
         return (max(2, round(self.config.clips.object_size)),) * 2
 
     def fingerprint(self):
-        return {"clips": len(self.decoded), "digest": self.decoded.digest}
+        return {"clips": len(self.decoded), "digest": self.decoded.frames_digest}
 
     def show(self, folder):
         """Print what was found and chosen, and draw data.png into the run's folder."""
