@@ -137,3 +137,8 @@ def test_the_look_says_what_was_asked_for(path, tmp_path, capsys):
     assert "--components 4" in said and "--foreground 0.3" in said
     assert said.count("as it was asked for") == 2
     assert (tmp_path / "data.png").is_file()
+
+
+def test_a_path_may_begin_at_home(path, monkeypatch):
+    monkeypatch.setenv("HOME", str(path.parent))
+    assert experiment("~/clips.npy").config.clips.data == str(path)

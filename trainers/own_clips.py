@@ -105,7 +105,8 @@ class Clips(parts.Clips):
                 "--size 48,64"
             )
         path = str(self.data or "")
-        if path and not path.startswith("tfds:") and not pathlib.Path(path).exists():
+        there = pathlib.Path(path).expanduser().exists()
+        if path and not path.startswith("tfds:") and not there:
             raise ValueError(
                 f"PATH: no such file or folder, {path}; check it, or give its new "
                 "place with --data"
@@ -179,11 +180,10 @@ class Settings(settings.Settings):
         }
 
 
+_TRAINING = {"learning_rates": (0.002,), "schedule": "cosine", "clip_norm": 20.0}
 RECIPES: dict[str, dict] = {
     "ours": {
-        "learning_rates": (0.002,),
-        "schedule": "cosine",
-        "clip_norm": 20.0,
+        **_TRAINING,
         "epochs": (12,),
         "epoch_updates": 150,
         "patience": 12,
@@ -191,9 +191,7 @@ RECIPES: dict[str, dict] = {
         "test_size": 1000,
     },
     "quick": {
-        "learning_rates": (0.002,),
-        "schedule": "cosine",
-        "clip_norm": 20.0,
+        **_TRAINING,
         "epochs": (4,),
         "epoch_updates": 100,
         "patience": 4,

@@ -130,7 +130,11 @@ class EMCell(keras.layers.Layer):
         axes.check_shape("packed", packed, (None, 2 * height, width, channels))
         x, noisy = axes.unpack_frames(packed)
         _, states = self.iterate(x, noisy, states, training)
-        return axes.flatten_psi(states[1]), states
+        return self.output(states), states
+
+    def output(self, states):
+        """What `predicted` reads of a step, flat: psi."""
+        return axes.flatten_psi(states[1])
 
     def predicted(self, flat, components):
         """What `call` returned at each step: psi `(B, T, K, H, W, C)`, and pi or None.

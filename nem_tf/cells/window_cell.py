@@ -69,7 +69,7 @@ class WindowCell(EMCell):
 
     Call arguments:
         packed: see `EMCell`.
-        states: `[theta, psi, pi, background]`, shapes `(B, K, units + 6)`,
+        states: `[theta, psi, pi, background]`, shapes `(B, K, units + C + 6)`,
             `(B, K, H, W, C)`, `(B, K, H, W, 1)` and `(B, H, W, C)`.
 
     Returns:
@@ -198,13 +198,9 @@ class WindowCell(EMCell):
         psi = psi + ops.expand_dims(background, 1)
         return [theta, psi, pi, background]
 
-    def call(self, packed, states, training=False):
-        height, width, channels = self.frame_shape
-        axes.check_shape("packed", packed, (None, 2 * height, width, channels))
-        x, noisy = axes.unpack_frames(packed)
-        _, states = self.iterate(x, noisy, states, training)
+    def output(self, states):
         _, psi, pi, _ = states
-        return axes.flatten_psi(ops.concatenate([psi, pi], -1)), states
+        return axes.flatten_psi(ops.concatenate([psi, pi], -1))
 
     def predicted(self, flat, components):
         height, width, channels = self.frame_shape
@@ -322,14 +318,13 @@ class WindowCell(EMCell):
             claims = claims + this[:, None, None] * ops.expand_dims(mine, 1)
             return k + 1, left, claims, new + begins[:, None] * this
 
-        begun = (0, left, ops.zeros_like(pi[..., 0]), ops.zeros_like(resting))
-        begun = tuple(map(ops.stop_gradient, begun[1:]))
+        none = ops.zeros_like(pi[..., 0]), ops.zeros_like(resting)
+        found = (0, ops.stop_gradient(left), *none)
         if isinstance(count, int):
-            found = (0, *begun)
-            for k in range(count):
-                found = claim(k, *found[1:])
+            for _ in range(count):
+                found = claim(*found)
         else:
-            found = ops.while_loop(lambda k, *_: k < count, claim, (0, *begun))
+            found = ops.while_loop(lambda k, *_: k < count, claim, found)
         return found[2:]
 
     def _m_step(self, seen, noisy, theta, alive, new, background, seed):
