@@ -177,6 +177,13 @@ _ERRORS = {
         "theta and psi are 0, and pi is {first_pi}."
     ),
 }
+_LITERT_OF_LAYERS = (
+    "Nothing is checked here: pixels have to be in [0, 1]. Before the first frame theta "
+    "is 0, psi is the background for each component, and pi is {first_pi}. The first "
+    "frame is best sent twice: the second time it is assigned by what was predicted of "
+    "it. Another `background` may be put into the state at any time, such as a better "
+    "estimate."
+)
 _FIRST_PI = {
     "random": (
         "|N(0, 1)| draws divided by their sum over K; another draw is another start"
@@ -191,7 +198,10 @@ _FIRST_PI = {
 
 def _errors(about):
     first_pi = _FIRST_PI[about["start"]]
-    return _ERRORS[about["format"]].format(first_pi=first_pi, **about)
+    errors = _ERRORS[about["format"]]
+    if about["format"] == "litert" and about.get("layered", False):
+        errors = _LITERT_OF_LAYERS
+    return errors.format(first_pi=first_pi, **about)
 
 
 def _card(about):

@@ -50,7 +50,9 @@ def _compare(served, path):
     height, width, channels = served.cell.frame_shape
     frame = np.linspace(0.0, 1.0, height * width * channels, dtype="float32")
     frame = frame.reshape((1, height, width, channels))
-    state = {name: x.numpy() for name, x in served.init(tf.constant([0])).items()}
+    behind = [np.zeros_like(frame)] if served.cell.layered else []
+    begin = served.init(tf.constant([0]), *behind)
+    state = {name: x.numpy() for name, x in begin.items()}
     expected = served.trusted_step(frame, **state)
     found = Interpreter(str(path)).get_signature_runner("step")(frame=frame, **state)
     for name, value in expected.items():

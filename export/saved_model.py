@@ -168,18 +168,10 @@ def export_litert(trained, models, name, components):
 
     Returns:
         the path of the version, `models/NAME-litert/VERSION`.
-
-    Raises:
-        ValueError: if the model is layered.
     """
     from export import litert
     from export.signatures import ServedModel
 
-    if trained.nem.cell.layered:  # Keras's argmax looks at the bits of floats
-        raise ValueError(
-            "format: expected saved_model for a layered model, received litert, which "
-            "lacks some of its operations; omit --format"
-        )
     served = ServedModel(trained.nem, components)
 
     def write(folder):

@@ -154,11 +154,26 @@ def test_the_client(nem, folder, clip, tmp_path, flags):
     assert arrays["segments"].dtype == np.uint8 and len(arrays["frames"]) == T
 
 
-def test_what_litert_lacks_is_said_in_one_line(nem, tmp_path):
+def test_a_stream_on_litert_equals_the_saved_model(nem, signatures, clip, tmp_path):
+    interpreter = pytest.importorskip("ai_edge_litert.interpreter")
     trained = Trained(nem, "x", {}, "generated", None, {}, None)
-    with pytest.raises(ValueError, match="^format: expected saved_model for a layered"):
-        saved_model.export_litert(trained, tmp_path, "x", K)
-    assert not list(tmp_path.iterdir())
+    folder = saved_model.export_litert(trained, tmp_path, "x", K)
+    assert "psi is the background for each" in (folder / "README.md").read_text()
+    runner = interpreter.Interpreter(str(folder / "model.tflite"))
+    operations = {detail["op_name"] for detail in runner._get_ops_details()}
+    assert not [name for name in operations if name.startswith(("Flex", "CUSTOM"))]
+    step, (frames, background) = runner.get_signature_runner("step"), clip
+    state = begin(signatures, background)
+    small = {name: value.numpy() for name, value in state.items()}
+    for frame in (frames[0], *frames):
+        reply = signatures["step"](frame=tf.constant(frame[None]), **state)
+        found = step(frame=frame[None], **small)
+        assert set(found) == set(reply)
+        np.testing.assert_array_equal(found["segmentation"], reply["segmentation"])
+        np.testing.assert_allclose(found["gamma"], reply["gamma"], atol=1e-4)
+        state = {name: reply[name] for name in STATE}
+        small = {name: found[name] for name in STATE}
+    assert len(np.unique(found["segmentation"])) > 2  # background and two objects
 
 
 def test_keras_own_export(nem, clip, found, tmp_path):

@@ -261,12 +261,12 @@ class WindowCell(EMCell):
     def _double(self, explained, alive):
         """1 for the component of a clip that draws what others explain as well."""
         first = ops.max(explained, 1, keepdims=True)
-        best = _one_hot(ops.argmax(explained, 1), ops.shape(explained)[1])
+        best = _one_hot(_argmax(explained), ops.shape(explained)[1])
         second = ops.max(explained * (1.0 - best), 1, keepdims=True)
         others = ops.where(best > 0, second, first)
         alone = ops.sum(ops.relu(explained - others), (2, 3))
         share = alone / (ops.sum(explained, (2, 3)) + 1e-3) + 9.0 * (1.0 - alive)
-        least = _one_hot(ops.argmin(share, 1), ops.shape(share)[1])
+        least = _one_hot(_argmax(-share), ops.shape(share)[1])
         return least * ops.cast(share < self.distinct, "float32")
 
     def _claims(self, left, resting, change, pi, fresh):
@@ -299,7 +299,7 @@ class WindowCell(EMCell):
             around = ops.matmul(ops.matmul(down, left), across)
             inside = ops.cast(left > 0.5, "float32")  # not between two regions
             flat = ops.reshape(around * inside * chance, (-1, height * width))
-            place = ops.cast(ops.argmax(flat, 1), "int32")
+            place = ops.cast(_argmax(flat), "int32")
             y = ops.cast(place // width, "float32")[:, None, None]
             x = ops.cast(place % width, "float32")[:, None, None]
             enough = ops.max(flat, 1) > CLAIM * self.fill
@@ -473,6 +473,17 @@ class WindowCell(EMCell):
 def _range(size):
     """0 to size - 1, float32."""
     return np.arange(size, dtype="float32")
+
+
+def _argmax(x):
+    """Where the largest is, the first of equals: (B, N, ...) -> (B, ...), float32.
+
+    `ops.argmax` looks at the bits of floats, which LiteRT cannot.
+    """
+    numbers = ops.cast(ops.arange(ops.shape(x)[1]), "float32")
+    numbers = ops.reshape(numbers, (1, -1, *(1,) * (len(x.shape) - 2)))
+    largest = ops.equal(x, ops.max(x, 1, keepdims=True))
+    return ops.min(ops.where(largest, numbers, numbers[:, -1:]), 1)
 
 
 def _one_hot(place, count):
