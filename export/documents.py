@@ -178,11 +178,11 @@ _ERRORS = {
     ),
 }
 _LITERT_OF_LAYERS = (
-    "Nothing is checked here: pixels have to be in [0, 1]. Before the first frame theta "
-    "is 0, psi is the background for each component, and pi is {first_pi}. The first "
-    "frame is best sent twice: the second time it is assigned by what was predicted of "
-    "it. Another `background` may be put into the state at any time, such as a better "
-    "estimate."
+    "Nothing is checked here: pixels have to be in [0, 1]. Before the first frame "
+    "theta is 0, psi is the background for each component, and pi is {first_pi}. The "
+    "first frame is best sent twice: the second time it is assigned by what was "
+    "predicted of it. Another `background` may be put into the state at any time, such "
+    "as a better estimate."
 )
 _FIRST_PI = {
     "random": (
