@@ -5,7 +5,7 @@
 A folder has
     frames.u8       uint8 (all frames, H, W, C), clip after clip
     labels.u8       uint8 (all frames, H, W), if labels are known
-    backgrounds.u8  uint8 (clips, H, W, C); of still images one of all, (1, H, W, C)
+    backgrounds.u8  uint8 (clips, H, W, C); or one of all still images, (1, H, W, C)
     clips.json      what clips there are, and a digest of it all
 
 It is written under another name and renamed when it is whole. Old folders may be
@@ -30,7 +30,7 @@ from tqdm import tqdm
 
 from reading import background, base, labels, video
 
-VERSION = 2  # of what is written; another one is made anew
+VERSION = 3  # of what is written; another one is made anew
 LARGEST = 64  # pixels of the longer side, where no size is asked for
 FRAMES, LABELS, BACKGROUNDS, INDEX = (
     "frames.u8",
@@ -252,7 +252,7 @@ def _write(source, folder, size, channels, clips, behind):
     if not labelled:
         (folder / LABELS).unlink()
     shape = (frames.count, *size, frames.channels)
-    kind, moving = _behind(folder, shape, lengths, source.still, behind)
+    kind, count, moving = _behind(folder, shape, lengths, source.still, behind)
     if not source.still and not any(moving):
         raise video.VideoError(
             f"{source.where}: expected objects that move, but no pixel changes by more "
@@ -269,6 +269,7 @@ def _write(source, folder, size, channels, clips, behind):
         "lengths": lengths,
         "splits": splits if source.own_splits else None,
         "background": kind,
+        "backgrounds": count,
         "moving": moving,
         "left_out": lines,
     }
@@ -337,31 +338,36 @@ def _behind(folder, shape, lengths, still, kind):
     """Write the backgrounds, of a kind that "auto" leaves open.
 
     Returns:
-        their kind, "plain" or "still", and the share of each clip's pixels that change.
+        their kind, "plain" or "still", how many there are, and the share of each clip's
+        pixels that change.
     """
     frames = np.memmap(folder / FRAMES, np.uint8, "r", shape=shape)
     clips = np.split(frames, np.cumsum(lengths)[:-1])
+    some = [clips[i] for i in base.spread(len(clips), TRIED)]
+    common = None  # background of all images
     if still:
         # One large image, since what differs from one to the next is no noise.
-        some = background.small(frames[base.spread(len(frames), TRIED)])
-        some = some.reshape(1, -1, *some.shape[2:])
-        if kind == "auto":
-            kind = "plain" if background.is_plain(some) else "still"
+        heap = background.small(np.concatenate(some))
+        heap = heap.reshape(1, -1, *heap.shape[2:])
+        plain = kind != "still" and background.is_plain(heap)
+        if plain:
+            kind, common = "plain", background.plain(heap)[0]
+        elif kind == "auto":
+            kind = background.kind_of(some)
+        if kind == "still":
+            common = _by_rows(frames, lambda part: np.median(part, axis=0)) / 255
     elif kind == "auto":
-        kind = background.kind_of([clips[i] for i in base.spread(len(clips), TRIED)])
+        kind = background.kind_of(some)
+    count = len(clips) if common is None else 1
     with open(folder / BACKGROUNDS, "wb") as file:
-        if still and kind == "plain":
-            behind = np.broadcast_to(background.plain(some)[0], shape[1:])
-        elif still:
-            behind = _by_rows(frames, lambda part: np.median(part, axis=0)) / 255
-        for clip in clips[: 1 if still else None]:
-            if not still:
-                behind = background.estimate(clip, kind)
+        for clip in clips[:count]:
+            behind = background.estimate(clip, kind) if common is None else common
+            behind = np.broadcast_to(behind, shape[1:])
             file.write(np.rint(behind * 255).astype(np.uint8))
     if still:
-        return kind, [0.0] * len(lengths)
+        return kind, count, [0.0] * len(lengths)
     changes = (_by_rows(clip, _change) for clip in clips)
-    return kind, [round(float(change.mean()), 6) for change in changes]
+    return kind, count, [round(float(change.mean()), 6) for change in changes]
 
 
 def _change(frames):
@@ -404,10 +410,9 @@ def check(folder):
         if about["version"] != VERSION:
             raise Damaged(f"version {about['version']}, not {VERSION}")
         total, height, width, channels = about["shape"]
-        behind = 1 if about["still"] else len(about["names"])
         sizes = {
             FRAMES: total * height * width * channels,
-            BACKGROUNDS: behind * height * width * channels,
+            BACKGROUNDS: about["backgrounds"] * height * width * channels,
         }
         if about["labelled"]:
             sizes[LABELS] = total * height * width

@@ -4,10 +4,11 @@ for clip in Folder("films"):
     clip.name  # "dogs/run.mp4"
 """
 
+import itertools
 import os
 import pathlib
 
-from reading import base, labels, video
+from reading import base, images, labels, video
 
 CLIPS = (".gif", ".apng", ".webp", ".tif", ".tiff", *video.FILMS, *video.ARRAYS)
 NO_CLIPS = "add GIF, MP4 or other films, or folders of numbered PNG or JPEG files"
@@ -25,24 +26,37 @@ class Folder(base.Source):
         path: a folder or a file.
         labelled: a folder that has labels of the same names, up to their suffixes, or
             the labels of the only clip; None if there are none.
+        pictures: what those of a folder are: "frames" of one clip, "images" of their
+            own; "auto": images if there is nothing else and neighbours in the order of
+            their names are no more alike than others.
 
     Raises:
         VideoError: if there are no clips.
         LabelsError: if a clip has no labels.
     """
 
-    def __init__(self, path, labelled=None):
+    def __init__(self, path, labelled=None, pictures="auto"):
         self.path = pathlib.Path(path)
         self.where = str(self.path)
         self._clips, beside = scan(self.path)
+        self.still = images.are_images(list(self._clips.values()), pictures)
+        if self.still:
+            self._clips, beside = scan(self.path, images=True)
         self.notes = tuple(
             f"{folder}: {count} pictures beside clips are not taken; move them to a "
             "folder of their own"
             for folder, count in beside.items()
         )
+        if self.still and pictures == "auto":
+            self.notes += (
+                f"{self.where}: each of {len(self._clips)} pictures is taken for an "
+                "image of its own, since neighbours are not alike; --pictures frames "
+                "takes them for a film",
+            )
         self._labels = {}
         if labelled is not None:
-            self._labels = _mirrored(self._clips, pathlib.Path(labelled))
+            labelled = pathlib.Path(labelled)
+            self._labels = _mirrored(self._clips, labelled, self.still)
         if not self._clips:
             raise video.VideoError(
                 f"{self.where}: expected clips, received none; {NO_CLIPS}"
@@ -56,17 +70,26 @@ class Folder(base.Source):
             found = self._labels.get(name)
             yield base.Clip(
                 name,
-                lambda path=path: video.decoded(path),
+                lambda path=path: self._frames(path),
                 split=_split(name) if self.own_splits else None,
                 labels=found and (lambda found=found: labels.of_file(found)),
             )
 
+    def _frames(self, path):
+        frames = video.decoded(path)
+        return itertools.islice(frames, 1) if self.still else frames
+
     def state(self):
-        return base.state_of([*self._clips.values(), *self._labels.values()])
+        files = base.state_of([*self._clips.values(), *self._labels.values()])
+        return [*files, self.still]
 
 
-def scan(path):
+def scan(path, images=False):
     """The clips of a folder, in natural order.
+
+    Args:
+        path: a folder, or the only clip.
+        images: whether PNG and JPEG files are clips of their own, and nothing else is.
 
     Returns:
         dict from their names to their paths, and dict from folders that have clips to
@@ -86,9 +109,11 @@ def scan(path):
             seen.add(real)
             files = [here / name for name in files if not _hidden(name)]
             clips = [file for file in files if file.suffix.lower() in CLIPS]
-            stills = sum(file.suffix.lower() in video.STILLS for file in files)
-            if clips and stills:
-                beside[here] = stills
+            stills = [file for file in files if file.suffix.lower() in video.STILLS]
+            if images:
+                clips = stills
+            elif clips and stills:
+                beside[here] = len(stills)
             elif stills:
                 clips = [here]
             for clip in clips:
@@ -111,7 +136,7 @@ def _hidden(name):
     return name.startswith(".") or name == "__MACOSX"
 
 
-def _mirrored(clips, path):
+def _mirrored(clips, path, images):
     """The path of each clip's labels.
 
     Raises:
@@ -122,7 +147,7 @@ def _mirrored(clips, path):
             f"labels: no such file or folder, {path}; check the path"
         )
     try:
-        found, _ = scan(path)
+        found, _ = scan(path, images)
     except video.VideoError as error:
         raise labels.LabelsError(f"labels: {error}") from None
     if len(clips) == len(found) == 1:

@@ -1,3 +1,4 @@
-"""Kinds of backgrounds, without what `reading.background` imports."""
+"""Kinds of backgrounds and of pictures, without what those who know them import."""
 
 KINDS = ("auto", "plain", "still")
+PICTURES = ("auto", "frames", "images")

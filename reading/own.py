@@ -29,6 +29,7 @@ class OwnClips:
         size, channels, clips: see `cache.cached`.
         labels: where the labels are, see `sources.find`.
         axes: of an array, "auto", "clips-first" or "time-first".
+        pictures: of a folder, "auto", "frames" or "images"; see `folders.Folder`.
         background: what is behind the objects of a clip: "plain", one colour; "still",
             one image; "auto": what most clips seem to have.
         cache: folder for the decoded clips; None is the environment variable
@@ -43,8 +44,8 @@ class OwnClips:
         channels: C, 1 or 3.
         still: whether each clip is one image, to be repeated.
         labelled: whether any pixel is labelled.
-        background_kind: "plain", one colour for each clip, or "still", one image; see
-            `background.kind_of`.
+        background_kind: "plain", one colour for each clip, or "still", one image, of
+            images one for all; see `background.kind_of`.
         moving: float64 (N,), the share of a clip's pixels that change, in [0, 1].
         left_out: list of str, a line for each clip that was left out.
         digest: text that differs where clips or their labels do.
@@ -62,12 +63,13 @@ class OwnClips:
         channels=None,
         labels=None,
         axes="auto",
+        pictures="auto",
         clips=None,
         background="auto",
         cache=None,
     ):
         _check(channels, clips, background)
-        source = find(path, labelled=labels, axes=axes)
+        source = find(path, labelled=labels, axes=axes, pictures=pictures)
         asked = {"channels": channels, "clips": clips, "behind": background}
         self._open(source, size, asked, cache)
 
@@ -87,7 +89,7 @@ class OwnClips:
         self._begins = np.cumsum(self.lengths) - self.lengths
         shape = tuple(about["shape"])
         self.size, self.channels = shape[1:3], shape[3]
-        behind = (1 if self.still else len(self.names), *shape[1:])
+        behind = (about["backgrounds"], *shape[1:])
         self._frames = self._map(cache.FRAMES, shape)
         self._backgrounds = self._map(cache.BACKGROUNDS, behind)
         self._labels = self._map(cache.LABELS, shape[:3]) if self.labelled else None
@@ -122,12 +124,12 @@ class OwnClips:
         return self._labels[self._slice(i, start, stop)] if self.labelled else None
 
     def background(self, i):
-        """What is behind the objects of clip i, uint8 (H, W, C); of images, of all.
+        """What is behind the objects of clip i, uint8 (H, W, C).
 
-        It is what `background.estimate` finds; of images the most frequent colour, or
-        the median.
+        It is what `background.estimate` finds; of images the colour that they have in
+        common, else the most frequent colour of each, or the median of all.
         """
-        return self._backgrounds[0 if self.still else i]
+        return self._backgrounds[i if len(self._backgrounds) > 1 else 0]
 
     def _slice(self, i, start, stop):
         within = range(self.lengths[i])[start:stop]

@@ -16,7 +16,7 @@ EXPECTED = (
 )
 
 
-def find(path, *, labelled=None, axes="auto") -> base.Source:
+def find(path, *, labelled=None, axes="auto", pictures="auto") -> base.Source:
     """Find out what a path holds.
 
     Args:
@@ -29,6 +29,7 @@ def find(path, *, labelled=None, axes="auto") -> base.Source:
             names, see `labels.of_file`; or an array or a file of one. HDF5, TFRecord
             and tensorflow-datasets hold their own.
         axes: of an array, see `stacks.Stack`.
+        pictures: of a folder, see `folders.Folder`.
 
     Raises:
         VideoError: if there is nothing of the kind, in one line.
@@ -65,7 +66,7 @@ def find(path, *, labelled=None, axes="auto") -> base.Source:
             f"labels: expected a folder like {path}, received {_named(labelled)}; save "
             "them as files of the same names"
         )
-    return folders.Folder(path, labelled)
+    return folders.Folder(path, labelled, pictures)
 
 
 def _no_labels(labelled, name):

@@ -191,8 +191,8 @@ def _pictures(path):
                 raise VideoError(f"{path}: expected the end of a GIF; {DAMAGED}")
 
 
-def _folder(path):
-    """Pictures of a folder, in natural order."""
+def stills(path):
+    """PNG and JPEG files of a folder, in natural order."""
     with in_one_line(path, "check the path"):
         files = [
             file
@@ -201,9 +201,15 @@ def _folder(path):
             and not file.name.startswith(".")  # macOS puts ._frame1.png beside it
             and file.is_file()
         ]
+    return sorted(files, key=lambda file: natural(file.name))
+
+
+def _folder(path):
+    """Frames of a folder's pictures."""
+    files = stills(path)
     if not files:
         raise VideoError(f"{path}: expected PNG or JPEG files, received none; add some")
-    for file in sorted(files, key=lambda file: natural(file.name)):
+    for file in files:
         with in_one_line(file), open(file, "rb") as data, Image.open(data) as image:
             pixels, transparent = _pixels(image, file)
             yield Frame(str(file), pixels, 0, transparent)

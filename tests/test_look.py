@@ -152,12 +152,20 @@ def test_images(tmp_path):
 def test_images_without_a_common_background(tmp_path, rng):
     import h5py
 
-    images = np.broadcast_to(rng.integers(0, 256, (1, 20, 1, 1, 3)), (1, 20, H, W, 3))
-    with h5py.File(tmp_path / "images.h5", "w") as file:
-        file["training/features"] = images.astype(np.uint8)
-    found = look.look(OwnClips(tmp_path / "images.h5", cache=tmp_path / "cache"))
-    assert found.background == "still" and not found.steady
-    said = look.lines(found, look.choices(found))
+    colours = rng.integers(0, 256, (2, 1, 20, 1, 1, 3))
+    images = np.broadcast_to(colours[0], (1, 20, H, W, 3)).astype(np.uint8)
+
+    def found(name):
+        with h5py.File(tmp_path / name, "w") as file:
+            file["training/features"] = images
+        return look.look(OwnClips(tmp_path / name, cache=tmp_path / "cache"))
+
+    one = found("images.h5")
+    assert one.background == "plain" and one.steady  # each has its own
+    images[:, :, ::3], images[:, :, 1::3] = colours[1], 255 - colours[0]
+    many = found("striped.h5")
+    assert many.background == "still" and not many.steady
+    said = look.lines(many, look.choices(many))
     assert any("differs from what they have in common" in line for line in said)
 
 

@@ -486,6 +486,49 @@ def test_images_are_one_window_each(tmp_path):
         OwnClips(tmp_path / "two.h5").windows("train", 20)
 
 
+def test_images_with_a_colour_each(tmp_path, rng, capsys):
+    images = np.empty((20, H, W, 3), np.uint8)
+    images[:] = rng.integers(0, 256, (20, 1, 1, 3))
+    colours = images[:, 0, 0].copy()
+    images[:, 1:3, 2:5] = 255 - colours[:, None, None]
+    own = OwnClips(save_pictures(tmp_path / "images", images))
+    assert own.still and own.names[10] == "10.png" and own.lengths.tolist() == [1] * 20
+    assert own.background_kind == "plain"
+    found = np.stack([own.background(i) for i in range(20)])
+    assert (found == colours[:, None, None]).all()
+    assert "20 pictures is taken for an image" in capsys.readouterr().err
+    own = OwnClips(tmp_path / "images", background="still")
+    median = np.rint(np.median(images, axis=0))
+    assert (own.background(3) == median).all() and own.background_kind == "still"
+    own = OwnClips(tmp_path / "images", pictures="frames")
+    assert not own.still and own.names == ["images"] and own.lengths.tolist() == [20]
+
+
+def test_pictures_of_a_film_are_frames(tmp_path):
+    frames = clip(0, 24, (H, 40))
+    own = OwnClips(save_pictures(tmp_path / "film", frames))
+    assert not own.still and own.lengths.tolist() == [24]
+    whole = save_pictures(tmp_path / "more" / "train", frames[:16])
+    save_pictures(tmp_path / "more" / "test", frames[16:])
+    own = OwnClips(whole.parent, pictures="images")
+    assert own.still and len(own) == 24 and len(own.split("test")) == 8
+    np.save(tmp_path / "more" / "clip.npy", frames)
+    with pytest.raises(VideoError, match="^pictures: expected folders of PNG or JPEG"):
+        OwnClips(whole.parent, pictures="images")
+
+
+def test_images_have_labels_of_their_names(tmp_path, rng):
+    images = rng.integers(1, 256, (9, H, W, 3), np.uint8)
+    marks = rng.integers(0, 2, (9, H, W, 1), np.uint8) * np.uint8([9, 9, 200])
+    save_pictures(tmp_path / "images", images)
+    save_pictures(tmp_path / "labels", marks)
+    own = OwnClips(
+        tmp_path / "images", labels=tmp_path / "labels", pictures="images", size=(H, W)
+    )
+    found = np.stack([own.labels(i)[0] for i in range(9)])
+    np.testing.assert_array_equal(found, marks[..., 2] > 0)
+
+
 def test_images_with_a_colour_in_common(tmp_path):
     path = tmp_path / "images.h5"
     images = np.full((1, 20, H, W, 3), 90, np.uint8)

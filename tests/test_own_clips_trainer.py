@@ -89,6 +89,7 @@ def test_moved_clips_are_the_same_ones(path, tmp_path):
         (["nowhere.npy"], "PATH: no such file or folder, nowhere.npy"),
         (["nowhere.npy", "--size", "4,5,6"], "size: expected rows and columns"),
         (["nowhere.npy", "--size", "4,0"], "size: expected rows and columns"),
+        (["nowhere.npy", "--channels", "2"], "channels: expected 1, grey, or 3"),
     ],
 )
 def test_a_wrong_command_is_told_in_one_line(words, line, capsys, tmp_path):

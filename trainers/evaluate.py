@@ -320,7 +320,10 @@ class Evaluation:
         if self.settings.clips.data is None:
             frame = self.model.nem.cell.frame_shape
             arguments |= {"size": frame[:2], "masks": True}
-        return self.experiment.clips(self.config.split, **arguments)
+        clips = self.experiment.clips(self.config.split, **arguments)
+        if self.model.nem.cell.layered and "background" not in clips.element_spec:
+            clips = clips.map(_over_black)
+        return clips
 
     def differences(self):
         """What is not as in the training, as words for a file's name."""
@@ -414,6 +417,13 @@ class Evaluation:
             "terms": list(self.model.nem.loss.weights),  # of the loss
             "test": test,
         }
+
+
+def _over_black(batch):
+    """A batch of an experiment whose objects are before black, with that background."""
+    import tensorflow as tf
+
+    return {**batch, "background": tf.zeros_like(batch["clean"][:, 0])}
 
 
 def _of_starts(starts):

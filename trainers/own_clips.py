@@ -13,7 +13,7 @@ import dataclasses
 import pathlib
 import sys
 
-from reading.kinds import KINDS
+from reading.kinds import KINDS, PICTURES
 from trainers.experiment import Experiment
 from trainers.training import command, parts, settings
 from trainers.training.option import option
@@ -74,6 +74,12 @@ class Clips(parts.Clips):
         "of an array of clips: which axis comes first",
         choices=("auto", "clips-first", "time-first"),
     )
+    pictures: str = option(
+        "auto",
+        "of a folder of PNG or JPEG files: frames of a film, or images of their own; "
+        "auto: images if neighbours are not alike",
+        choices=PICTURES,
+    )
     background: str = option(
         "auto",
         "what is behind the objects of a clip: one colour, or a still image",
@@ -103,6 +109,10 @@ class Clips(parts.Clips):
             raise ValueError(
                 f"size: expected rows and columns, received {self.size}; for example "
                 "--size 48,64"
+            )
+        if self.channels == 2:
+            raise ValueError(
+                "channels: expected 1, grey, or 3, colour, received 2; or leave it out"
             )
         path = str(self.data or "")
         there = pathlib.Path(path).expanduser().exists()
@@ -230,6 +240,7 @@ class OwnClips(Experiment):
             "channels": clips.channels or None,
             "labels": labels,
             "axes": clips.axes,
+            "pictures": clips.pictures,
             "background": clips.background,
         }
         size = clips.size if len(clips.size) == 2 else clips.size * 2

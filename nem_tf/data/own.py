@@ -23,6 +23,7 @@ def from_folder(
     stride=None,
     labels=None,
     axes="auto",
+    pictures="auto",
     batch_size=64,
     seed=0,
     noise=0.2,
@@ -56,10 +57,11 @@ def from_folder(
         labels: where labels are, see `reading.sources.find`. Nothing is learned from
             them.
         axes: of an array of many clips: "clips-first", "time-first" or "auto".
+        pictures: of a folder: "frames" of a clip, "images" of their own, or "auto".
         noise_kind: "bitflip", "masked-uniform", or "auto": bit flips if all pixels of
             a sample are black or white.
         background: what batches have as `background`: that of each clip, "plain" or
-            "still", or "auto", see `OwnClips`, of images one of all; None: none.
+            "still", or "auto", see `OwnClips`; None: none.
         windows: how many windows of the split to take, evenly spaced; None is all.
         cache: folder for the decoded clips; None is the environment variable
             NEM_TF_CACHE, or ~/.cache/nem_tf/clips.
@@ -87,12 +89,14 @@ def from_folder(
         "channels": channels,
         "labels": labels,
         "axes": None if axes == "auto" else axes,
+        "pictures": None if pictures == "auto" else pictures,
         "clips": clips,
         "cache": cache,
     }
     if not isinstance(path, OwnClips):
         kind = background or "auto"
-        own = OwnClips(path, background=kind, **{**asked, "axes": axes})
+        asked |= {"axes": axes, "pictures": pictures}
+        own = OwnClips(path, background=kind, **asked)
     elif background not in ("auto", own.background_kind, None):
         raise ValueError(
             f"background: expected auto or {own.background_kind} for clips that are "
@@ -100,7 +104,7 @@ def from_folder(
         )
     elif any(value is not None for value in asked.values()):
         name = next(name for name, value in asked.items() if value is not None)
-        usual = "auto" if name == "axes" else None
+        usual = "auto" if name in ("axes", "pictures") else None
         raise ValueError(
             f"{name}: expected {usual} for clips that are open, received "
             f"{asked[name]!r}; give it to OwnClips"

@@ -9,6 +9,9 @@ SEGMENTS = {  # scores over a background, by name
 }
 
 
+NONE = "none"
+
+
 def over_background(test):
     """Lines of a table: each score at the last step, and what needs no learning.
 
@@ -21,10 +24,9 @@ def over_background(test):
             plain = _number(test[f"no_learning_{key}"]["last"])
             yield f"  {name:24}{_number(test[key]['last'])}   no learning {plain}"
     if "psnr" in test:
-        yield (
-            f"  {'next frame':24}{_number(test['psnr'], 1)} dB PSNR   the frame before "
-            f"it {_number(test['repeat_psnr'], 1)} dB"
-        )
+        before = _number(test["repeat_psnr"], 1)
+        before = "" if before == NONE else f"   the frame before it {before} dB"
+        yield f"  {'next frame':24}{_number(test['psnr'], 1)} dB PSNR{before}"
         yield (
             f"  {'moving pixels foretold':24}{_number(test['moving_foretold'])}   "
             f"components used {_number(test['segments_used'], 1)}"
@@ -34,4 +36,4 @@ def over_background(test):
 def _number(value, digits=3):
     """A score; null where nothing is labelled or moves, or no error is left."""
     none = value is None or not math.isfinite(value)
-    return "none" if none else f"{value:.{digits}f}"
+    return NONE if none else f"{value:.{digits}f}"
