@@ -183,14 +183,11 @@ class ServedModel:
     def _results(self, frames, gamma, states):
         """What a client looks at: of (..., H, W, C), gamma and a dict of states."""
         segments = tf.argmax(gamma[..., 0], axis=-3, output_type=tf.int32)
-        psi = states["psi"]
+        behind = states.get("background")
         if self.cell.layered:
-            objects = self._are_objects(frames, states["background"])
+            objects = self._are_objects(frames, behind)
             segments = (segments + 1) * tf.cast(objects, tf.int32)
-            pi = states["pi"]
-            expected = tf.reduce_sum(pi * psi, axis=-4) / tf.reduce_sum(pi, axis=-4)
-        else:
-            expected = tf.reduce_max(psi, axis=-4)
+        expected = self.cell.next_frame(states["psi"], states["pi"], behind)
         return {
             "segmentation": segments,
             "confidence": tf.reduce_max(gamma[..., 0], axis=-3),
@@ -199,7 +196,7 @@ class ServedModel:
         }
 
     def _are_objects(self, frames, background):
-        """`WindowCell.is_object` as a graph, boolean (..., H, W)."""
+        """`EMCell.is_object` as a graph, boolean (..., H, W)."""
         far = tf.norm(frames - background, axis=-1, keepdims=True)
         images = tf.reshape(far, (-1, *self.cell.frame_shape[:2], 1))
         beside = tf.reshape(tf.nn.max_pool2d(images, 3, 1, "SAME"), tf.shape(far))

@@ -102,10 +102,13 @@ class NeuralEM(ClipModel):
             "psi": ops.concatenate([psi for psi, *_ in lanes]),
             "gamma": ops.concatenate([gamma for _, gamma, _ in lanes]),
             **layered,
-            **(
-                {"mixing": ops.concatenate([pi for *_, pi in lanes])} if layered else {}
-            ),
+            **self._mixing(lanes),
         }
+
+    def _mixing(self, lanes):
+        """A dict of the `mixing` weights; empty if they are all the same."""
+        weights = [pi for *_, pi in lanes]
+        return {} if weights[0] is None else {"mixing": ops.concatenate(weights)}
 
     def _run(self, training, clean, noisy, pi, *background):
         """psi, gamma and, of a cell of layers, pi of some clips."""

@@ -6,10 +6,13 @@ import pathlib
 from typing import Any, NamedTuple
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+# What XLA compiles runs once or twice: the compiler need not make it fast.
+os.environ.setdefault("XLA_FLAGS", "--xla_backend_optimization_level=0")
 
 import numpy as np
 import pytest
 
+from tests import forks
 from trainers.training import progress
 
 LONGEST = (  # files of more than 20 s of CPU time, the longest first
@@ -21,6 +24,12 @@ LONGEST = (  # files of more than 20 s of CPU time, the longest first
 )
 
 # TensorFlow is imported by what uses it: the process that hands out the tests does not.
+
+
+def pytest_configure(config):
+    if not hasattr(config, "workerinput"):  # not a worker of pytest-xdist
+        pipe = forks.begin()
+        config.add_cleanup(lambda: forks.end(pipe))
 
 
 def pytest_collection_modifyitems(items):
@@ -60,18 +69,30 @@ class Exported(NamedTuple):
 
 
 @pytest.fixture(scope="session")
-def exported(tmp_path_factory):
-    """A model folder as the command makes it."""
+def exported():
+    """A model folder as the command makes it, once for all workers."""
+    import keras
+
+    folder = forks.shared() / "exported"
+    with forks.alone("exported"):
+        if not folder.exists():
+            _export(folder.with_suffix(".part")).rename(folder)
+    run = folder / "run"
+    nem = keras.saving.load_model(run / "model.keras")
+    return Exported(nem, run, folder / "models")
+
+
+def _export(folder):
     import keras
 
     from export import saved_model
     from tests import tiny
 
     keras.utils.set_random_seed(0)
-    folder = tmp_path_factory.mktemp("exported")
     run, models = folder / "run", folder / "models"
-    run.mkdir()
+    run.mkdir(parents=True)
     nem = tiny.model("conv")
+    nem.compile("adam", loss=nem.loss, run_eagerly=True)  # quicker for one update
     nem.train_on_batch(tiny.batch(np.random.default_rng(1)))
     nem.save(run / "model.keras")
     config = {"experiment": "tiny", "settings": {"steps": 5, "components": 4}}
@@ -81,7 +102,7 @@ def exported(tmp_path_factory):
     (run / "results.json").write_text(json.dumps(scores))
     flags = ["--out", str(models), "--components", "3,4", "--batch-sizes", "1,2"]
     assert saved_model.main([str(run), *flags]) == 0
-    return Exported(nem, run, models)
+    return folder
 
 
 @pytest.fixture

@@ -4,12 +4,14 @@ They are forked from one that has imported it and has not used it yet:
 
     python -m tests.forks SOCKET
 
-There is one for each environment in which they are to begin: libraries read it when
-they are imported.
+There is one for each environment in which they are to begin, since libraries read it
+when they are imported. All pytest-xdist workers share it; it ends with the tests.
 """
 
-import atexit
+import contextlib
+import fcntl
 import functools
+import hashlib
 import json
 import os
 import pathlib
@@ -25,10 +27,15 @@ import tempfile
 import traceback
 
 ROOT = pathlib.Path(__file__).parents[1]
+SHARED = "NEM_TF_TESTS"  # names the folder that the processes of the tests share
+_started: list[subprocess.Popen] = []
 
 
 class Process:
-    """`python -m LINE`, with the methods of `subprocess.Popen` that the tests use."""
+    """`python -m LINE`, with the methods of `subprocess.Popen` that the tests use.
+
+    A line that begins with "-c" has a program in its place, as for Python itself.
+    """
 
     def __init__(self, line, environment):
         self.returncode = None
@@ -68,23 +75,59 @@ class Process:
             os.kill(self.pid, number)
 
 
+def shared():
+    """The folder that all processes of the tests share."""
+    return pathlib.Path(os.environ[SHARED])
+
+
+def begin():
+    """Make that folder; what `end` takes. In it, a pipe that is closed at the end."""
+    folder = tempfile.mkdtemp(prefix="nem-tf-tests-")
+    os.environ[SHARED] = folder
+    os.mkfifo(f"{folder}/open")
+    return os.open(f"{folder}/open", os.O_RDWR)
+
+
+def end(pipe):
+    """The end of all processes that fork, and of the folder."""
+    os.close(pipe)
+    for process in _started:
+        process.wait()
+    shutil.rmtree(os.environ.pop(SHARED))
+
+
+@contextlib.contextmanager
+def alone(name):
+    """While open, no other process of the tests is in here under that name."""
+    with open(shared() / f"{name}.lock", "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
 @functools.cache
 def _server(environment):
     """The socket of the process that forks in an environment."""
-    folder = tempfile.mkdtemp()
-    path = f"{folder}/socket"
-    server = subprocess.Popen(
-        [sys.executable, "-m", "tests.forks", path],
-        cwd=ROOT,
-        env={**os.environ, **dict(environment)},
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-    )
-    atexit.register(shutil.rmtree, folder)
-    atexit.register(server.communicate)  # the end of its stdin is its end
+    name = hashlib.sha256(repr(sorted(environment)).encode()).hexdigest()[:16]
+    path = shared() / name
+    with alone(name):
+        if not path.exists():
+            _begin(path, environment)
+    return str(path)
+
+
+def _begin(path, environment):
+    with open(shared() / "open") as pipe:  # its end is the end of the process
+        server = subprocess.Popen(
+            [sys.executable, "-m", "tests.forks", str(path)],
+            cwd=ROOT,
+            env={**os.environ, **dict(environment)},
+            stdin=pipe,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+        )
+    _started.append(server)
     assert server.stdout.readline() == b"ready\n"
-    return path
+    server.stdout.close()
 
 
 class _Server(socketserver.ForkingMixIn, socketserver.UnixStreamServer):
@@ -106,7 +149,7 @@ class _Handler(socketserver.StreamRequestHandler):
 
 
 def _run(line, said):
-    """Be `python -m LINE`; the exit status."""
+    """Be `python -m LINE` or `python -c PROGRAM`; the exit status."""
     signal.signal(signal.SIGINT, signal.default_int_handler)
     for number, path in enumerate(said, start=1):
         file = os.open(path, os.O_WRONLY | os.O_APPEND)
@@ -114,7 +157,11 @@ def _run(line, said):
     os.close(0)
     sys.argv = line
     try:
-        runpy.run_module(line[0], run_name="__main__", alter_sys=True)
+        if line[0] == "-c":
+            sys.argv = ["-c", *line[2:]]
+            exec(compile(line[1], "<string>", "exec"), {"__name__": "__main__"})
+        else:
+            runpy.run_module(line[0], run_name="__main__", alter_sys=True)
         status = 0
     except SystemExit as end:
         status = end.code or 0

@@ -2,7 +2,8 @@
 
     python -m tests.on_devices COUNT TRAINER [flags]
 
-COUNT logical CPUs, for TensorFlow and, with KERAS_BACKEND=jax, for JAX.
+COUNT logical CPUs, for TensorFlow and, with KERAS_BACKEND=jax, for JAX. Nothing is
+drawn.
 """
 
 import os
@@ -19,10 +20,12 @@ def main():
     cpu = tf.config.list_physical_devices("CPU")[0]
     one = tf.config.LogicalDeviceConfiguration()
     tf.config.set_logical_device_configuration(cpu, int(count) * [one])
+    from tests import runs
     from trainers import experiments
     from trainers.training import command
 
-    return command.main(experiments.find(trainer), "", flags)
+    with runs.undrawn():
+        return command.main(experiments.find(trainer), "", flags)
 
 
 if __name__ == "__main__":

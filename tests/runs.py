@@ -42,8 +42,23 @@ def begin(trainer, settings, devices=None, **environment):
 
 
 def start(line, **environment):
-    """Start `python -m` with the given words."""
+    """Start `python -m` with the given words; see `forks.Process`."""
     return forks.Process(line, environment)
+
+
+def on_jax():
+    """The environment of processes on JAX, which share what they compile."""
+    return {
+        "KERAS_BACKEND": "jax",
+        "JAX_PLATFORMS": "cpu",
+        "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
+        "JAX_COMPILATION_CACHE_DIR": str(forks.shared() / "compiled"),
+    }
+
+
+def run(program, *arguments, **environment):
+    """Run `python -c PROGRAM` to its end."""
+    finish(start(["-c", program, *map(str, arguments)], **environment))
 
 
 def finish(process, status=0):

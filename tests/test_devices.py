@@ -10,10 +10,6 @@ import pytest
 from tests import runs
 from trainers.training import devices, settings
 
-ON_JAX = {  # most of such a run is compilation
-    "XLA_FLAGS": "--xla_backend_optimization_level=0",
-    "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
-}
 SHAPES = {**runs.SMALL, "epochs": 4, "network": "small"}
 DIGITS = {**runs.MNIST, "stages": 20, "epochs": 4}
 RUNS = {  # trainer, settings, devices, backend
@@ -44,17 +40,8 @@ def train(out, name):
     trainer, settings, devices, backend = RUNS[name]
     strategy = "one" if devices == 1 else "mirrored"
     settings = {**settings, "out": out / name, "strategy": strategy}
-    environment = on_jax(out) if backend == "jax" else {}
+    environment = runs.on_jax() if backend == "jax" else {}
     runs.train(trainer, settings, devices=devices, **environment)
-
-
-def on_jax(out):
-    """The environment of runs on JAX, which share what they compile."""
-    return {
-        **ON_JAX,
-        "KERAS_BACKEND": "jax",
-        "JAX_COMPILATION_CACHE_DIR": str(out / "compiled"),
-    }
 
 
 def one_then_two(out):
@@ -78,7 +65,8 @@ def two_hosts(out):
             runs.begin(
                 "flying_shapes",
                 {**shared, "host-index": index, "out": folder},
-                **on_jax(out),
+                devices=1,
+                **runs.on_jax(),
             )
             for index, folder in enumerate((out / "hosts", out / "host-1"))
         ]

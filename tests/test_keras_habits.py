@@ -1,11 +1,8 @@
 """What Keras users try first works on a NeuralEM as on any model."""
 
 import json
-import os
 import pathlib
 import shutil
-import subprocess
-import sys
 import warnings
 
 import keras
@@ -15,7 +12,7 @@ import tensorflow as tf
 
 import nem_tf
 from nem_tf import NeuralEM, RNNEMCell, networks
-from tests import tiny
+from tests import runs, tiny
 from tests.tiny import B, C, H, K, T, W
 
 
@@ -322,7 +319,7 @@ def test_channels_stay_last_whatever_keras_is_told(rng, kind):
 
 ON_JAX = """
 import numpy as np, tensorflow as tf
-from tests import tiny
+from tests import runs, tiny
 
 nem, other, rng = tiny.model("dense"), tiny.model("dense"), np.random.default_rng(0)
 batch = tiny.batch(rng)
@@ -363,11 +360,4 @@ for weights in (nem.get_weights(), other.get_weights()):
 
 
 def test_on_jax_too():
-    done = subprocess.run(
-        [sys.executable, "-c", ON_JAX],
-        cwd=pathlib.Path(__file__).parents[1],
-        env={**os.environ, "KERAS_BACKEND": "jax", "TF_CPP_MIN_LOG_LEVEL": "3"},
-        capture_output=True,
-        text=True,
-    )
-    assert done.returncode == 0, done.stderr[-2000:]
+    runs.run(ON_JAX, **runs.on_jax())

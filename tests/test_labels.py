@@ -1,10 +1,5 @@
 """Scores of labels of every kind and of a gamma that is not finite, graphs included."""
 
-import os
-import pathlib
-import subprocess
-import sys
-
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -14,7 +9,7 @@ from nem_tf import scores
 from nem_tf.scores import AdjustedRandIndex, DistinctComponents, Purity
 from nem_tf.scores.mutual_information import adjusted_mutual_information
 from nem_tf.scores.tables import FURTHER
-from tests import tiny
+from tests import runs, tiny
 from tests.test_metrics import (
     METRICS,
     SCORES,
@@ -24,7 +19,6 @@ from tests.test_metrics import (
     sklearn_scores,
 )
 
-ROOT = pathlib.Path(__file__).parents[1]
 OF_TABLE = (
     scores.ari_from_table,
     scores.distinct_from_table,
@@ -252,6 +246,8 @@ def test_evaluate_counts_all_objects(jit_compile):
 
 
 ON_JAX = """
+import warnings
+warnings.simplefilter("error", UserWarning)
 import jax, numpy as np, sys
 from nem_tf import scores
 from nem_tf.scores import AdjustedRandIndex, DistinctComponents, Purity
@@ -292,11 +288,7 @@ def test_on_jax(tmp_path):
     pytest.importorskip("jax")
     groups, big, gamma = crowded()
     np.savez(tmp_path / "arrays.npz", groups, big, gamma, all_scores(groups, gamma))
-    env = {**os.environ, "KERAS_BACKEND": "jax", "JAX_PLATFORMS": "cpu"}
-    line = [sys.executable, "-W", "error::UserWarning", "-c", ON_JAX]
-    line += [str(tmp_path / "arrays.npz")]
-    done = subprocess.run(line, cwd=ROOT, env=env, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr[-2000:]
+    runs.run(ON_JAX, tmp_path / "arrays.npz", **runs.on_jax())
 
 
 @pytest.mark.parametrize("kind", [AdjustedRandIndex, Purity, DistinctComponents])

@@ -1,9 +1,6 @@
 import concurrent.futures
 import json
-import os
 import pathlib
-import subprocess
-import sys
 
 import keras
 import numpy as np
@@ -15,7 +12,7 @@ from nem_tf.layers import Dense, InputNormalization, Recurrence
 from nem_tf.layers.convolutions import HalvingConv2D, UpsampleConv2D
 from nem_tf.layers.normalization import LayerNorm
 from nem_tf.layers.prepared import prepared
-from tests import tiny
+from tests import runs, tiny
 from tests.tiny import B, C, H, K, T, W
 
 ROOT = pathlib.Path(__file__).parents[1]
@@ -40,12 +37,7 @@ def test_a_saved_model_answers_the_same_in_a_fresh_process(rng, tmp_path):
         (tmp_path / kind).mkdir()
         nem.save(tmp_path / kind / "model.keras")
         np.savez(tmp_path / kind / "batch.npz", **batch)
-    subprocess.run(
-        [sys.executable, "-c", FRESH, *map(str, models)],
-        cwd=ROOT,
-        env={**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"},
-        check=True,
-    )
+    runs.run(FRESH, *models)
     for folder, nem in models.items():
         answer, outputs = np.load(folder / "answer.npz"), nem(batch)
         np.testing.assert_allclose(answer["psi"], outputs["psi"], atol=1e-6)

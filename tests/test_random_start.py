@@ -1,9 +1,6 @@
 """The random start: |N(0, 1)| draws over K, a function of each clip's seed."""
 
-import os
 import pathlib
-import subprocess
-import sys
 
 import numpy as np
 import pytest
@@ -11,6 +8,7 @@ import tensorflow as tf
 
 from nem_tf import draws
 from nem_tf.random_start import random_start, sides
+from tests import runs
 from tests.tiny import C, H, K, W
 
 ROOT = pathlib.Path(__file__).parents[1]
@@ -69,11 +67,8 @@ def test_jax_draws_the_same(tmp_path):
         "assert 'jax' in type(pi).__module__, type(pi)\n"
         "np.save(sys.argv[1], pi)"
     )
-    env = {**os.environ, "KERAS_BACKEND": "jax", "JAX_PLATFORMS": "cpu"}
     path = tmp_path / "pi.npy"
-    line = [sys.executable, "-c", script, str(path)]
-    done = subprocess.run(line, cwd=ROOT, env=env, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr[-2000:]
+    runs.run(script, path, **runs.on_jax())
     np.testing.assert_allclose(np.load(path), start([3, 5]), atol=1e-6)
 
 

@@ -35,7 +35,7 @@ def ends(tmp_path_factory):
     settings = {**EXACT, "out": whole}
     jobs = {
         "stopped": functools.partial(disturbed, stopped),
-        "whole": functools.partial(runs.train, "flying_mnist", settings),
+        "whole": functools.partial(runs.train, "flying_mnist", settings, 1),
     }
     positions = runs.together(jobs)["stopped"]
     return positions, runs.outcome(stopped), runs.outcome(whole)
@@ -53,7 +53,7 @@ def disturbed(out):
         assert len(runs.states(out)) == 2
         at = state.load(out / "last").position
         positions[name] = at.stage, at.epoch, at.update
-    runs.train("flying_mnist", settings)
+    runs.train("flying_mnist", settings, devices=1)
     return positions
 
 

@@ -171,8 +171,8 @@ class Experiment:
             of_network = {"units", "features"} - unused
             network = vars(config.network)
             arguments |= {x: network[x] for x in of_network if network[x]}
-            own = self.cell_arguments()
-            arguments |= {name: own[name] for name in own.keys() & takes}
+        own = self.cell_arguments()
+        arguments |= {name: own[name] for name in own.keys() & takes}
         return kind(**arguments, components=config.clips.components)
 
     def model(self):

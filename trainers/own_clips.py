@@ -43,8 +43,8 @@ class Clips(parts.Clips):
     )
     size: tuple[int, ...] = option(
         (0,),
-        "rows and columns that are trained on; 0: so that a typical object is about 9 "
-        "pixels wide",
+        "rows and columns that are trained on; 0: so that a typical object is about 12 "
+        "pixels wide, 9 with rnn-em",
         least=0,
         most=512,
         often=True,
@@ -55,7 +55,8 @@ class Clips(parts.Clips):
     )
     components: int = option(
         0,
-        "K, the most objects there can be at a time; 0: one more than seem to move",
+        "K, the most objects there can be at a time; 0: as many as seem to move, and "
+        "one more but with rnn-em",
         least=0,
         often=True,
     )
@@ -79,6 +80,11 @@ class Clips(parts.Clips):
         "of a folder of PNG or JPEG files: frames of a film, or images of their own; "
         "auto: images if neighbours are not alike",
         choices=PICTURES,
+    )
+    mirror: bool = option(
+        True,
+        "clips are also learned from mirrored, left to right and top to bottom, and "
+        "backwards",
     )
     background: str = option(
         "auto",
@@ -128,9 +134,12 @@ class Cell(parts.Cell):
     """the EM cell"""
 
     model: str = option(
-        "windows",
-        "components with a place and a window over a background; rnn-em and n-em, the "
-        "paper's, know black backgrounds only",
+        "auto",
+        "windows: components with a place and a window each, as many as there are; "
+        "rnn-em: the paper's, K at all times, with the network `tracking`; auto: "
+        "rnn-em for up to three grey objects, which only their shapes tell apart",
+        choices=("auto", "windows", "rnn-em"),
+        often=True,
     )
     variance: float = option(
         0.02, "sigma^2 of a pixel, squared intensity, in the E-step", least=1e-4
@@ -187,9 +196,23 @@ class Settings(settings.Settings):
             key: value
             for key, value in found.items()
             if key not in FOUND or value not in (0, (0, 0))
+            if key not in OF_MODEL["rnn-em"] or key in (self.given or ())
         }
 
 
+OF_MODEL: dict[str, dict] = {  # settings of a model, unless asked for otherwise
+    "windows": {"model": "windows"},
+    "rnn-em": {
+        "model": "rnn-em",
+        "network": "tracking",
+        "reads": "pixels",
+        "floor": 0.02,
+        "start": "sides",
+        "learning_rates": (0.004,),
+        "batch_size": 32,
+        "train_steps": 19,
+    },
+}
 _TRAINING = {"learning_rates": (0.002,), "schedule": "cosine", "clip_norm": 20.0}
 RECIPES: dict[str, dict] = {
     "ours": {
@@ -246,19 +269,25 @@ class OwnClips(Experiment):
         size = clips.size if len(clips.size) == 2 else clips.size * 2
         decoded = Decoded(path, size=size if any(size) else None, **asked)
         self.findings = look.look(decoded)
-        self.chosen = look.choices(self.findings, fixed=any(size))
+        self.chosen = look.choices(self.findings, config.cell.model, fixed=any(size))
         if tuple(decoded.size) != tuple(self.chosen.size):
             decoded = Decoded(path, size=self.chosen.size, **asked)
         self.decoded = decoded
         self.given = clips  # before what was found
+        self.asked_model = config.cell.model
         self.size, self.channels = decoded.size, decoded.channels
-        super().__init__(self._resolved(config.replaced(data=path, labels=labels)))
+        config = self._resolved(config)
+        super().__init__(config.replaced(data=path, labels=labels))
         self.source = path
 
     def _resolved(self, config):
         """The settings with what was chosen in the place of 0."""
         from trainers.training import look
 
+        if config.given is not None:
+            of_model = OF_MODEL[self.chosen.model].items()
+            free = {name: x for name, x in of_model if name not in config.given}
+            config = config.replaced(**free | {"model": self.chosen.model})
         clips, training, chosen = config.clips, config.training, self.chosen
         most = 20 if self.decoded.still else min(20, look.longest(self.decoded))
         steps = clips.steps or most
@@ -319,6 +348,8 @@ class OwnClips(Experiment):
         for name in ("components", "object_size", "foreground"):
             if getattr(given, name):
                 reasons[name] = "as it was asked for"
+        if self.asked_model != "auto":
+            reasons["model"] = "as it was asked for"
         if given.background != "auto":
             reasons["background"] = "as it was asked for"
         chosen = self.chosen._replace(
@@ -342,6 +373,7 @@ class OwnClips(Experiment):
         if split != "test":
             asked["steps"] = self.config.clips.train_steps
         stride = self.config.clips.stride or None
+        asked["mirror"] = self.config.clips.mirror
         return data.from_folder(
             self.decoded, split, stride=stride, windows=windows, **asked
         )

@@ -3,11 +3,13 @@
 import math
 
 import keras
+import numpy as np
 from keras import ops
 
 from nem_tf import axes, draws
 from nem_tf.cells.e_step import EStep
 from nem_tf.random_start import random_start, sides
+from reading import background as backgrounds
 
 STARTS = ("random", "sides")
 
@@ -25,6 +27,13 @@ class EMCell(keras.layers.Layer):
 
     The original begins with a random gamma. Here pi is that random start: before the
     first frame psi is 0 for all k, hence gamma = pi.
+
+    The prior P(x_i) of Eq. 5 is black in the paper. With a `foreground`, it is a
+    background image b of each clip, and the cell is layered: psi begins as b, and
+
+        theta', psi' = M-step(theta, evidence(gamma, x_noisy[t] - b, psi - b)) + b
+
+    so that the networks see and draw what differs from the background alone.
 
     Args:
         frame_shape: (H, W, C).
@@ -49,26 +58,30 @@ class EMCell(keras.layers.Layer):
             psi; 0 in the paper. What theta can hold is then limited, and one object is
             cheaper to hold than parts of two. The theta that is carried on has none. It
             is drawn from the noisy frame: the same frame, the same noise.
+        foreground: distance from the background, Euclidean over the channels, from
+            which on a pixel is an object's; None, the paper's, is no background.
+        background: how `segment` and streams find the background of frames that come
+            without: "plain", "still" or "auto", see `reading.background`.
 
     Call arguments:
         packed: x[t] and x_noisy[t] as `axes.pack_frames` puts them together, shape
             `(B, 2H, W, C)`.
         states: `[theta, psi, pi]`, shapes `(B, K, M)`, `(B, K, H, W, C)` and
-            `(B, K, H, W, 1)`.
+            `(B, K, H, W, 1)`; of a layered cell also the background, `(B, H, W, C)`.
         training: whether `floor`, if it is not kept, and `theta_noise` are on.
 
     Returns:
         psi' `(B, K*H*W*C)`, flat since that is what `keras.layers.RNN` knows of outputs
-        (`axes.unflatten_psi`), and the new states `[theta', psi', pi']`.
+        (`axes.unflatten_psi`), and the new states `[theta', psi', pi']`, and the background
+        if there was one.
 
     Raises:
         ValueError: if `components` or `units` is below 1, `floor` or `theta_noise`
-            negative, `start` unknown, or a shape does not fit.
+            negative, `start` unknown, `foreground` not above 0 or without Gaussian
+            pixels, or a shape does not fit.
     """
 
     unused: tuple[str, ...] = ()  # arguments below that a subclass does without
-    layered = False  # whether components are layers over a background, see `WindowCell`
-
     def __init__(
         self,
         frame_shape,
@@ -79,6 +92,8 @@ class EMCell(keras.layers.Layer):
         keep_floor=False,
         start="random",
         theta_noise=0.0,
+        foreground=None,
+        background="auto",
         **kwargs,
     ):
         super().__init__(**kwargs)
@@ -98,6 +113,15 @@ class EMCell(keras.layers.Layer):
             raise ValueError(
                 f"start: expected {' or '.join(STARTS)}, received {start!r}"
             )
+        if foreground is not None and not foreground > 0:
+            raise ValueError(
+                f"foreground: expected a distance above 0, received {foreground}"
+            )
+        if background not in backgrounds.KINDS:
+            raise ValueError(
+                f"background: expected {', '.join(backgrounds.KINDS)}, received "
+                f"{background!r}"
+            )
         self.frame_shape = tuple(int(size) for size in frame_shape)
         self.units = int(units)
         self.noisy_units = self.units
@@ -107,6 +131,18 @@ class EMCell(keras.layers.Layer):
         self.keep_floor = bool(keep_floor)
         self.start = start
         self.theta_noise = float(theta_noise)
+        self.foreground = None if foreground is None else float(foreground)
+        self.background = background
+        if self.layered and self.likelihood.binary:
+            raise ValueError(
+                "foreground: expected none with pixels that are black or white, "
+                f"received {foreground}; leave it out, or take a Gaussian likelihood"
+            )
+
+    @property
+    def layered(self):
+        """Whether the prior is a background image; then it is one of the states."""
+        return self.foreground is not None
 
     @property
     def likelihood(self):
@@ -115,11 +151,12 @@ class EMCell(keras.layers.Layer):
     @property
     def state_size(self):
         height, width, channels = self.frame_shape
-        return [
+        sizes = [
             (self.components, self.units),
             (self.components, height, width, channels),
             (self.components, height, width, 1),
         ]
+        return [*sizes, self.frame_shape] if self.layered else sizes
 
     @property
     def output_size(self):
@@ -152,15 +189,43 @@ class EMCell(keras.layers.Layer):
     def segments(self, x, gamma, background=None):
         """The component that explains each pixel, int32 (..., H, W), NumPy.
 
-        A cell of layers counts them from 1, and 0 is background.
+        A layered cell counts them from 1, and 0 is background.
 
         Args:
             x: frames `(..., H, W, C)`.
             gamma: of them, `(..., K, H, W, 1)`.
-            background: behind a cell of layers, of a shape that broadcasts with x.
+            background: of a layered cell, of a shape that broadcasts with x; None is
+                black.
         """
         gamma = ops.convert_to_numpy(gamma)[..., 0]
-        return gamma.argmax(axis=-3).astype("int32")
+        found = gamma.argmax(axis=-3).astype("int32")
+        if not self.layered:
+            return found
+        background = np.zeros_like(x) if background is None else background
+        return np.where(self.is_object(x, background), found + 1, 0).astype("int32")
+
+    def is_object(self, x, background):
+        """Whether pixels are rather an object's, see `reading.background.is_object`."""
+        return backgrounds.is_object(x, background, self.foreground)
+
+    def next_frame(self, psi, pi=None, background=None):
+        """What all components together expect, (..., H, W, C).
+
+        At each pixel it is the psi that differs most from the prior.
+
+        Args:
+            psi: `(..., K, H, W, C)`.
+            pi: of them, `(..., K, H, W, 1)`; not used here.
+            background: of a shape that broadcasts with a frame; None is black.
+        """
+        if background is None:
+            return ops.max(psi, axis=axes.COMPONENTS)
+        change = psi - ops.expand_dims(background, axes.COMPONENTS)
+        far = ops.sum(ops.square(change), axis=-1, keepdims=True)
+        most = ops.max(far, axis=axes.COMPONENTS, keepdims=True)
+        most = ops.cast(ops.equal(far, most), psi.dtype)
+        count = ops.sum(most, axis=axes.COMPONENTS)
+        return ops.sum(most * psi, axis=axes.COMPONENTS) / count
 
     def iterate(self, x, noisy, states, training=False):
         """The iteration itself, with the gamma that it went through.
@@ -168,22 +233,28 @@ class EMCell(keras.layers.Layer):
         Args:
             x: the frame, shape `(B, H, W, C)`, pixels in [0, 1].
             noisy: the same with noise, or `x` again.
-            states: `[theta, psi, pi]`.
+            states: `[theta, psi, pi]`, and the background of a layered cell.
             training: whether `floor`, if it is not kept, and `theta_noise` are on.
 
         Returns:
             gamma of the frame `(B, K, H, W, 1)` and the new states.
         """
-        theta, psi, pi = states
+        theta, psi, pi, *background = states
         gamma = self.e_step(x, psi, pi)  # (B, K, H, W, 1)
         floor = self.floor if training or self.keep_floor else 0.0
         share = self.e_step(x, psi, pi, floor=floor) if floor else gamma
         seed = draws.fingerprint(noisy) if training and self.theta_noise else None
         noisy = ops.cast(noisy, psi.dtype)  # `Stream` calls this without autocast
         noisy = ops.expand_dims(noisy, axes.COMPONENTS)  # (B, 1, H, W, C)
-        seen = self.evidence(ops.cast(share, psi.dtype), noisy, psi)
-        theta, psi = self.m_step(seen, theta, seed)
-        return gamma, [theta, psi, axes.uniform_pi(pi)]
+        share = ops.cast(share, psi.dtype)
+        if not background:
+            theta, psi = self.m_step(self.evidence(share, noisy, psi), theta, seed)
+        else:
+            prior = ops.cast(ops.expand_dims(background[0], 1), psi.dtype)
+            seen = self.evidence(share, noisy - prior, psi - prior)
+            theta, psi = self.m_step(seen, theta, seed)
+            psi = psi + prior
+        return gamma, [theta, psi, axes.uniform_pi(pi), *background]
 
     def evidence(self, gamma, noisy, psi):
         """What the components see of a frame: gamma * (x_noisy - psi).
@@ -235,10 +306,13 @@ class EMCell(keras.layers.Layer):
         """What `start` makes of a random start, (B, K, H, W, 1)."""
         return sides(pi) if self.start == "sides" else pi
 
-    def get_initial_state(self, batch_size=None, pi=None):
-        """theta = 0, psi = 0 and what `start` makes of pi.
+    def get_initial_state(self, batch_size=None, pi=None, background=None):
+        """theta = 0, psi = 0 and what `start` makes of pi; psi = b of a layered cell.
 
-        If pi is None, it is that of the random starts of seeds 0..B-1.
+        Args:
+            batch_size: B, if there is no `pi`.
+            pi: `(B, K, H, W, 1)`; None is the random starts of seeds 0..B-1.
+            background: of a layered cell, `(B, H, W, C)`; None is black.
         """
         if pi is None:
             pi = random_start(ops.arange(batch_size), self.components, self.frame_shape)
@@ -246,7 +320,14 @@ class EMCell(keras.layers.Layer):
         batch, components = ops.shape(pi)[:2]
         theta = ops.zeros((batch, components, self.units), self.compute_dtype)
         psi = ops.zeros((batch, components, *self.frame_shape), self.compute_dtype)
-        return [theta, psi, ops.cast(pi, self.compute_dtype)]
+        state = [theta, psi, ops.cast(pi, self.compute_dtype)]
+        if not self.layered:
+            return state
+        if background is None:
+            background = ops.zeros((batch, *self.frame_shape))
+        background = ops.cast(background, "float32")
+        state[1] += ops.cast(ops.expand_dims(background, 1), self.compute_dtype)
+        return [*state, background]
 
     def get_config(self):
         return {
@@ -258,7 +339,13 @@ class EMCell(keras.layers.Layer):
             "keep_floor": self.keep_floor,
             "start": self.start,
             "theta_noise": self.theta_noise,
+            **self._of_background(),
         }
+
+    def _of_background(self):
+        if not self.layered:
+            return {}  # as configurations were before there was one
+        return {"foreground": self.foreground, "background": self.background}
 
     @classmethod
     def from_config(cls, config):

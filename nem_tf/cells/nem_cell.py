@@ -25,8 +25,8 @@ class NEMCell(EMCell):
         e_step: an `EStep`, or the name of its likelihood.
         components: K, where a call does not bring its own; the weights fit any K.
         learning_rate: eta before training.
-        floor, keep_floor, start, theta_noise: see `EMCell`, as for call arguments,
-            states and errors.
+        floor, keep_floor, start, theta_noise, foreground, background: see `EMCell`, as
+            for call arguments, states and errors.
         kwargs: of `keras.layers.Layer`: name, dtype, trainable.
     """
 
@@ -41,6 +41,8 @@ class NEMCell(EMCell):
         keep_floor=False,
         start="random",
         theta_noise=0.0,
+        foreground=None,
+        background="auto",
         **kwargs,
     ):
         super().__init__(
@@ -52,6 +54,8 @@ class NEMCell(EMCell):
             keep_floor,
             start,
             theta_noise,
+            foreground,
+            background,
             **kwargs,
         )
         self.learning_rate = learning_rate

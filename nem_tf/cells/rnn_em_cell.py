@@ -39,6 +39,7 @@ class RNNEMCell(EMCell):
             side of the frame each.
         theta_noise: in training, standard deviation of noise on what the decoder reads;
             0 in the paper.
+        foreground, background: with them the prior is a background image, see `EMCell`.
         kwargs: of `keras.layers.Layer`: name, dtype, trainable.
 
     Call arguments, states and returns are those of `EMCell`.
@@ -61,6 +62,8 @@ class RNNEMCell(EMCell):
         keep_floor=False,
         start="random",
         theta_noise=0.0,
+        foreground=None,
+        background="auto",
         **kwargs,
     ):
         if not isinstance(recurrence, ThetaRecurrence):
@@ -81,6 +84,8 @@ class RNNEMCell(EMCell):
             keep_floor,
             start,
             theta_noise,
+            foreground,
+            background,
             **kwargs,
         )
         self.encoder = encoder

@@ -9,7 +9,6 @@ from keras import ops
 from nem_tf import axes, draws
 from nem_tf.cells.em_cell import EMCell
 from nem_tf.layers import Dense, LayerNorm
-from reading import background as backgrounds
 
 PLACE = 6  # numbers of theta beside h and colour: y, x, velocities, log size, alive
 ANYWHERE = 1e-3  # added to every mixing weight: an object may be elsewhere
@@ -79,7 +78,6 @@ class WindowCell(EMCell):
         ValueError: if a number is out of range, or a shape does not fit.
     """
 
-    layered = True
     unused = ("floor", "keep_floor", "start")
 
     def __init__(
@@ -113,6 +111,8 @@ class WindowCell(EMCell):
             e_step,
             components,
             theta_noise=theta_noise,
+            foreground=foreground,
+            background=background,
             **kwargs,
         )
         for name, value, least in (
@@ -127,10 +127,6 @@ class WindowCell(EMCell):
                 "e_step: expected no gradients through gamma, which WindowCell does "
                 "without; leave differentiable out"
             )
-        if not foreground > 0:
-            raise ValueError(
-                f"foreground: expected a distance above 0, received {foreground}"
-            )
         if not 0 < fill <= 1:
             raise ValueError(f"fill: expected above 0 to 1, received {fill}")
         if not likeness >= 0:
@@ -141,10 +137,8 @@ class WindowCell(EMCell):
         self.features = int(features)
         self.grid = int(grid)
         self.object_size = float(object_size)
-        self.foreground = float(foreground)
         self.fill = float(fill)
         self.distinct = float(distinct)
-        self.background = background
         self.likeness = float(likeness)
         self.read = [Dense(self.features, name=f"read_{i}") for i in range(2)]
         self.draw = Dense(self.features, name="draw")
@@ -173,30 +167,9 @@ class WindowCell(EMCell):
         self.built = True
 
     @property
-    def state_size(self):
-        return [*super().state_size, self.frame_shape]
-
-    @property
     def output_size(self):
         height, width, channels = self.frame_shape
         return self.components * height * width * (channels + 1)
-
-    def get_initial_state(self, batch_size=None, pi=None, background=None):
-        """All components rest, psi is the background, pi as it is given.
-
-        The random start `pi` decides between regions of about the same size.
-
-        Args:
-            batch_size: B, if there is no `pi`.
-            pi: `(B, K, H, W, 1)`.
-            background: `(B, H, W, C)`; None is black.
-        """
-        theta, psi, pi = super().get_initial_state(batch_size, pi)
-        if background is None:
-            background = ops.zeros_like(psi[:, 0])
-        background = ops.cast(background, "float32")
-        psi = psi + ops.expand_dims(background, 1)
-        return [theta, psi, pi, background]
 
     def output(self, states):
         _, psi, pi, _ = states
@@ -217,15 +190,10 @@ class WindowCell(EMCell):
         far = ops.sum(ops.square(x - background), -1) / self.foreground**2
         return 1.0 - ops.exp(-math.log(2.0) * far)
 
-    def segments(self, x, gamma, background=None):
-        if background is None:
-            background = np.zeros_like(x)
-        found = super().segments(x, gamma) + 1
-        return np.where(self.is_object(x, background), found, 0).astype("int32")
-
-    def is_object(self, x, background):
-        """Whether pixels are rather an object's, see `reading.background.is_object`."""
-        return backgrounds.is_object(x, background, self.foreground)
+    def next_frame(self, psi, pi=None, background=None):
+        """The mean of psi under pi, (..., H, W, C)."""
+        weighted = ops.sum(pi * psi, axis=axes.COMPONENTS)
+        return weighted / ops.sum(pi, axis=axes.COMPONENTS)
 
     def iterate(self, x, noisy, states, training=False):
         theta, psi, pi, background = states
@@ -462,10 +430,8 @@ class WindowCell(EMCell):
             "features": self.features,
             "grid": self.grid,
             "object_size": self.object_size,
-            "foreground": self.foreground,
             "fill": self.fill,
             "distinct": self.distinct,
-            "background": self.background,
             "likeness": self.likeness,
         }
 

@@ -7,7 +7,7 @@ batch size, number of workers, replicas, or restart.
 import tensorflow as tf
 
 SPLITS = ("train", "validation", "test")
-SCENE, NOISE, PI = range(3)  # purposes: what a draw is for
+SCENE, NOISE, PI, MIRROR = range(4)  # purposes: what a draw is for
 
 _INDEX_BITS, _EPOCH_BITS, _SPLIT_BITS = 32, 24, 2
 
@@ -18,7 +18,7 @@ def clip_keys(seed, split, purpose, index, epoch=0):
     Args:
         seed: integer in [0, 2**63).
         split: "train", "validation" or "test".
-        purpose: `SCENE`, `NOISE` or `PI`.
+        purpose: `SCENE`, `NOISE`, `PI` or `MIRROR`.
         index: which clips, integers (B,) below 2**32.
         epoch: integers (B,) or one integer, below 2**24.
 

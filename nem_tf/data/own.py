@@ -32,6 +32,7 @@ def from_folder(
     clips=None,
     windows=None,
     cache=None,
+    mirror=False,
     skip=0,
     epochs=1,
     part=(0, 1),
@@ -65,6 +66,9 @@ def from_folder(
         windows: how many windows of the split to take, evenly spaced; None is all.
         cache: folder for the decoded clips; None is the environment variable
             NEM_TF_CACHE, or ~/.cache/nem_tf/clips.
+        mirror: whether train shows clips also mirrored and backwards: see
+            `pipeline.batches`. It makes up for few clips, where what moves looks and
+            moves alike on both sides and in both directions.
         components, steps, batch_size, seed, noise, skip, epochs, part: see
             `shapes.flying_shapes`.
 
@@ -158,6 +162,7 @@ def from_folder(
         epochs=epochs,
         part=part,
         background=None if background is None else make_background,
+        mirror=mirror,
     )
 
 

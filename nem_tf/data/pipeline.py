@@ -27,6 +27,7 @@ def batches(
     epochs,
     part,
     background=None,
+    mirror=False,
 ):
     """Number the examples, make their clips, add noise and the random start.
 
@@ -51,6 +52,9 @@ def batches(
         noise_kind: a key of `noise.KINDS`.
         background: function from index, int64 (B,), to float32 (B, H, W, C) in [0, 1];
             None if it is unknown.
+        mirror: whether train shows a clip also mirrored, from left to right and from
+            top to bottom, and backwards: drawn anew in each epoch, each for half of the
+            clips.
         split, components, steps, batch_size, seed, clips, skip, epochs, part: see
             `shapes.flying_shapes`.
 
@@ -99,6 +103,10 @@ def batches(
     def make_batch(counter):
         index, epoch = keys.visit(counter, clips=clips, seed=seed, split=split)
         made = [_repeat(part, steps + 1) for part in make_clips(index)]
+        behind = None if background is None else background(index)
+        if mirror and split == "train":
+            mirror_keys = keys.clip_keys(seed, split, keys.MIRROR, index, epoch)
+            made, behind = _mirrored(mirror_keys, made, behind)
         clean, *labels = made
         noise_keys = keys.clip_keys(seed, split, keys.NOISE, index, epoch)
         pi_keys = keys.clip_keys(seed, split, keys.PI, index, epoch)
@@ -112,7 +120,7 @@ def batches(
         if labels:
             batch["groups"] = _with_shape(labels[0], steps + 1, *frame_shape[:2])
         if background is not None:
-            batch["background"] = _with_shape(background(index), *frame_shape)
+            batch["background"] = _with_shape(behind, *frame_shape)
         return batch | ({"masks": labels[1]} if labels[1:] else {})
 
     stop = _ENDLESS if epochs is None else max(epochs * clips, skip)
@@ -146,6 +154,31 @@ def _in_passes(start, stop, each):
     if stop - start == each:  # of each pass
         examples = examples.apply(tf.data.experimental.assert_cardinality(each))
     return examples
+
+
+def _mirrored(mirror_keys, made, background):
+    """Clips (B, F, ..., H, W[, C]) and backgrounds (B, H, W, C), some mirrored.
+
+    Args:
+        mirror_keys: int64 (B, 2).
+        made: what `make_clips` returned.
+        background: None if there is none.
+    """
+    drawn = keys.integers(mirror_keys, (3,)) % 2 == 1  # (B, 3)
+
+    def changed(x, axes):
+        for which, axis in enumerate(axes):
+            if axis is not None:
+                this = tf.reshape(drawn[:, which], (-1, *(1,) * (len(x.shape) - 1)))
+                x = tf.where(this, tf.reverse(x, [axis]), x)
+        return x
+
+    # Rows, columns and time; of labels and masks they are the last axes.
+    clean = changed(made[0], (2, 3, 1))
+    labels = [changed(x, (len(x.shape) - 2, len(x.shape) - 1, 1)) for x in made[1:]]
+    if background is not None:
+        background = changed(background, (1, 2, None))
+    return [clean, *labels], background
 
 
 def add_noise(noise_keys, x, rate, kind):

@@ -24,7 +24,8 @@ CLIPS, FRAMES = 64, 8  # that are looked at; frames of each clip
 STEPS = 8  # T of the windows that are counted
 SPECK = 6  # pixels; a region of less is noise
 LITTLE = 0.25  # of an object's side; a smaller region is a flaw of the video, no object
-WIDE = 9  # pixels that an object is trained at, about
+WIDE = {"windows": 12, "rnn-em": 9}  # pixels that an object is trained at, about
+FEW = 3  # objects that differ in their shapes, and that a component each can follow
 SIDES = (16, 64)  # of the longer side of a frame that is trained on, pixels
 COMPONENTS = (2, 12)
 FAINT = 0.2  # of the shorter side: an object's, where no region is seen
@@ -88,6 +89,7 @@ class Findings(NamedTuple):
 class Choices(NamedTuple):
     """Settings that fit the clips.
 
+    model: "windows" or "rnn-em".
     size: (H, W) of the frames that are trained on, pixels.
     components: K.
     object_size: about an object's side at that size, pixels.
@@ -96,6 +98,7 @@ class Choices(NamedTuple):
     reasons: dict from each of these names to a few words.
     """
 
+    model: str
     size: tuple[int, int]
     components: int
     object_size: float
@@ -156,11 +159,14 @@ def look(clips, steps=STEPS):
     )
 
 
-def choices(findings, fixed=False):
+def choices(findings, model="auto", fixed=False):
     """Settings that fit what was found.
 
     Args:
         findings: `Findings`.
+        model: "windows", "rnn-em", or "auto": `WindowCell` begins where colours or gaps
+            tell objects apart; a few grey objects that meet differ in their shapes
+            alone, which RNN-EM learns.
         fixed: whether frames keep their size, since someone asked for it.
 
     Returns:
@@ -170,18 +176,28 @@ def choices(findings, fixed=False):
     unseen = side is None
     if unseen:
         side = FAINT * min(findings.size)
-    size = findings.size if fixed else _size(findings.size, side)
-    scale = max(size) / max(findings.size)
     most = findings.objects[1]
-    components = int(np.clip(most + 1, *COMPONENTS))
+    alike = findings.channels == 1 and 2 <= most <= FEW
+    why_model = "several objects, or of several colours"
+    if alike:
+        why_model = f"{most} grey objects, which only their shapes tell apart"
+    if model == "auto":
+        model = "rnn-em" if alike and not findings.still else "windows"
+    wide = WIDE[model]
+    size = findings.size if fixed else _size(findings.size, side, wide)
+    scale = max(size) / max(findings.size)
+    spare = model == "windows"  # where what is to spare rests
+    components = int(np.clip(most + spare, *COMPONENTS))
     # The mean of several pixels flickers less than each.
     foreground = max(background.DIFFERENT, findings.foreground * scale)
     foreground = min(foreground, findings.foreground)
     side = max(2.0, round(side * scale, 1))
+    usual = f"{most} regions at a time" + (", and one more" if spare else "")
     reasons = {
-        "size": _why_size(findings, size, side, fixed, unseen),
-        "components": f"{most} regions at a time, and one more"
-        if components == most + 1
+        "model": why_model,
+        "size": _why_size(findings, size, side, wide, fixed, unseen),
+        "components": usual
+        if components == most + spare
         else f"{most} regions at a time; from {COMPONENTS[0]} to {COMPONENTS[1]}",
         "object_size": "a fifth of the frame, since no region was seen"
         if unseen
@@ -192,13 +208,12 @@ def choices(findings, fixed=False):
         if findings.background == "plain"
         else "most clips have no colour in most of their pixels",
     }
-    return Choices(
-        size, components, side, round(foreground, 3), findings.background, reasons
-    )
+    foreground, behind = round(foreground, 3), findings.background
+    return Choices(model, size, components, side, foreground, behind, reasons)
 
 
 def lines(findings, chosen):
-    """What was found, and what was chosen why: at most 12 lines of text.
+    """What was found, and what was chosen why: at most 13 lines of text.
 
     Args:
         findings: `Findings`.
@@ -240,6 +255,7 @@ def lines(findings, chosen):
         found.append("  warning: nothing stands out; lower --foreground if objects do")
     found.append("chosen, and the flag for another choice")
     given = {
+        "model": chosen.model,
         "background": chosen.background,
         "size": ",".join(map(str, chosen.size)),
         "components": str(chosen.components),
@@ -352,24 +368,24 @@ def _steady(samples, noise):
     return bool(np.median(shares) <= UNSTEADY)
 
 
-def _size(size, side):
-    """(H, W) at which an object of so many pixels is about `WIDE`, never larger."""
-    longer = np.clip(max(size) * WIDE / side, *SIDES)
+def _size(size, side, wide):
+    """(H, W) at which an object of `side` pixels has about `wide`, never larger."""
+    longer = np.clip(max(size) * wide / side, *SIDES)
     scale = min(1.0, longer / max(size))
     if scale == 1.0:
         return size
     return tuple(max(2, 2 * round(n * scale / 2)) for n in size)
 
 
-def _why_size(findings, size, side, fixed, unseen):
+def _why_size(findings, size, side, wide, fixed, unseen):
     if fixed:
         return "as it was asked for"
     if size == findings.size:
         return "as they are"
-    if max(size) in SIDES and not unseen and abs(side - WIDE) > 1:
+    if max(size) in SIDES and not unseen and abs(side - wide) > 1:
         bound = "most" if max(size) == SIDES[1] else "least"
         return f"the {bound} for the longer side; objects are {side:.0f} pixels wide"
-    return f"so that objects are about {WIDE} pixels wide"
+    return f"so that objects are about {wide} pixels wide"
 
 
 def _column(clips, i, findings):

@@ -103,8 +103,8 @@ def _over_background(cell, batch, outputs):
     """
     clean, behind = batch["clean"], batch["background"]
     segments = cell.segments(clean[:, 1:], outputs["gamma"], behind[:, None])
-    psi, pi = (np.asarray(outputs[name], "float32") for name in ("psi", "mixing"))
-    predicted = (psi * pi).sum(axis=2) / pi.sum(axis=2)
+    found = outputs["psi"], outputs.get("mixing"), behind[:, None]
+    predicted = ops.convert_to_numpy(cell.next_frame(*found))
     rows = []
     for b, frames in enumerate(clean):
         foretold = scores.foretold(frames, predicted[b], cell.likelihood)

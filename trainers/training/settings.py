@@ -44,6 +44,8 @@ class Settings:
     training: Training = _default(Training)
     run: Run = _default(Run)
 
+    given = None  # names of those that were asked for; None if nobody knows
+
     def __post_init__(self):
         batch, training = self.clips.batch_size, self.training
         if batch > training.train_size:
@@ -89,7 +91,9 @@ class Settings:
         """
         if given.get("data") is not None:
             check_none_made(cls, given)
-        return cls.of(**cls.merged(recipe, given))
+        found = cls.of(**cls.merged(recipe, given))
+        object.__setattr__(found, "given", frozenset(given))
+        return found
 
     @classmethod
     def merged(cls, recipe, given):
