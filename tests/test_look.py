@@ -90,7 +90,7 @@ def test_noise_raises_the_foreground(noisy):
 def test_the_most_objects_are_nearly_the_most(tmp_path):
     _, found = of(np.full((H, W, 1), 0.2), tmp_path, counts=(1, 1, 1, 3, 1))
     assert found.objects == (1, 3)
-    assert look.choices(found).components == 4
+    assert look.choices(found, "windows").components == 4
 
 
 def test_specks_and_flaws_are_no_objects(tmp_path):
@@ -181,10 +181,12 @@ def test_windows_of_short_and_of_single_clips(tmp_path):
 # What is chosen
 
 
-def test_objects_are_nine_pixels_wide(plain):
-    chosen = look.choices(plain[1])
-    assert chosen.size == (36, 48)
-    assert chosen.object_size == pytest.approx(9.0)
+def test_objects_are_twelve_pixels_wide(plain):
+    larger = plain[1]._replace(size=(2 * H, 2 * W), object_size=2.0 * SIDE)
+    chosen = look.choices(larger)
+    assert chosen.size == (H, W) and chosen.model == "windows"
+    assert chosen.object_size == pytest.approx(12.0)
+    assert chosen.reasons["size"] == "so that objects are about 12 pixels wide"
     assert chosen.components == 3 and chosen.foreground == background.DIFFERENT
     assert chosen.background == "plain" and chosen.reasons.keys() == {
         name for name in look.Choices._fields if name != "reasons"
@@ -194,12 +196,12 @@ def test_objects_are_nine_pixels_wide(plain):
 @pytest.mark.parametrize(
     ("size", "side", "expected"),
     [
-        ((48, 64), 30.0, (14, 20)),  # 14.4 x 19.2: even
+        ((48, 64), 30.0, (20, 26)),  # 19.2 x 25.6: even
         ((48, 64), 60.0, (12, 16)),  # not below 16
         ((300, 400), 18.0, (48, 64)),  # not above 64
         ((27, 21), 5.0, (27, 21)),  # never enlarged
         ((12, 10), 30.0, (12, 10)),
-        ((8, 128), 40.0, (2, 28)),
+        ((8, 128), 40.0, (2, 38)),
     ],
 )
 def test_sizes(plain, size, side, expected):
@@ -217,11 +219,11 @@ def test_a_size_that_was_asked_for_stays(plain):
 
 
 def test_small_frames_flicker_less(plain):
-    found = plain[1]._replace(foreground=0.4)
+    found = plain[1]._replace(foreground=0.4, object_size=16.0)
     chosen = look.choices(found)
     assert chosen.foreground == pytest.approx(0.4 * 48 / 64)
     assert look.choices(found, fixed=True).foreground == 0.4
-    calm = look.choices(plain[1]._replace(foreground=0.13))
+    calm = look.choices(found._replace(foreground=0.13))
     assert calm.foreground == background.DIFFERENT
 
 
@@ -230,6 +232,23 @@ def test_one_component_more_than_objects(plain, most, components):
     chosen = look.choices(plain[1]._replace(objects=(1, most)))
     assert chosen.components == components
     assert ("one more" in chosen.reasons["components"]) == (0 < most < 12)
+
+
+def test_a_few_grey_objects_are_told_apart_by_their_shapes(noisy, plain):
+    grey = noisy[1]
+    chosen = look.choices(grey)
+    assert chosen.model == "rnn-em" and chosen.components == grey.objects[1] == 2
+    assert chosen.object_size == pytest.approx(9.0, abs=0.3)
+    assert "2 grey objects" in chosen.reasons["model"]
+    for other in (
+        grey._replace(objects=(1, 1)),
+        grey._replace(objects=(3, 4)),
+        grey._replace(still=True),
+        plain[1],
+    ):
+        assert look.choices(other).model == "windows"
+    assert look.choices(grey, "windows").model == "windows"
+    assert look.choices(plain[1], "rnn-em").components == plain[1].objects[1]
 
 
 # What is said and drawn
@@ -245,10 +264,11 @@ def test_lines(plain):
         "  moving: 9 % of the pixels; 2 regions at a time, rarely over 2, about "
         "12 pixels wide",
         "chosen, and the flag for another choice",
+        "  --model windows       several objects, or of several colours",
         "  --background plain    most clips have one colour in most of their pixels",
-        "  --size 36,48          so that objects are about 9 pixels wide",
+        "  --size 48,64          as they are",
         "  --components 3        2 regions at a time, and one more",
-        "  --object-size 9       side of a typical region, pixels",
+        "  --object-size 12      side of a typical region, pixels",
         "  --foreground 0.12     distance from the background, the usual one",
     ]
 
@@ -256,7 +276,7 @@ def test_lines(plain):
 def test_lines_are_few_and_short(noisy):
     found = noisy[1]._replace(where="x" * 300, steady=False)
     said = look.lines(found, look.choices(found))
-    assert len(said) <= 12 and max(map(len, said)) <= 88
+    assert len(said) <= 13 and max(map(len, said)) <= 88
     assert any(", grey, flicker 0.0" in line for line in said)
 
 

@@ -18,6 +18,7 @@ from trainers.experiment import Experiment
 from trainers.training import command, parts, settings
 from trainers.training.option import option
 
+LARGEST = 1.3  # objects that `tracking` draws, in sides of a typical one
 FOUND = ("size", "channels", "components", "steps", "object_size", "fill", "foreground")
 
 
@@ -43,8 +44,8 @@ class Clips(parts.Clips):
     )
     size: tuple[int, ...] = option(
         (0,),
-        "rows and columns that are trained on; 0: so that a typical object is about 12 "
-        "pixels wide, 9 with rnn-em",
+        "rows and columns that are trained on; 0: so that a typical object is about 11 "
+        "pixels wide, 7 with rnn-em",
         least=0,
         most=512,
         often=True,
@@ -217,9 +218,9 @@ _TRAINING = {"learning_rates": (0.002,), "schedule": "cosine", "clip_norm": 20.0
 RECIPES: dict[str, dict] = {
     "ours": {
         **_TRAINING,
-        "epochs": (12,),
+        "epochs": (10,),
         "epoch_updates": 150,
-        "patience": 12,
+        "patience": 10,
         "validation_size": 64,
         "test_size": 1000,
     },
@@ -267,10 +268,13 @@ class OwnClips(Experiment):
             "background": clips.background,
         }
         size = clips.size if len(clips.size) == 2 else clips.size * 2
-        decoded = Decoded(path, size=size if any(size) else None, **asked)
+        if any(size):
+            decoded = Decoded(path, size=size, **asked)
+        else:
+            decoded = Decoded(path, later=True, **asked)
         self.findings = look.look(decoded)
         self.chosen = look.choices(self.findings, config.cell.model, fixed=any(size))
-        if tuple(decoded.size) != tuple(self.chosen.size):
+        if not any(size):
             decoded = Decoded(path, size=self.chosen.size, **asked)
         self.decoded = decoded
         self.given = clips  # before what was found
@@ -291,6 +295,17 @@ class OwnClips(Experiment):
         clips, training, chosen = config.clips, config.training, self.chosen
         most = 20 if self.decoded.still else min(20, look.longest(self.decoded))
         steps = clips.steps or most
+        if clips.train_steps > max(steps, type(clips).train_steps):
+            raise ValueError(
+                f"train_steps: expected at most {steps}, T of the clips that are "
+                f"scored, received {clips.train_steps}; ask for fewer"
+            )
+        if clips.object_size > max(self.size):
+            raise ValueError(
+                f"object_size: expected at most {max(self.size)}, the longer side of "
+                f"frames of {self.size[0]} x {self.size[1]}, received "
+                f"{clips.object_size:g}; give pixels of the size trained on"
+            )
         train_steps = min(clips.train_steps, steps)
         stride = clips.stride or None
         counts = {
@@ -334,7 +349,8 @@ class OwnClips(Experiment):
 
     @property
     def object_size(self):
-        return (max(2, round(self.config.clips.object_size)),) * 2
+        side = LARGEST * self.config.clips.object_size
+        return (max(2, round(side)),) * 2
 
     def fingerprint(self):
         return {"clips": len(self.decoded), "digest": self.decoded.frames_digest}

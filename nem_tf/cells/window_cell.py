@@ -13,7 +13,8 @@ from nem_tf.layers import Dense, LayerNorm
 PLACE = 6  # numbers of theta beside h and colour: y, x, velocities, log size, alive
 ANYWHERE = 1e-3  # added to every mixing weight: an object may be elsewhere
 NEAR = 0.05  # mixing weight of a component near its place, where it draws nothing
-UNSURE = 0.05  # added to a fit: at a pixel that nobody explains, pi decides
+UNSURE = 0.005  # added to a fit: at a pixel that nobody explains, pi decides
+BESIDE = 1.15  # half objects; pixels so near, of a component's colour, are its own
 CLAIM = 0.4  # of an object has to be unexplained around a place for a new component
 FAINT = 0.04  # of an object's pixels; a component that has less gives up
 MARGIN = 1.3  # half a window, in half objects
@@ -29,7 +30,7 @@ class WindowCell(EMCell):
 
         psi_k = a_k c_k + (1 - a_k) b
         pi_k ~ a_k + 0.05 near_k + 0.001                      (the weights of Eq. 1)
-        gamma_k ~ pi_k (fit(x | psi_k) + 0.05)                               (Eq. 3)
+        gamma_k ~ pi_k (fit(x | psi_k) + 0.005)                               (Eq. 3)
         evidence = gamma_k w [1, x],   w = 1 - 2^-(|x - b| / foreground)^2
 
     w says how surely a pixel is not background; near_k falls with the distance from the
@@ -209,7 +210,8 @@ class WindowCell(EMCell):
         mass = ops.sum(gamma * ops.expand_dims(w, 1), (2, 3))
         least = FAINT * self.fill * self.object_size**2
         alive = alive * ops.cast(mass > least, "float32")
-        explained = ops.max(ops.sqrt(ops.sqrt(fit)) * _maps(alive), 1)
+        explained = ops.maximum(ops.sqrt(ops.sqrt(fit)), self._of_its_colour(x, theta))
+        explained = ops.max(explained * _maps(alive), 1)
         left = w * (1.0 - explained)  # (B, H, W)
         claims, new = self._claims(left, 1.0 - alive, x - background, pi, fresh)
         taken = ops.minimum(ops.sum(claims, 1, keepdims=True), 1.0)
@@ -225,6 +227,23 @@ class WindowCell(EMCell):
         total = ops.sum(gamma, 1, keepdims=True)
         even = (1.0 - total) / ops.cast(ops.shape(gamma)[1], "float32")
         return ops.expand_dims(gamma + even, -1), [theta, psi, pi, background]
+
+    def _of_its_colour(self, x, theta):
+        """How well a component's mean colour explains pixels near it, (B, K, H, W).
+
+        Where an object is a little aside of its prediction, as after a bounce, its
+        pixels are not drawn by its component. They are its own all the same.
+        """
+        height, width, _ = self.frame_shape
+        colour = theta[..., self.hidden : -PLACE]
+        at_y, at_x, size = (theta[..., n - PLACE, None] for n in (0, 1, 4))
+        reach = BESIDE * ops.exp(size) / MARGIN
+        near_y = ops.exp(-0.7 * ((_range(height) - at_y) / reach) ** 6)  # a soft box
+        near_x = ops.exp(-0.7 * ((_range(width) - at_x) / reach) ** 6)
+        colour = colour[:, :, None, None, :]
+        fit = ops.squeeze(self.likelihood.fit(ops.expand_dims(x, 1), colour), -1)
+        near = near_y[..., :, None] * near_x[..., None, :]
+        return near * ops.sqrt(ops.sqrt(fit))
 
     def _double(self, explained, alive):
         """1 for the component of a clip that draws what others explain as well."""

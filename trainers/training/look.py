@@ -24,7 +24,7 @@ CLIPS, FRAMES = 64, 8  # that are looked at; frames of each clip
 STEPS = 8  # T of the windows that are counted
 SPECK = 6  # pixels; a region of less is noise
 LITTLE = 0.25  # of an object's side; a smaller region is a flaw of the video, no object
-WIDE = {"windows": 12, "rnn-em": 9}  # pixels that an object is trained at, about
+WIDE = {"windows": 11, "rnn-em": 7}  # pixels that an object is trained at, about
 FEW = 3  # objects that differ in their shapes, and that a component each can follow
 SIDES = (16, 64)  # of the longer side of a frame that is trained on, pixels
 COMPONENTS = (2, 12)
@@ -343,9 +343,10 @@ def _regions(mask):
 
 
 def _typical(boxes):
-    """Side of the box, of those around regions, that the median pixel is in.
+    """Side of the box around a region that a quarter of the pixels have at most.
 
-    A box, not the region, since strokes cover little of theirs.
+    A box, not the region, since strokes cover little of theirs. A quarter, since
+    objects that meet are one region of a larger box.
 
     Args:
         boxes: list of areas.
@@ -354,7 +355,7 @@ def _typical(boxes):
         return None
     areas = np.sort(boxes)
     total = np.cumsum(areas)
-    return float(np.sqrt(areas[np.searchsorted(total, total[-1] / 2)]))
+    return float(np.sqrt(areas[np.searchsorted(total, total[-1] / 4)]))
 
 
 def _steady(samples, noise):
