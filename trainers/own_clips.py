@@ -82,10 +82,11 @@ class Clips(parts.Clips):
         "auto: images if neighbours are not alike",
         choices=PICTURES,
     )
-    mirror: bool = option(
-        True,
-        "clips are also learned from mirrored, left to right and top to bottom, and "
-        "backwards",
+    mirror: str = option(
+        "on",
+        "whether clips are also learned from mirrored, left to right and top to "
+        "bottom, and backwards; off where that looks or moves otherwise",
+        choices=("on", "off"),
     )
     background: str = option(
         "auto",
@@ -389,7 +390,7 @@ class OwnClips(Experiment):
         if split != "test":
             asked["steps"] = self.config.clips.train_steps
         stride = self.config.clips.stride or None
-        asked["mirror"] = self.config.clips.mirror
+        asked["mirror"] = self.config.clips.mirror == "on"
         return data.from_folder(
             self.decoded, split, stride=stride, windows=windows, **asked
         )
