@@ -5,7 +5,8 @@
 A folder has
     frames.u8       uint8 (all frames, H, W, C), clip after clip
     labels.u8       uint8 (all frames, H, W), if labels are known
-    backgrounds.u8  uint8 (clips, H, W, C); or one of all still images, (1, H, W, C)
+    backgrounds.u8  uint8 (clips, H, W, C); or one of all still images, (1, H, W, C);
+                    empty if they are left for later
     clips.json      what clips there are, and a digest of it all
 
 It is written under another name and renamed when it is whole. Old folders may be
@@ -17,6 +18,7 @@ import contextlib
 import errno
 import itertools
 import json
+import math
 import os
 import pathlib
 import shutil
@@ -58,7 +60,16 @@ def home():
     return (pathlib.Path(given) if given else default).expanduser()
 
 
-def cached(source, *, size=None, channels=None, clips=None, behind="auto", where=None):
+def cached(
+    source,
+    *,
+    size=None,
+    channels=None,
+    clips=None,
+    behind="auto",
+    later=False,
+    where=None,
+):
     """The folder of a source's clips, made now or in an earlier run.
 
     Frames of another size are made as large as fits in the same aspect ratio, in the
@@ -74,6 +85,7 @@ def cached(source, *, size=None, channels=None, clips=None, behind="auto", where
         clips: how many to take, from the first; None is all.
         behind: kind of the backgrounds, "plain" or "still"; "auto": what most clips
             seem to have.
+        later: whether backgrounds of films are left out, which take most of the time.
         where: folder of the folders; None is `home()`.
 
     Raises:
@@ -81,7 +93,7 @@ def cached(source, *, size=None, channels=None, clips=None, behind="auto", where
         LabelsError: if labels do not fit.
     """
     where = home() if where is None else pathlib.Path(where).expanduser()
-    asked = [VERSION, source.state(), size, channels, clips, LARGEST, behind]
+    asked = [VERSION, source.state(), size, channels, clips, LARGEST, behind, later]
     key = base.digest([json.dumps(asked).encode()])[:16]
     folder = where / key
     if folder.is_dir():
@@ -97,7 +109,7 @@ def cached(source, *, size=None, channels=None, clips=None, behind="auto", where
         made = pathlib.Path(tempfile.mkdtemp(".partial", f"{key}.", where))
         try:
             size = check_size(size) if size else common_size(source)
-            _write(source, made, size, channels, clips, behind)
+            _write(source, made, size, channels, clips, behind, later)
             made.chmod(0o755)
             try:
                 made.rename(folder)
@@ -204,13 +216,13 @@ class _Frames:
         grey.unlink()
 
 
-def _write(source, folder, size, channels, clips, behind):
+def _write(source, folder, size, channels, clips, behind, later):
     """Decode all clips into the files of a folder."""
     for note in source.notes:
         print(note, file=sys.stderr)
     frames = _Frames(folder / FRAMES, size, channels)
     names, lengths, splits, lines, transparent = [], [], [], [], []
-    labelled, single = False, 0
+    labelled, single, said = False, 0, 0
     total = source.count if clips is None else min(clips, source.count or clips)
     bar = tqdm(unit="frame", disable=not sys.stderr.isatty())
     with bar, contextlib.closing(frames), open(folder / LABELS, "wb") as known:
@@ -234,14 +246,17 @@ def _write(source, folder, size, channels, clips, behind):
                 splits.append(clip.split)
                 labelled |= some
                 transparent += [clip.name] * black
-                continue
-            frames.cut(begin)
-            known.seek(begin * size[0] * size[1])
-            known.truncate()
-            lines.append(line)
-            if len(lines) <= SAID:
-                tqdm.write(f"left out: {line}", file=sys.stderr)
-    if len(lines) > SAID:
+            else:
+                frames.cut(begin)
+                known.seek(begin * size[0] * size[1])
+                known.truncate()
+                lines.append(line)
+            if names:  # else it is the error
+                for line in lines[said:SAID]:
+                    tqdm.write(f"left out: {line}", file=sys.stderr)
+                said = len(lines)
+        known.truncate(frames.count * size[0] * size[1])
+    if names and len(lines) > SAID:
         print(f"left out: {len(lines) - SAID} clips more", file=sys.stderr)
     if transparent:
         others = f" and {len(transparent) - 1} more" * (len(transparent) > 1)
@@ -252,7 +267,9 @@ def _write(source, folder, size, channels, clips, behind):
     if not labelled:
         (folder / LABELS).unlink()
     shape = (frames.count, *size, frames.channels)
-    kind, count, moving = _behind(folder, shape, lengths, source.still, behind)
+    kind, count, moving = _behind(
+        folder, shape, lengths, source.still, behind, later and not source.still
+    )
     if not source.still and not any(moving):
         raise video.VideoError(
             f"{source.where}: expected objects that move, but no pixel changes by more "
@@ -298,9 +315,7 @@ def _decode(clip, frames, known, bar):
             )
         frames.add(frame.pixels)
         black |= frame.transparent
-        if codes is None:
-            ids = np.zeros(frames.size, np.uint8)
-        else:
+        if codes is not None:
             found = next(codes, None)
             if found is None or found.shape != size:
                 received = "none" if found is None else f"{found.shape}"
@@ -309,8 +324,10 @@ def _decode(clip, frames, known, bar):
                     f"{received}; give labels of the size of each frame"
                 )
             ids = number(labels.shrunk(found, *frames.size))
-        some |= bool(ids.any())
-        known.write(ids)
+            some |= bool(ids.any())
+            known.write(ids)
+        else:
+            known.seek(math.prod(frames.size), os.SEEK_CUR)  # zeros that take no room
         bar.update()
     if codes is not None and next(codes, None) is not None:
         raise labels.LabelsError(
@@ -334,8 +351,8 @@ def _nothing(source, lines, single):
     return video.VideoError(f"{source.where}: no clip can be used: {lines[0]}{more}")
 
 
-def _behind(folder, shape, lengths, still, kind):
-    """Write the backgrounds, of a kind that "auto" leaves open.
+def _behind(folder, shape, lengths, still, kind, later):
+    """Write the backgrounds, of a kind that "auto" leaves open; or none for now.
 
     Returns:
         their kind, "plain" or "still", how many there are, and the share of each clip's
@@ -358,7 +375,7 @@ def _behind(folder, shape, lengths, still, kind):
             common = _by_rows(frames, lambda part: np.median(part, axis=0)) / 255
     elif kind == "auto":
         kind = background.kind_of(some)
-    count = len(clips) if common is None else 1
+    count = 0 if later else len(clips) if common is None else 1
     with open(folder / BACKGROUNDS, "wb") as file:
         for clip in clips[:count]:
             behind = background.estimate(clip, kind) if common is None else common

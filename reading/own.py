@@ -8,7 +8,7 @@ from numbers import Integral
 import numpy as np
 
 from reading import base, cache, video
-from reading.background import KINDS
+from reading.background import KINDS, estimate
 from reading.sources import find
 
 HELD_OUT = 10  # a tenth of the clips validates, another one tests
@@ -32,6 +32,8 @@ class OwnClips:
         pictures: of a folder, "auto", "frames" or "images"; see `folders.Folder`.
         background: what is behind the objects of a clip: "plain", one colour; "still",
             one image; "auto": what most clips seem to have.
+        later: whether the background of a film is estimated when it is asked for, and
+            each time, instead of all of them now: to look at a few clips.
         cache: folder for the decoded clips; None is the environment variable
             NEM_TF_CACHE, or ~/.cache/nem_tf/clips.
 
@@ -66,11 +68,13 @@ class OwnClips:
         pictures="auto",
         clips=None,
         background="auto",
+        later=False,
         cache=None,
     ):
         _check(channels, clips, background)
         source = find(path, labelled=labels, axes=axes, pictures=pictures)
         asked = {"channels": channels, "clips": clips, "behind": background}
+        asked["later"] = later
         self._open(source, size, asked, cache)
 
     def _open(self, source, size, asked, where):
@@ -91,7 +95,7 @@ class OwnClips:
         self.size, self.channels = shape[1:3], shape[3]
         behind = (about["backgrounds"], *shape[1:])
         self._frames = self._map(cache.FRAMES, shape)
-        self._backgrounds = self._map(cache.BACKGROUNDS, behind)
+        self._backgrounds = self._map(cache.BACKGROUNDS, behind) if behind[0] else None
         self._labels = self._map(cache.LABELS, shape[:3]) if self.labelled else None
         self._splits = _splits(self.names, self.lengths, about["splits"])
         self._said = set()
@@ -129,6 +133,9 @@ class OwnClips:
         It is what `background.estimate` finds; of images the colour that they have in
         common, else the most frequent colour of each, or the median of all.
         """
+        if self._backgrounds is None:
+            found = estimate(self.frames(i), self.background_kind)
+            return np.rint(found * 255).astype(np.uint8)
         return self._backgrounds[i if len(self._backgrounds) > 1 else 0]
 
     def _slice(self, i, start, stop):
