@@ -46,8 +46,12 @@ class Likelihood:
 
     def fit(self, x, psi):
         """P(x | psi) / P(x | x), over all channels of a pixel: (..., C) -> (..., 1)."""
+        return ops.exp(self.log_fit(x, psi))
+
+    def log_fit(self, x, psi):
+        """The logarithm of `fit`, in nats, which does not underflow."""
         log_fit = self.log_prob(x, psi) - self.log_prob(x, x)
-        return ops.exp(ops.sum(log_fit, axis=-1, keepdims=True))
+        return ops.sum(log_fit, axis=-1, keepdims=True)
 
     def nll(self, x, psi):
         """-log P(x | psi) of the intra-cluster loss (Eq. 5), nats, up to constants."""
@@ -141,9 +145,9 @@ class Gaussian(Likelihood):
     def nll(self, x, psi):
         return ops.square(x - psi) / 2.0
 
-    def fit(self, x, psi):
+    def log_fit(self, x, psi):
         distance = ops.sum(ops.square(x - psi), axis=-1, keepdims=True)
-        return ops.exp(-distance / (2.0 * self.variance))
+        return -distance / (2.0 * self.variance)
 
     def kl_from_prior(self, psi, prior=None):
         return ops.square(psi if prior is None else psi - prior) / 2.0

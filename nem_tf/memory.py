@@ -2,8 +2,10 @@
 
 import psutil
 
+GRADIENT = 16  # numbers that `WindowCell` keeps for each of psi while it is trained
 
-def check(components, pixels, remedy, machines=1):
+
+def check(components, pixels, remedy, machines=1, kept=2, what="psi and gamma"):
     """Raise ValueError if psi and gamma alone would not fit the memory.
 
     Args:
@@ -11,12 +13,14 @@ def check(components, pixels, remedy, machines=1):
         pixels: B * T * H * W * C, of all clips at a time.
         remedy: what to make smaller beside K.
         machines: how many like this one share them.
+        kept: float32 numbers for each of psi, 2 for psi and gamma.
+        what: what they are.
     """
-    needed = 2 * 4 * components * pixels  # psi and gamma, float32
+    needed = kept * 4 * components * pixels
     here = psutil.virtual_memory().total
     if needed > here * machines:
         raise ValueError(
             f"components: expected what fits {here / 1e9:.0f} GB of memory, received "
-            f"{components}, whose psi and gamma take {needed / 1e9:.0f} GB; use fewer, "
+            f"{components}, whose {what} take {needed / 1e9:.0f} GB; use fewer, "
             f"or {remedy}"
         )

@@ -10,7 +10,7 @@ from nem_tf.inference.stream import Steps, Stream
 from nem_tf.layers.prepared import prepared
 from nem_tf.losses import NEMLoss
 from nem_tf.scores.metrics import AdjustedRandIndex, DistinctComponents, Purity
-from nem_tf.scores.prediction import next_step_bound
+from nem_tf.scores.prediction import next_step
 from nem_tf.scores.tables import contingency_table
 
 
@@ -26,11 +26,12 @@ class NeuralEM(ClipModel):
         nem.fit(nem_tf.data.flying_shapes("train"))
 
     `fit` and `evaluate` report, beside the loss, its terms `intra` and `inter`,
-    `next_step_bound`, and, if the clips have labels `groups` `(B, T+1, H, W)`, `ari`,
-    `distinct_components` and `purity`, each a mean over the steps that the loss is
-    taken at and where a pixel is labelled (NaN if none is). Nothing is learned from the
-    labels. Metrics given to `compile` for `psi` get the frames `(B, T, 1, H, W, C)` as
-    their truth, those for `gamma` the labels `(B, T, H, W)`, at the same steps. The
+    `next_step_bound` (see `scores.next_step`), and, if the clips have labels `groups`
+    `(B, T+1, H, W)`, `ari`, `distinct_components` and `purity`, each a mean over the
+    steps that the loss is taken at and where a pixel is labelled (NaN if none is).
+    Nothing is learned from the labels. Metrics given to `compile` for `psi` get the
+    frames `(B, T, 1, H, W, C)` as their truth, those for `gamma` the labels
+    `(B, T, H, W)`, at the same steps. The
     loss is Eq. 5, each clip times its `sample_weight`, plus what layers add, such as
     regularizers (`nem.losses`).
 
@@ -219,8 +220,10 @@ class NeuralEM(ClipModel):
             terms = self.loss.per_clip(*lane)
             for mean in self._terms.means:
                 mean.update_state(terms[mean.name])
-        bound = next_step_bound(x, ops.cast(psi, "float32"), self.cell.likelihood)
-        self._bound.update_state(bound)
+        found = {"psi": psi}
+        if "mixing" in y_pred:
+            found["mixing"] = self.loss.at_steps(y_pred["mixing"])
+        self._bound.update_state(next_step(self.cell, x, found))
         if labels is not None:
             groups = self.loss.at_steps(labels[:, 1:])
             table = contingency_table(groups, gamma, self.objects)

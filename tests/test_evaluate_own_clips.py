@@ -6,6 +6,8 @@ import shutil
 import numpy as np
 import pytest
 
+from nem_tf import NEMLoss, NeuralEM
+from nem_tf.cells import WindowCell
 from reading.own import OwnClips as Decoded
 from trainers import evaluate
 from trainers.evaluate import Config, Evaluation
@@ -176,3 +178,20 @@ def test_pictures_have_no_segment_where_the_background_is(model, folder):
     np.testing.assert_array_equal(shown[:, 0, ..., 0] > 0, batch["groups"][1, 1:] > 0)
     del batch["background"]
     np.testing.assert_array_equal(pictures.of_objects(cell, batch, gamma, 1), gamma[1])
+
+
+def test_clips_of_shapes_are_before_black(model):
+    grey = model._replace(nem=layered_model((20, 24, 1)))
+    found = next(iter(Evaluation(grey, Config(on="flying_shapes", clips=2)).clips(2)))
+    assert found["clean"].shape[2:] == (20, 24, 1)
+    assert found["background"].shape == (2, 20, 24, 1)
+    assert not np.any(found["background"])
+    with pytest.raises(ValueError, match="^MODEL: expected one for frames of .*, 1."):
+        Evaluation(model, Config(on="flying_shapes", clips=2))
+
+
+def layered_model(frame_shape):
+    sizes = {"units": 8, "features": 16, "grid": 5, "object_size": 6}
+    nem = NeuralEM(WindowCell(frame_shape, "gaussian", components=3, **sizes))
+    nem.compile("adam", loss=NEMLoss())
+    return nem

@@ -49,6 +49,37 @@ def test_bound_reads_the_strongest_component():
     np.testing.assert_allclose(bound, [-8 * np.log(0.9) - np.log(0.8)], rtol=1e-5)
 
 
+def test_error_is_of_the_mixture(rng):
+    x, psi = rng.random((2, 5, 6, 3)), rng.random((2, 4, 5, 6, 3))
+    mixing = rng.random((2, 4, 5, 6, 1)) + 0.1
+    variance = 0.02
+    expected = np.zeros(2)
+    for b, i, j in np.ndindex(2, 5, 6):
+        weights = mixing[b, :, i, j, 0] / mixing[b, :, i, j].sum()
+        away = np.square(x[b, i, j] - psi[b, :, i, j]).sum(axis=-1)
+        expected[b] -= np.log((weights * np.exp(-away / (2 * variance))).sum())
+    arrays = [a.astype("float32") for a in (x, psi, mixing)]
+    likelihood = likelihoods.Gaussian(variance)
+    error = scores.next_step_error(*arrays[:2], likelihood, arrays[2])
+    np.testing.assert_allclose(error, expected, rtol=1e-5)
+    even = scores.next_step_error(*arrays[:2], likelihood)
+    same = scores.next_step_error(*arrays[:2], likelihood, 0 * arrays[2] + 7)
+    np.testing.assert_allclose(even, same, rtol=1e-6)
+    whole = np.repeat(arrays[0][:, None], 4, 1)  # foretold by all
+    found = scores.next_step_error(arrays[0], whole, likelihood, arrays[2])
+    np.testing.assert_allclose(found, 0.0, atol=1e-4)
+
+
+def test_error_of_a_dark_object_before_a_bright_background():
+    x = np.full((1, 3, 3, 1), 0.9, "float32")
+    psi = np.repeat(x[:, None], 2, 1)
+    x[0, 1, 1] = psi[0, 1, 1, 1] = 0.1
+    gaussian = likelihoods.Gaussian(0.02)
+    half = scores.next_step_error(x, psi, gaussian)
+    np.testing.assert_allclose(half, np.log(2.0), rtol=1e-4)
+    assert scores.next_step_bound(x, psi, gaussian)[0] > 0.3  # sees the bright one
+
+
 def test_refuses_what_is_no_setting():
     with pytest.raises(ValueError, match="inter_weight: expected at least 0"):
         NEMLoss(inter_weight=-1)

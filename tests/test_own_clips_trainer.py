@@ -140,6 +140,68 @@ def test_the_look_says_what_was_asked_for(path, tmp_path, capsys):
     assert (tmp_path / "data.png").is_file()
 
 
+@pytest.mark.parametrize(
+    ("given", "line"),
+    [
+        ({"train_steps": 40}, "train_steps: expected at most 11, T of the clips that"),
+        ({"object_size": 33.0}, "object_size: expected at most 32, the longer side of"),
+        ({"pictures": "images"}, "pictures: expected a folder of PNG or JPEG files"),
+    ],
+)
+def test_what_clips_do_not_have(path, given, line):
+    with pytest.raises(ValueError, match=f"^{line}"):
+        experiment(path, **given)
+
+
 def test_a_path_may_begin_at_home(path, monkeypatch):
     monkeypatch.setenv("HOME", str(path.parent))
     assert experiment("~/clips.npy").config.clips.data == str(path)
+
+
+@pytest.fixture(scope="module")
+def grey(tmp_path_factory):
+    """Twelve clips of two white squares before a shade of grey."""
+    folder = tmp_path_factory.mktemp("grey")
+    frames = np.full((12, T, H, W), 90, np.uint8)
+    for n, t in np.ndindex(12, T):
+        right, left = np.s_[2:8, 2 + t : 8 + t], np.s_[12:18, 20 - t : 26 - t]
+        frames[n, t][right] = frames[n, t][left] = 200 + n
+    np.save(folder / "clips.npy", frames)
+    return folder / "clips.npy"
+
+
+def test_a_few_grey_objects_are_for_rnn_em(grey):
+    made = experiment(grey)
+    config, cell = made.config, made.cell()
+    assert config.cell.model == "rnn-em" and config.clips.components == 2
+    assert config.network.network == "tracking" and config.cell.start == "sides"
+    assert (
+        config.clips.train_steps == T - 1 and config.training.learning_rates[0] == 4e-3
+    )
+    assert cell.layered and cell.foreground == config.clips.foreground
+    assert cell.reads == "pixels" and cell.background == "plain"
+    patch = cell.decoder.layers[-1]
+    assert patch.size == (9, 9)  # 1.3 times a square's side, and one
+
+
+def test_flags_win_over_what_a_model_has(grey):
+    made = experiment(grey, learning_rates=(0.002,), start="random", batch_size=5)
+    config = made.config
+    assert config.cell.model == "rnn-em" and config.cell.reads == "pixels"
+    assert config.training.learning_rates == (0.002,)
+    assert config.cell.start == "random" and config.clips.batch_size == 5
+    assert experiment(grey, model="windows").config.clips.components == 3
+
+
+def test_settings_of_a_run_stay_as_they_were_written(grey):
+    """The settings of config.json, where nobody knows which of them were given."""
+    began = experiment(grey, start="random").config
+    values = began.flat() | {"learning_rates": (0.01,)}
+    again = OwnClips(OwnClips.Settings.of(**values)).config
+    assert again.flat() == values
+
+
+def test_what_a_model_decides_is_not_asked_of_a_run_that_goes_on(grey):
+    asked = OwnClips.configured(recipe="ours", data=str(grey), floor=0.3).asked()
+    assert asked["floor"] == 0.3
+    assert not {"model", "network", "reads", "batch_size", "train_steps"} & asked.keys()

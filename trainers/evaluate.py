@@ -475,9 +475,11 @@ def report(result):
             yield f"  {name:24}{curve[-1]:10.3f}{'':8}{mean:8.3f}"
     yield from closing.over_background(test)
     terms = ", ".join(f"{name} {test[name]:.1f}" for name in result["terms"])
+    layered = "psnr" in test
     yield (
         f"  loss {test['loss']:.1f} nats per clip ({terms}, unweighted)\n"
-        f"  next-step bound {test['next_step_bound']:.2f} nats per frame"
+        f"  next-step {'error' if layered else 'bound'} {test['next_step_bound']:.2f} "
+        "nats per frame"
     )
 
 

@@ -289,6 +289,7 @@ class OwnClips(Experiment):
         """The settings with what was chosen in the place of 0."""
         from trainers.training import look
 
+        asked = config.given or ()
         if config.given is not None:
             of_model = OF_MODEL[self.chosen.model].items()
             free = {name: x for name, x in of_model if name not in config.given}
@@ -296,7 +297,7 @@ class OwnClips(Experiment):
         clips, training, chosen = config.clips, config.training, self.chosen
         most = 20 if self.decoded.still else min(20, look.longest(self.decoded))
         steps = clips.steps or most
-        if clips.train_steps > max(steps, type(clips).train_steps):
+        if "train_steps" in asked and clips.train_steps > steps:
             raise ValueError(
                 f"train_steps: expected at most {steps}, T of the clips that are "
                 f"scored, received {clips.train_steps}; ask for fewer"

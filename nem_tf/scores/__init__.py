@@ -25,7 +25,7 @@ from nem_tf.scores.mutual_information import (
     labelled_ami,
 )
 from nem_tf.scores.occlusion import Drawn, drawn
-from nem_tf.scores.prediction import next_step_bound
+from nem_tf.scores.prediction import next_step, next_step_bound, next_step_error
 from nem_tf.scores.segmentation import (
     Grouping,
     ari_with_background,
@@ -74,7 +74,9 @@ __all__ = [
     "moving",
     "moving_foretold",
     "moving_found",
+    "next_step",
     "next_step_bound",
+    "next_step_error",
     "no_learning",
     "order_of_objects",
     "otsu",

@@ -202,6 +202,7 @@ def _prepared(experiment_class, config):
     import keras
 
     from nem_tf import memory
+    from nem_tf.cells import WindowCell
 
     keras.utils.set_random_seed(config.clips.seed)
     strategy = devices.choose(config)
@@ -221,6 +222,17 @@ def _prepared(experiment_class, config):
     )
     experiment.clips("test", clips=training.test_size)
     cell = experiment.cell()
+    if isinstance(cell, WindowCell):
+        steps = getattr(clips, "train_steps", clips.steps)
+        pixels = clips.batch_size * steps * math.prod(cell.frame_shape)
+        memory.check(
+            clips.components,
+            pixels,
+            "a smaller --size or --batch-size",
+            machines=config.run.hosts,
+            kept=memory.GRADIENT,
+            what="gradients",
+        )
     if cell.layered and "background" not in validation.element_spec:
         raise ValueError(
             f"model: expected rnn-em or n-em for {experiment.name}, whose clips come "

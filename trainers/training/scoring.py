@@ -42,10 +42,11 @@ def collect(nem: NeuralEM, clips, objects=None, starts=1) -> dict[str, np.ndarra
         starts: random starts of each clip, of which the likeliest is scored.
 
     Returns:
-        float64 arrays: `CURVES` and `DIAGNOSTICS`, shape (N, T), the last in nats per
-        frame; `loss` and its terms, shape (N,), nats per clip; and the counts of
-        `occlusion.Drawn`, shape (N, T). What says how well labels are met is left out
-        of clips without `groups`, and NaN where a frame has no labelled pixel.
+        float64 arrays: `CURVES` and `DIAGNOSTICS`, shape (N, T), `next_step_bound` in
+        nats per frame, see `scores.next_step`; `loss` and its terms, shape (N,), nats
+        per clip; and the counts of `occlusion.Drawn`, shape (N, T). What says how well
+        labels are met is left out of clips without `groups`, and NaN where a frame has
+        no labelled pixel.
 
     Raises:
         ValueError: if a weight of the model is not finite.
@@ -64,9 +65,7 @@ def _score_batch(nem, batch, objects, starts):
     x, psi = batch["clean"][:, 1:], outputs["psi"]
     found = {
         **nem.loss.per_clip(x, outputs),
-        "next_step_bound": scores.next_step_bound(
-            x, ops.cast(psi, "float32"), nem.cell.likelihood
-        ),
+        "next_step_bound": scores.next_step(nem.cell, x, outputs),
     }
     if nem.cell.layered:
         found |= _over_background(nem.cell, batch, outputs)
