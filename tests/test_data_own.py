@@ -195,3 +195,46 @@ def test_a_model_learns_from_them(path):
     clips = from_folder(path, stride=2, batch_size=5, **settings)
     history = nem.fit(clips, epochs=2, verbose=0)
     assert np.isfinite(history.history["loss"]).all()
+
+
+def versions(x, rows, columns):
+    """A clip, or labels of one, in the eight ways in which it may be mirrored."""
+    for flipped in (x, np.flip(x, rows)):
+        for again in (flipped, np.flip(flipped, columns)):
+            yield from (again, np.flip(again, 0))
+
+
+def test_clips_for_training_may_be_mirrored(path, groups):
+    own = OwnClips(path, labels=groups)
+    asked = {"noise": 0.0, "epochs": 6, "stride": 4}
+    plain, got = (batches(own, mirror=mirror, **asked) for mirror in (False, True))
+    seen = set()
+    for i, index in enumerate(got["index"]):
+        first = np.flatnonzero(plain["index"] == index)[0]
+        clips = [plain[name][first] for name in ("clean", "groups", "background")]
+        ways = zip(
+            versions(clips[0], 1, 2),
+            versions(clips[1], 1, 2),
+            (b for b in versions(clips[2], 0, 1)),
+            strict=True,
+        )
+        found = [
+            way
+            for way, (clean, labels, _) in enumerate(ways)
+            if np.array_equal(clean, got["clean"][i])
+            and np.array_equal(labels, got["groups"][i])
+        ]
+        assert len(found) == 1
+        flips = [axis for axis in (0, 1) if found[0] & (4, 2)[axis]]
+        expected = np.flip(clips[2], flips) if flips else clips[2]
+        np.testing.assert_array_equal(got["background"][i], expected)
+        np.testing.assert_array_equal(got["noisy"][i], got["clean"][i, :-1])
+        seen.add(found[0])
+    assert len(seen) >= 6
+    again = batches(own, mirror=True, skip=6, **asked)
+    np.testing.assert_array_equal(again["clean"], got["clean"][6:])
+
+
+def test_clips_that_are_scored_are_not_mirrored(path):
+    got = [batches(path, "test", mirror=way, noise=0.0) for way in (False, True)]
+    np.testing.assert_array_equal(got[1]["clean"], got[0]["clean"])

@@ -32,7 +32,8 @@ def cache(tmp_path_factory, monkeypatch):
 
 
 def experiment(path, **settings):
-    return OwnClips(OwnClips.configured(recipe="ours", data=str(path), **settings))
+    settings = {"recipe": "ours", **settings}
+    return OwnClips(OwnClips.configured(data=str(path), **settings))
 
 
 def test_what_is_zero_is_found_in_the_clips(path):
@@ -180,6 +181,9 @@ def test_a_few_grey_objects_are_for_rnn_em(grey):
     )
     assert cell.layered and cell.foreground == config.clips.foreground
     assert cell.reads == "pixels" and cell.background == "plain"
+    assert config.training.epochs == (12,)
+    assert experiment(grey, recipe="quick").config.training.epochs == (8,)
+    assert experiment(grey, epochs=(3,)).config.training.epochs == (3,)
     patch = cell.decoder.layers[-1]
     assert patch.size == (9, 9)  # 1.3 times a square's side, and one
 

@@ -198,7 +198,7 @@ class Settings(settings.Settings):
             key: value
             for key, value in found.items()
             if key not in FOUND or value not in (0, (0, 0))
-            if key not in OF_MODEL["rnn-em"] or key in (self.given or ())
+            if key not in ("epochs", *OF_MODEL["rnn-em"]) or key in (self.given or ())
         }
 
 
@@ -215,13 +215,14 @@ OF_MODEL: dict[str, dict] = {  # settings of a model, unless asked for otherwise
         "train_steps": 19,
     },
 }
+SHAPES_TAKE = 2  # times the epochs: what only shapes tell apart takes longer
 _TRAINING = {"learning_rates": (0.002,), "schedule": "cosine", "clip_norm": 20.0}
 RECIPES: dict[str, dict] = {
     "ours": {
         **_TRAINING,
-        "epochs": (10,),
+        "epochs": (6,),
         "epoch_updates": 150,
-        "patience": 10,
+        "patience": 12,
         "validation_size": 64,
         "test_size": 1000,
     },
@@ -291,8 +292,11 @@ class OwnClips(Experiment):
 
         asked = config.given or ()
         if config.given is not None:
-            of_model = OF_MODEL[self.chosen.model].items()
-            free = {name: x for name, x in of_model if name not in config.given}
+            of_model = dict(OF_MODEL[self.chosen.model])
+            if self.chosen.model == "rnn-em":
+                epochs = config.training.epochs
+                of_model["epochs"] = tuple(SHAPES_TAKE * n for n in epochs)
+            free = {name: of_model[name] for name in of_model.keys() - config.given}
             config = config.replaced(**free | {"model": self.chosen.model})
         clips, training, chosen = config.clips, config.training, self.chosen
         most = 20 if self.decoded.still else min(20, look.longest(self.decoded))
