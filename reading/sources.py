@@ -36,7 +36,7 @@ def find(path, *, labelled=None, axes="auto", pictures="auto") -> base.Source:
         LabelsError: if the labels do not fit.
     """
     name = os.fspath(path)
-    source = _find(path, name, labelled, axes, pictures)
+    source = _find(name, labelled, axes, pictures)
     if pictures == "images" and not isinstance(source, folders.Folder):
         raise video.VideoError(
             "pictures: expected a folder of PNG or JPEG files, as images are, received "
@@ -45,7 +45,7 @@ def find(path, *, labelled=None, axes="auto", pictures="auto") -> base.Source:
     return source
 
 
-def _find(path, name, labelled, axes, pictures):
+def _find(name, labelled, axes, pictures):
     if isinstance(labelled, (str, os.PathLike)):
         labelled = pathlib.Path(labelled).expanduser()
     if name.startswith(prepared.PREFIX):
