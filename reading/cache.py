@@ -344,8 +344,8 @@ def _nothing(source, lines, single):
     if single == len(lines):
         return video.VideoError(
             f"{source.where}: expected clips of two frames or more, received single "
-            f"pictures only ({single}); give films, a folder of pictures for each clip, "
-            "or a folder of images"
+            f"pictures only ({single}); give films, a folder of pictures for each "
+            "clip, or a folder of images"
         )
     more = f" (and {len(lines) - 1} others)" * (len(lines) > 1)
     return video.VideoError(f"{source.where}: no clip can be used: {lines[0]}{more}")
