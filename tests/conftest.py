@@ -91,8 +91,7 @@ def _export(folder):
     keras.utils.set_random_seed(0)
     run, models = folder / "run", folder / "models"
     run.mkdir(parents=True)
-    nem = tiny.model("conv")
-    nem.compile("adam", loss=nem.loss, run_eagerly=True)  # quicker for one update
+    nem = tiny.model("conv", eager=True)
     nem.train_on_batch(tiny.batch(np.random.default_rng(1)))
     nem.save(run / "model.keras")
     config = {"experiment": "tiny", "settings": {"steps": 5, "components": 4}}

@@ -29,6 +29,10 @@ SMALL = {  # most of such a run is tracing, of which a plain network needs least
     "validation-size": 12,
     "test-size": 8,
 }
+N_EM = {  # where the model does not matter: the quickest one
+    **{name: value for name, value in SMALL.items() if name != "features"},
+    **{"model": "n-em", "network": "paper", "reads": "error"},
+}
 MNIST = {**SMALL, "digits": "sklearn-digits", "stages": "20,50"}
 __all__ = ["flags", "outcome"]
 
@@ -71,6 +75,15 @@ def finish(process, status=0):
 def train(trainer, settings, devices=None, **environment):
     """Run a trainer to its end."""
     return finish(begin(trainer, settings, devices, **environment))
+
+
+@contextlib.contextmanager
+def eager():
+    """While open, models are not traced, which takes longer than some few updates."""
+    with pytest.MonkeyPatch.context() as patch:
+        always = property(lambda _: True, lambda *_: None)
+        patch.setattr(keras.Model, "run_eagerly", always)
+        yield
 
 
 @contextlib.contextmanager
