@@ -65,7 +65,6 @@ def two_hosts(out):
             runs.begin(
                 "flying_shapes",
                 {**shared, "host-index": index, "out": folder},
-                devices=1,
                 **runs.on_jax(),
             )
             for index, folder in enumerate((out / "hosts", out / "host-1"))
