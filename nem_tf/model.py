@@ -101,25 +101,26 @@ class NeuralEM(ClipModel):
             lanes = [self._run(training, *lane) for lane in lanes]
         return {
             "psi": ops.concatenate([psi for psi, *_ in lanes]),
-            "gamma": ops.concatenate([gamma for _, gamma, _ in lanes]),
+            "gamma": ops.concatenate([gamma for _, gamma, *_ in lanes]),
             **layered,
             **self._mixing(lanes),
         }
 
     def _mixing(self, lanes):
         """A dict of the `mixing` weights; empty if they are all the same."""
-        weights = [pi for *_, pi in lanes]
-        return {} if weights[0] is None else {"mixing": ops.concatenate(weights)}
+        weights = [pi for _, _, *pi in lanes]
+        return {"mixing": ops.concatenate(sum(weights, []))} if weights[0] else {}
 
     def _run(self, training, clean, noisy, pi, *background):
-        """psi, gamma and, of a cell of layers, pi of some clips."""
+        """psi, gamma and, if they are not uniform, pi of some clips."""
         packed = axes.pack_frames(clean[:, :-1], noisy)  # (B, T, 2H, W, C)
         layered = {"background": background[0]} if background else {}
         state = self.cell.get_initial_state(pi=pi, **layered)
         found = self.rnn(packed, initial_state=state, training=training)
-        psi, pi = self.cell.predicted(found, ops.shape(pi)[1])
-        # psi (B, T, K, H, W, C), gamma (B, T, K, H, W, 1)
-        return psi, self.cell.assign(clean[:, 1:], psi, pi), pi
+        psi, more = self.cell.predicted(found, ops.shape(pi)[1])
+        gamma = self.cell.assign(clean[:, 1:], psi, *more)
+        # psi (B, T, K, H, W, C), gamma and pi (B, T, K, H, W, 1)
+        return psi, gamma, *more[:1]
 
     def _background(self, inputs, clean):
         """A dict of the `background` of clips, (B, H, W, C); empty if it is black."""

@@ -160,11 +160,14 @@ def is_object(x, background, least):
 
 
 def noise(x):
-    """Standard deviation of what changes in every pixel from frame to frame."""
+    """Standard deviation of what changes in every pixel from frame to frame.
+
+    From the lower quartile of the changes, since objects move in some pixels.
+    """
     if len(x) < 2:
         return 0.0
     change = np.abs(np.diff(x, axis=0))
-    return float(np.median(change)) / 0.6745 / np.sqrt(2)
+    return float(np.quantile(change, 0.25)) / 0.3186 / np.sqrt(2)
 
 
 def least_distance(x):

@@ -35,6 +35,7 @@ ORDER = (
     "trainers.flying_shapes",
     "trainers.flying_mnist",
     "trainers.own_clips",
+    "trainers.evaluation",
     "trainers.evaluate",
     "trainers.paper",
     "trainers.doctor",

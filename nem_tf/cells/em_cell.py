@@ -72,8 +72,8 @@ class EMCell(keras.layers.Layer):
 
     Returns:
         psi' `(B, K*H*W*C)`, flat since that is what `keras.layers.RNN` knows of outputs
-        (`axes.unflatten_psi`), and the new states `[theta', psi', pi']`, and the background
-        if there was one.
+        (`axes.unflatten_psi`), and the new states `[theta', psi', pi']`, with the
+        background if there was one.
 
     Raises:
         ValueError: if `components` or `units` is below 1, `floor` or `theta_noise`
@@ -82,6 +82,7 @@ class EMCell(keras.layers.Layer):
     """
 
     unused: tuple[str, ...] = ()  # arguments below that a subclass does without
+
     def __init__(
         self,
         frame_shape,
@@ -174,17 +175,26 @@ class EMCell(keras.layers.Layer):
         return axes.flatten_psi(states[1])
 
     def predicted(self, flat, components):
-        """What `call` returned at each step: psi `(B, T, K, H, W, C)`, and pi or None.
+        """What `call` returned at each step.
 
         Args:
             flat: shape `(B, T, N)`.
             components: K.
+
+        Returns:
+            psi `(B, T, K, H, W, C)`, and a tuple of what else `assign` takes; pi comes
+            first if it is not uniform.
         """
-        return axes.unflatten_psi(flat, components, self.frame_shape), None
+        return axes.unflatten_psi(flat, components, self.frame_shape), ()
 
     def assign(self, x, psi, pi=None):
         """gamma of frames, given what was predicted of them."""
         return self.e_step(x, psi, pi)
+
+    def assign_next(self, x, states):
+        """gamma of the frame that comes after some states, see `assign`."""
+        _, psi, pi, *_ = states
+        return self.assign(x, psi, pi)
 
     def segments(self, x, gamma, background=None):
         """The component that explains each pixel, int32 (..., H, W), NumPy.

@@ -13,7 +13,7 @@ from nem_tf.layers import Dense, LayerNorm
 PLACE = 6  # numbers of theta beside h and colour: y, x, velocities, log size, alive
 ANYWHERE = 1e-3  # added to every mixing weight: an object may be elsewhere
 NEAR = 0.05  # mixing weight of a component near its place, where it draws nothing
-UNSURE = 0.005  # added to a fit: at a pixel that nobody explains, pi decides
+STRANGE = 1e-3  # added to a fit: at a pixel that nobody explains, pi decides
 BESIDE = 1.15  # half objects; pixels so near, of a component's colour, are its own
 CLAIM = 0.4  # of an object has to be unexplained around a place for a new component
 FAINT = 0.04  # of an object's pixels; a component that has less gives up
@@ -30,11 +30,13 @@ class WindowCell(EMCell):
 
         psi_k = a_k c_k + (1 - a_k) b
         pi_k ~ a_k + 0.05 near_k + 0.001                      (the weights of Eq. 1)
-        gamma_k ~ pi_k (fit(x | psi_k) + 0.005)                               (Eq. 3)
+        gamma_k ~ pi_k (fit(x | psi_k) + near_k fit(x | colour_k) + 0.001)   (Eq. 3)
         evidence = gamma_k w [1, x],   w = 1 - 2^-(|x - b| / foreground)^2
 
     w says how surely a pixel is not background; near_k falls with the distance from the
-    component's place. The M-step moves the place to the centre of the evidence near
+    component's place; colour_k is the mean of what it sees, by which it knows its
+    object where that is a little aside of its prediction, or comes out from behind
+    another one. The M-step moves the place to the centre of the evidence near
     where it was expected, as far as the network says, reads the evidence in the window,
     and predicts the next place, size and looks. Everything is relative to the window,
     so that neither places nor sizes have to be learned; the cost grows with the pixels.
@@ -170,21 +172,46 @@ class WindowCell(EMCell):
     @property
     def output_size(self):
         height, width, channels = self.frame_shape
-        return self.components * height * width * (channels + 1)
+        looks = channels + PLACE
+        return self.components * (height * width * (channels + 1) + looks)
 
     def output(self, states):
-        _, psi, pi, _ = states
-        return axes.flatten_psi(ops.concatenate([psi, pi], -1))
+        theta, psi, pi, _ = states
+        found = axes.flatten_psi(ops.concatenate([psi, pi], -1))
+        looks = theta[..., self.hidden :]  # (B, K, C + 6)
+        return ops.concatenate(
+            [found, ops.reshape(looks, (ops.shape(looks)[0], -1))], 1
+        )
 
     def predicted(self, flat, components):
         height, width, channels = self.frame_shape
-        found = axes.unflatten_psi(flat, components, (height, width, channels + 1))
-        return ops.split(found, [channels], axis=-1)
+        drawn = components * height * width * (channels + 1)
+        shape = height, width, channels + 1
+        found = axes.unflatten_psi(flat[..., :drawn], components, shape)
+        psi, pi = ops.split(found, [channels], axis=-1)
+        shape = *ops.shape(flat)[:2], components, channels + PLACE
+        return psi, (pi, ops.reshape(flat[..., drawn:], shape))
 
-    def assign(self, x, psi, pi):
+    def assign(self, x, psi, pi, looks):
+        """gamma of frames, given what was predicted of them.
+
+        Args:
+            x: `(..., H, W, C)`.
+            psi, pi: `(..., K, H, W, C)` and `(..., K, H, W, 1)`.
+            looks: theta without h, `(..., K, C + 6)`.
+        """
         fit = self.likelihood.fit(ops.expand_dims(x, axes.COMPONENTS), psi)
-        p = (fit + UNSURE) * pi
+        own = ops.expand_dims(self._of_its_colour(x, looks), -1)
+        p = self._weighted(fit, own, pi)
         return ops.stop_gradient(p / ops.sum(p, axis=axes.COMPONENTS, keepdims=True))
+
+    def assign_next(self, x, states):
+        theta, psi, pi, _ = states
+        return self.assign(x, psi, pi, theta[..., self.hidden :])
+
+    def _weighted(self, fit, own, pi):
+        """pi P(x | psi), where P counts a component's own colour near it, too."""
+        return (fit + ops.square(ops.square(own)) + STRANGE) * pi
 
     def objects(self, x, background):
         """w: how surely pixels are not background, (..., H, W, C) -> (..., H, W)."""
@@ -205,17 +232,18 @@ class WindowCell(EMCell):
         fit, weight = ops.squeeze(fit, -1), ops.squeeze(pi, -1)  # (B, K, H, W)
         drawn = weight * _maps(alive)
         alive = alive * (1.0 - self._double(fit * drawn * ops.expand_dims(w, 1), alive))
-        p = (fit + UNSURE) * weight * _maps(alive)
+        own = self._of_its_colour(x, theta[..., self.hidden :])
+        p = self._weighted(fit, own, weight) * _maps(alive)
         gamma = p / (ops.sum(p, 1, keepdims=True) + 1e-9)  # (B, K, H, W)
         mass = ops.sum(gamma * ops.expand_dims(w, 1), (2, 3))
         least = FAINT * self.fill * self.object_size**2
         alive = alive * ops.cast(mass > least, "float32")
-        explained = ops.maximum(ops.sqrt(ops.sqrt(fit)), self._of_its_colour(x, theta))
+        explained = ops.maximum(ops.sqrt(ops.sqrt(fit)), own)
         explained = ops.max(explained * _maps(alive), 1)
         left = w * (1.0 - explained)  # (B, H, W)
         claims, new = self._claims(left, 1.0 - alive, x - background, pi, fresh)
         taken = ops.minimum(ops.sum(claims, 1, keepdims=True), 1.0)
-        share = claims / (ops.sum(claims, 1, keepdims=True) + UNSURE)
+        share = claims / (ops.sum(claims, 1, keepdims=True) + STRANGE)
         left = ops.expand_dims(left, 1)
         gamma = gamma * (1.0 - taken * left) * _maps(alive) + share * left
         alive = ops.maximum(alive, new)
@@ -228,20 +256,21 @@ class WindowCell(EMCell):
         even = (1.0 - total) / ops.cast(ops.shape(gamma)[1], "float32")
         return ops.expand_dims(gamma + even, -1), [theta, psi, pi, background]
 
-    def _of_its_colour(self, x, theta):
-        """How well a component's mean colour explains pixels near it, (B, K, H, W).
+    def _of_its_colour(self, x, looks):
+        """How well a component's mean colour explains pixels near it, (..., K, H, W).
 
         Where an object is a little aside of its prediction, as after a bounce, its
         pixels are not drawn by its component. They are its own all the same.
         """
         height, width, _ = self.frame_shape
-        colour = theta[..., self.hidden : -PLACE]
-        at_y, at_x, size = (theta[..., n - PLACE, None] for n in (0, 1, 4))
+        colour = looks[..., :-PLACE]
+        at_y, at_x, size = (looks[..., n - PLACE, None] for n in (0, 1, 4))
         reach = BESIDE * ops.exp(size) / MARGIN
         near_y = ops.exp(-0.7 * ((_range(height) - at_y) / reach) ** 6)  # a soft box
         near_x = ops.exp(-0.7 * ((_range(width) - at_x) / reach) ** 6)
-        colour = colour[:, :, None, None, :]
-        fit = ops.squeeze(self.likelihood.fit(ops.expand_dims(x, 1), colour), -1)
+        colour = colour[..., None, None, :]
+        x = ops.expand_dims(x, axes.COMPONENTS)
+        fit = ops.squeeze(self.likelihood.fit(x, colour), -1)
         near = near_y[..., :, None] * near_x[..., None, :]
         return near * ops.sqrt(ops.sqrt(fit))
 

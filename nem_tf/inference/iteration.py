@@ -14,5 +14,5 @@ def iterate(cell, x, state):
     """
     gamma, new = cell.iterate(x, x, list(state))
     if cell.layered:  # its iteration also gives pixels to components that only begin
-        gamma = cell.assign(x, state[1], state[2])
+        gamma = cell.assign_next(x, state)
     return gamma, new

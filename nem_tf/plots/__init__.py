@@ -15,6 +15,7 @@ from nem_tf.plots.animation import animation
 from nem_tf.plots.curves import curves, per_step, quartiles
 from nem_tf.plots.drawing import component_colours, image_of, soft_assignment
 from nem_tf.plots.groupings import groupings
+from nem_tf.plots.heat_maps import heat_maps
 from nem_tf.plots.overview import overview
 
 __all__ = [
@@ -22,6 +23,7 @@ __all__ = [
     "component_colours",
     "curves",
     "groupings",
+    "heat_maps",
     "image_of",
     "overview",
     "per_step",

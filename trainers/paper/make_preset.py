@@ -15,7 +15,14 @@ import tempfile
 from trainers import evaluate, experiments
 from trainers.paper import reported
 from trainers.paper.archive import Archive, made_on, sample
-from trainers.training import command_line, config_file, errors, quiet, trained
+from trainers.training import (
+    command_line,
+    config_file,
+    errors,
+    quiet,
+    report,
+    trained,
+)
 from trainers.training.option import as_flags
 from trainers.training.parts import MOST_CLIPS
 
@@ -171,7 +178,7 @@ def _card(name, source, archive, recipe, training, seed, result):
         "|---|---|---|",
         *(
             f"| {title} | {test[key]['last']:.3f} | {test[key]['mean']:.3f} |"
-            for key, title in evaluate.SCORES.items()
+            for key, title in report.SCORES.items()
         ),
         "",
         f"AMI at the last step, all seeds of this training ({over_seeds.seeds}): "

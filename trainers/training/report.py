@@ -1,15 +1,130 @@
-"""The lines about scores over a background that commands print."""
+"""The lines about scores that commands print."""
 
 import math
 
+from trainers.training import differences
+
+SCORES = {  # of a table, by name
+    "ami": "AMI (max, the paper's)",
+    "ami_arithmetic": "AMI (arithmetic)",
+    "ari": "ARI",
+}
 SEGMENTS = {  # scores over a background, by name
     "foreground_ari": "foreground ARI",
     "ari_with_background": "ARI with background",
     "best_overlap": "best overlap (IoU)",
 }
-
-
 NONE = "none"
+
+
+def of_evaluation(result):
+    """Lines of a table: the scores of one number of objects and of one K.
+
+    Args:
+        result: what results.json says.
+    """
+    test, settings = result["test"], result["settings"]
+    objects = f"{settings['objects']} objects, " if "ami" in test else ""
+    yield from _of_clips(
+        result, f"{objects}K = {settings['components']}, ", f"{test['clips']} {{}}"
+    )
+    yield ""
+    if "ami" in test:
+        yield f"  {'':24}{'last step':>18}{'mean':>8}   quartiles, last step"
+    for key, name in SCORES.items():
+        if key not in test:  # there are no labels
+            continue
+        curve = test[key]
+        yield (
+            f"  {name:24}{curve['last']:10.3f} ± {curve['last_standard_error']:.3f}"
+            f"{curve['mean']:8.3f}   {curve['lower_quartile'][-1]:.3f} to "
+            f"{curve['upper_quartile'][-1]:.3f}"
+        )
+    for key, name in (
+        ("confidence", "confidence"),
+        ("distinct_components", "distinct components"),
+        ("purity", "purity per object"),
+    ):
+        if key not in test:
+            continue
+        mean = sum(test["per_step"][key]) / len(test["per_step"][key])
+        yield f"  {name:24}{test[key]:10.3f}{'':8}{mean:8.3f}"
+    for key, name in (
+        ("covered", "drawn, if covered"),
+        ("visible", "drawn, if visible"),
+        ("foreign", "drawn, of other objects"),
+    ):
+        curve = test.get("covered", {}).get(key)
+        if curve:  # a single object is covered by none
+            mean = sum(curve) / len(curve)
+            yield f"  {name:24}{curve[-1]:10.3f}{'':8}{mean:8.3f}"
+    yield from over_background(test)
+    terms = ", ".join(f"{name} {test[name]:.1f}" for name in result["terms"])
+    layered = "psnr" in test
+    yield (
+        f"  loss {test['loss']:.1f} nats per clip ({terms}, unweighted)\n"
+        f"  next-step {'error' if layered else 'bound'} {test['next_step_bound']:.2f} "
+        "nats per frame"
+    )
+
+
+def of_sweep(result, layered=False):
+    """Lines of a table: AMI, or without labels the error, by objects (rows) and K.
+
+    Args:
+        result: what results.json says, with a `sweep`.
+        layered: whether the model knows a background.
+    """
+    found = result["sweep"]
+    yield from _of_clips(result, "", f"{found['clips']} {{}} a cell")
+    yield ""
+    score = "ami" if "ami" in found else "next_step_bound"
+    yield f"  {swept(layered)[score]}, last step"
+    first, *others = found["components"]
+    columns = f"{f'K = {first}':>9}" + "".join(f"{k:>9}" for k in others)
+    yield f"  {'objects':10}{columns}"
+    marked = False
+    for number, row in zip(found["objects"], found[score], strict=True):
+        cells = []
+        for k, value in zip(found["components"], row, strict=True):
+            here = found["as_trained"] == [number, k]
+            marked |= here
+            cells.append(f"{_number(value):>8}{'*' if here else ' '}")
+        label = "as they are" if number is None else number
+        yield f"  {label!s:11}{''.join(cells)}".rstrip()
+    if marked:
+        yield "  * as in training"
+
+
+def swept(layered):
+    """The scores of a sweep, by name; a model may be `layered`, over a background."""
+    next_step = "next-step error" if layered else "next-step bound"
+    return {
+        "ami": "AMI",
+        "ari": "ARI",
+        "purity": "purity per object",
+        "components_used": "components used",
+        "next_step_bound": f"{next_step}, nats",
+    }
+
+
+def _of_clips(result, model, clips):
+    """Which clips were scored, and what about them is not as in the training."""
+    settings = result["settings"]
+    still = ", static" if settings["static"] else ""
+    what = clips.format(f"{settings['split']} clips")
+    yield (
+        f"\n{result['experiment']} ({result['data']}){still}: {model}"
+        f"T = {settings['steps']}, noise {settings['noise']:g}, {what}"
+        f"{of_starts(settings['starts'])}"
+    )
+    if result["not_as_in_training"]:
+        yield f"  {differences.as_line(result['not_as_in_training'])}"
+
+
+def of_starts(starts):
+    """What a line says of several random starts; nothing of one."""
+    return f", the likeliest of {starts} starts" if starts > 1 else ""
 
 
 def over_background(test):
