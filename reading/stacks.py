@@ -28,7 +28,8 @@ class Stack(base.Source):
         labelled: labels of the same shape without C, 0 for background: an array, or
             the path of an .npy or .npz; None if there are none.
         axes: "clips-first", "time-first", or "auto": time is the axis along which
-            neighbours are more alike.
+            neighbours are more alike. Of (N, 1, H, W[, C]), "clips-first" are N still
+            images.
 
     Raises:
         VideoError: if it cannot be read or has another shape.
@@ -59,6 +60,7 @@ class Stack(base.Source):
         self._array = self._by_clips(array)
         self.white = arrays.white(self._array, _sample(self._array))
         self.count = len(self._array)
+        self.still = self._array.shape[1] == 1 and self.count > 1
 
     def _opened_labels(self, labelled):
         if not isinstance(labelled, (str, pathlib.Path)):

@@ -602,3 +602,14 @@ def test_labels_inside_a_file_that_do_not_fit_are_told_as_labels(tmp_path, frame
     with pytest.raises(LabelsError) as error:
         list(source)
     assert "damaged" not in str(error.value)
+
+
+def test_an_array_of_single_pictures_is_of_images(tmp_path, rng):
+    images = rng.integers(0, 256, (6, 1, 8, 9, 3), np.uint8)
+    np.save(tmp_path / "images.npy", images)
+    source = sources.find(tmp_path / "images.npy", axes="clips-first")
+    assert source.still and source.count == 6
+    for clip, image in zip(source, images, strict=True):
+        (frame,) = clip.frames()
+        np.testing.assert_array_equal(frame.pixels, image[0])
+    assert not sources.find(tmp_path / "images.npy").still  # a film, as saved by N = 1
