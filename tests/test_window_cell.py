@@ -186,3 +186,33 @@ def test_a_clip_without_its_background_is_refused(nem):
     del batch["background"]
     with pytest.raises(ValueError, match="background: expected one for each clip"):
         nem(batch)
+
+
+def test_pixels_beside_a_component_of_its_colour_are_its_own():
+    """A square that jumps by half its side stays one object, another colour is new."""
+    one, batch = cell(), clips(1, batch=1)
+    one.build()
+    used, states = alive(one, batch["clean"][:, 0], batch["background"])
+    red = np.flatnonzero(used)[0]
+    jumped = batch["background"].copy()
+    jumped[:, 2:8, 5:11] = COLOURS[0]
+    _, after = one.iterate(jumped, jumped, states)
+    assert np.asarray(after[0])[0, :, -1].sum() == 1
+    gamma = np.asarray(one.assign_next(jumped, states))[0, ..., 0]
+    assert (gamma.argmax(axis=0)[2:8, 5:8] == red).all()
+    jumped[:, 2:8, 8:14] = COLOURS[1]
+    _, after = one.iterate(jumped, jumped, states)
+    assert np.asarray(after[0])[0, :, -1].sum() == 2
+
+
+def test_how_well_a_colour_explains_what_is_near():
+    one = cell()
+    looks = np.zeros((1, K, 9), "float32")  # colour, y, x, velocities, log size, alive
+    looks[0, :, :3], looks[0, :, 3:5] = COLOURS[0], (10, 10)
+    looks[0, :, 7] = np.log(1.3 * 3.0)
+    frame = np.zeros((1, H, W, 3), "float32")
+    frame[0, :, :10], frame[0, :, 10:] = COLOURS[0], COLOURS[1]
+    found = np.asarray(one._of_its_colour(frame, looks))[0, 0]
+    assert found[8:13, 8:10].min() > 0.9
+    assert found[:, 10:].max() < 0.5 and found[:, :6].max() < 0.02
+    assert found[:6].max() < 0.02 and found[15:].max() < 0.02
