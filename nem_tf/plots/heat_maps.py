@@ -3,6 +3,8 @@
 Figures use no global state of Matplotlib and need no display.
 """
 
+import textwrap
+
 import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import LinearSegmentedColormap
@@ -12,9 +14,13 @@ from matplotlib.patches import Rectangle
 from nem_tf import axes
 from nem_tf.plots.drawing import DPI, INK, PALETTE
 
-_CELL = (0.46, 0.36)  # width and height, inches; "0.97" fits at 8 points
-_BESIDE = 0.75  # inches of a panel beside its cells: names of rows, and a gap
-_ABOVE_AND_BELOW = 1.4  # inches, for titles and names of columns
+_CELL = (0.42, 0.36)  # width and height, inches; "0.97" fits at `_SIZE` points
+_SIZE = 9
+_BESIDE = 0.45  # inches of a panel beside its cells: names of rows, and a gap
+_ABOVE_AND_BELOW = 1.2  # inches, for titles and names of columns
+_LEAST_WIDTH = 5.6  # inches, as of an overview
+_LINE = 0.2  # inches, the height of a line of the title
+_LETTERS = 11  # of the title, an inch
 _DARK = 0.55  # from here on to 1, what is written on a cell is white
 _BLUES = LinearSegmentedColormap.from_list("blues", [(1.0, 1.0, 1.0), PALETTE[0]])
 
@@ -51,11 +57,12 @@ def heat_maps(
     tables = {name: np.asarray(table, float) for name, table in tables.items()}
     for name, table in tables.items():
         axes.check_shape(name, table, shape)
-    width = len(tables) * (len(columns) * _CELL[0] + _BESIDE)
-    height = len(rows) * _CELL[1] + _ABOVE_AND_BELOW
+    width = max(len(tables) * (len(columns) * _CELL[0] + _BESIDE), _LEAST_WIDTH)
+    lines = textwrap.wrap(title, int(width * _LETTERS))
+    height = len(rows) * _CELL[1] + _ABOVE_AND_BELOW + _LINE * len(lines)
     figure = Figure(figsize=(width, height), dpi=DPI, layout="constrained")
     FigureCanvasAgg(figure)
-    figure.suptitle(title, x=0.01, ha="left", fontsize=12)
+    figure.suptitle("\n".join(lines), x=0.05 / width, ha="left", fontsize=12)
     panels = figure.subplots(1, len(tables), squeeze=False)[0]
     for panel, (name, table) in zip(panels, tables.items(), strict=True):
         _draw(panel, table, (limits or {}).get(name))
@@ -104,14 +111,14 @@ def _draw(panel, table, limits):
             _number(value),
             ha="center",
             va="center",
-            fontsize=8,
+            fontsize=_SIZE,
             color="white" if dark else INK,
         )
 
 
 def _number(value):
-    """Two decimals below 10, one below 1000, for what fits into a cell."""
+    """Two decimals below 10, one below 100, as fits into a cell."""
     if not np.isfinite(value):
         return "–"
     size = abs(value)
-    return f"{value:.{2 if size < 9.995 else 1 if size < 999.95 else 0}f}"
+    return f"{value:.{2 if size < 9.995 else 1 if size < 99.95 else 0}f}"

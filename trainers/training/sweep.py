@@ -129,6 +129,7 @@ def draw(found, title, folder, layered=False):
         layered: whether the model knows a background.
     """
     titles = report.swept(layered)
+    titles["next_step_bound"] += " (lower is better)"
     tables = {titles[name]: found[name] for name in titles if name in found}
     axes = found["objects"], found["components"]
     trained = list(zip(axes, found["as_trained"], strict=True))
