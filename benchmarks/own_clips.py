@@ -22,6 +22,7 @@ from typing import NamedTuple
 import numpy as np
 
 from benchmarks import own_scenes
+from trainers.training.files import replacing
 from trainers.training.machine import machine
 
 TEST_CLIPS = 1000  # made, of which a tenth is the test split
@@ -85,7 +86,8 @@ def main(arguments=None):
         _make(out, kind)
         for seed in range(given.seeds):
             _run(out, kind, seed)
-    done = {kind: _scores(out, kind, given.seeds) for kind in given.kinds}
+    done = {kind: _scores(out, kind) for kind in KINDS}
+    done = {kind: found for kind, found in done.items() if found["runs"]}
     table = {"machine": machine(), "kinds": done}
     (out / "table.json").write_text(json.dumps(table, indent=1) + "\n")
     print("\n".join(_lines(done)))
@@ -101,7 +103,8 @@ def _make(out, kind):
         paths = out / f"{kind}{name}.npy", out / f"{kind}{name}_labels.npy"
         if not paths[1].is_file():
             for path, array in zip(paths, about.make(count, seed), strict=True):
-                np.save(path, array)
+                with replacing(path) as beside, open(beside, "wb") as file:
+                    np.save(file, array)
 
 
 def _run(out, kind, seed):
@@ -126,13 +129,12 @@ def _command(module, out, name, *flags, model=None):
     subprocess.run(words, check=True, env={**os.environ, "NEM_TF_CACHE": cache})
 
 
-def _scores(out, kind, seeds):
+def _scores(out, kind):
     """The scores of each seed at the last step, minutes, and what was chosen."""
-    found = {"about": KINDS[kind].about, "clips": KINDS[kind].clips, "seeds": seeds}
     runs = []
-    for seed in range(seeds):
+    for scored in sorted((out / "eval").glob(f"{kind}-*/results.json")):
+        seed = int(scored.parent.name.rpartition("-")[2])
         run = json.loads((out / "runs" / f"{kind}-{seed}" / "results.json").read_text())
-        scored = out / "eval" / f"{kind}-{seed}" / "results.json"
         test = json.loads(scored.read_text())["test"]
         config = json.loads(
             (out / "runs" / f"{kind}-{seed}" / "config.json").read_text()
@@ -152,11 +154,11 @@ def _scores(out, kind, seeds):
                     for key in keys
                 },
                 "psnr": round(test["psnr"], 2),
-                "repeat_psnr": round(test["repeat_psnr"], 2),
+                "repeat_psnr": test["repeat_psnr"] and round(test["repeat_psnr"], 2),
                 "segments_used": round(test["segments_used"], 2),
             }
         )
-    return {**found, "runs": runs}
+    return {"about": KINDS[kind].about, "clips": KINDS[kind].clips, "runs": runs}
 
 
 def _lines(done):

@@ -1,6 +1,6 @@
 """The five kinds of clips that `benchmarks.own_clips` trains on, with labels.
 
-They are made apart from `nem_tf.data`, so that nothing there is tuned to them. Labels
+Scenes are made apart from `nem_tf.data`, so that nothing there is tuned to them. Labels
 are 0 for background and 1, 2, ... for objects.
 """
 

@@ -22,8 +22,8 @@ MEANING = {
 OF_LAYERS = {
     "background": "what is behind the objects, pixels in [0, 1]",
     "segmentation": "0 for background, else the component, 1 to K",
-    "next_frame": "prediction of x[t+1]: the mean of psi, weighted by pi",
-    "pi": "weights of the next E-step, what a component draws; not normalised",
+    "next_frame": "prediction of x[t+1] by all components together",
+    "pi": "mixing weights of the next E-step, up to their sum",
 }
 
 

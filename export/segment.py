@@ -9,8 +9,8 @@ MODEL is a preset that ships with nem_tf, a run folder, a .keras file, an export
 folder of images, or a .npy or .npz file of frames (T, H, W) or (T, H, W, C), or of one
 photo (H, W, 3). A still image is shown 20 times.
 
-A layered model (`WindowCell`) takes frames of any size, and its result, which may also
-be an .mp4, has that size: 0 is background, components are 1 to K.
+A layered model, with a background, takes frames of any size, and its result, which may
+also be an .mp4, has that size: 0 is background, components are 1 to K.
 """
 
 import json

@@ -43,7 +43,7 @@ class ServedModel:
         next_frame    (B, H, W, C)           max over k of psi: prediction of x[t+1]
 
     Of a layered model segmentation is 0 for background and 1 to K for components, and
-    next_frame the mean of psi, weighted by pi.
+    next_frame what `EMCell.next_frame` makes of psi, pi and the background.
 
     State: theta (B, K, M), psi (B, K, H, W, C), pi (B, K, H, W, 1), and of a layered
     model background (B, H, W, C).

@@ -31,9 +31,8 @@ class NeuralEM(ClipModel):
     steps that the loss is taken at and where a pixel is labelled (NaN if none is).
     Nothing is learned from the labels. Metrics given to `compile` for `psi` get the
     frames `(B, T, 1, H, W, C)` as their truth, those for `gamma` the labels
-    `(B, T, H, W)`, at the same steps. The
-    loss is Eq. 5, each clip times its `sample_weight`, plus what layers add, such as
-    regularizers (`nem.losses`).
+    `(B, T, H, W)`, at the same steps. The loss is Eq. 5, each clip times its
+    `sample_weight`, plus what layers add, such as regularizers (`nem.losses`).
 
     Args:
         cell: an `RNNEMCell`, `NEMCell` or `WindowCell`.
@@ -52,14 +51,15 @@ class NeuralEM(ClipModel):
         inputs: dict with `clean` `(B, T+1, H, W, C)`, pixels in [0, 1]; `noisy`
             `(B, T, H, W, C)`, what the network sees at steps 0..T-1; and `pi`
             `(B, K, H, W, 1)`, the random start, which also says how many components to
-            use: K may differ from call to call. For a cell of layers (`WindowCell`)
-            also `background` `(B, H, W, C)`. Numbers of any type.
+            use: K may differ from call to call. For a layered cell (one with a
+            `foreground`, see `EMCell`) also `background` `(B, H, W, C)`. Numbers of any
+            type.
 
     Returns:
         dict of `psi` `(B, T, K, H, W, C)` and `gamma` `(B, T, K, H, W, 1)`; step t is
         about frame t+1: psi predicts it from frames 0..t, gamma then assigns its
-        pixels. A cell of layers adds `background`, as it was given, and the weights
-        `mixing` `(B, T, K, H, W, 1)` of Eq. 1, up to their sum.
+        pixels. A layered cell adds `background`, as it was given, and `WindowCell` the
+        weights `mixing` `(B, T, K, H, W, 1)` of Eq. 1, up to their sum.
 
     Raises:
         ValueError: if the shapes do not fit each other and the cell, or if a pixel is

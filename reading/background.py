@@ -25,6 +25,7 @@ DIFFERENT = 0.12  # least distance of a pixel from what is behind it, see `dista
 RIM = 0.3  # of the distance of a pixel beside it; one that has less is a rim
 FRAMES = 40  # looked at, evenly spaced
 LARGE = 96  # pixels; frames with a longer side are looked at in blocks
+SOME = 0.02  # of the pixels, from which on their noise is looked at
 ROUNDS = 5  # in which outliers lose their weight
 SETTLED = 4 / 255  # a round that changes less is the last one
 AGREE = 0.06  # distance at which a pixel counts 1/e^2, where there is little noise
@@ -162,11 +163,16 @@ def is_object(x, background, least):
 def noise(x):
     """Standard deviation of what changes in every pixel from frame to frame.
 
-    From the lower quartile of the changes, since objects move in some pixels.
+    From the lower quartile of the changes, since objects move in some pixels; and from
+    pixels that are neither black nor white, where noise is cut off, if there are some.
     """
     if len(x) < 2:
         return 0.0
     change = np.abs(np.diff(x, axis=0))
+    grey = (x > 0) & (x < 1)
+    grey = grey[1:] & grey[:-1]
+    if grey.sum() > SOME * grey.size:
+        change = change[grey]
     return float(np.quantile(change, 0.25)) / 0.3186 / np.sqrt(2)
 
 

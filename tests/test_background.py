@@ -178,3 +178,11 @@ def test_it_takes_a_tenth_of_a_second(sprites):
 def test_what_cannot_be_used(frames, kind, message):
     with pytest.raises(ValueError, match=message):
         estimate(frames, kind)
+
+
+@pytest.mark.parametrize("deviation", [0.02, 0.05, 0.08])
+def test_noise_that_is_cut_off_at_black(deviation):
+    x = np.random.default_rng(0).normal(0, deviation, (20, 30, 40, 3)).clip(0, 1)
+    found = background.noise(x.astype("float32"))
+    assert 0.4 * deviation < found < 1.1 * deviation
+    assert background.noise(np.zeros((5, 8, 9, 1), "float32")) == 0

@@ -4,8 +4,11 @@ import keras
 import numpy as np
 import pytest
 
+from export import saved_model
+from export.segment import ExportedModel
 from nem_tf import EStep, NEMLoss, NeuralEM
 from tests import tiny
+from trainers.training.trained import Trained
 
 B, T, K, H, W = tiny.B, tiny.T, tiny.K, tiny.H, tiny.W
 FAR = 0.2
@@ -104,6 +107,44 @@ def test_it_is_saved(tmp_path, rng):
     np.testing.assert_array_equal(
         nem.predict_on_batch(clips)["psi"], again.predict_on_batch(clips)["psi"]
     )
+
+
+def test_it_is_served(tmp_path):
+    """A stream of the exported model gives what the model gives, begun by sides."""
+    cell = tiny.cell("dense", "gaussian")
+    config = {**cell.get_config(), "foreground": FAR, "start": "sides"}
+    nem = NeuralEM(type(cell).from_config(config))
+    nem.compile("adam", loss=NEMLoss())
+    trained = Trained(nem, "x", {"steps": 5}, "generated", None, {}, None)
+    saved_model.export(trained, tmp_path, "x", K, batch_sizes=(1,))
+    served = ExportedModel(tmp_path / "x" / "1", K)
+    assert served.layered and served.foreground == FAR
+    frames = np.full((T, H, W, 1), 0.5, "float32")
+    for t in range(T):
+        frames[t, 2:5, 2 + t : 6 + t], frames[t, 5:8, 6:9] = 0.9, 0.1
+    background = np.full((H, W, 1), 0.5, "float32")
+    found, expected = (
+        served.segment(frames, 3, background=background),
+        nem.segment(frames, seed=3, background=background),
+    )
+    np.testing.assert_array_equal(found.segments, expected.segments)
+    np.testing.assert_allclose(found.gamma, expected.gamma, atol=1e-4)
+    reply = served.model.signatures["chunk"](
+        frames=frames[None], **served._state(np.ones((1, K, H, W, 1)), background[None])
+    )
+    ours = nem.cell.next_frame(reply["psi"].numpy(), background=background)
+    np.testing.assert_allclose(reply["next_frame"][:, -1], ours, atol=1e-5)
+
+
+def test_half_precision_and_lanes():
+    clips = batch(np.random.default_rng(2), 0.4)
+    expected = model("dense").predict_on_batch(clips)
+    keras.config.set_dtype_policy("mixed_bfloat16")
+    nem = model("dense")
+    nem.lanes = 2
+    found = nem.predict_on_batch(clips)
+    np.testing.assert_allclose(found["psi"], expected["psi"], atol=0.03)
+    assert np.isfinite(nem.train_on_batch(clips, return_dict=True)["loss"])
 
 
 def test_configurations_without_a_background_are_as_they_were():

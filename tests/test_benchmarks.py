@@ -2,12 +2,14 @@
 
 import functools
 import importlib
+import json
 import pathlib
 
+import numpy as np
 import pytest
 
 from benchmarks import all as every
-from benchmarks import startup, training_step, turns
+from benchmarks import own_clips, startup, training_step, turns
 from nem_tf import networks
 
 SCRIPTS = sorted(
@@ -31,6 +33,63 @@ def test_a_benchmark_runs(name, capsys, monkeypatch):
     monkeypatch.delitem(startup.COMMANDS, "python that imports tensorflow")
     assert not importlib.import_module(f"benchmarks.{name}").main(["--tiny"])
     assert capsys.readouterr().out
+
+
+def test_the_table_of_own_clips(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(own_clips, "TEST_CLIPS", 10)
+    monkeypatch.setattr(own_clips, "_run", lambda *_: None)  # a training
+    for seed, ari in ((0, 0.5), (1, 0.7)):
+        run, scored = (tmp_path / part / f"tetro-{seed}" for part in ("runs", "eval"))
+        run.mkdir(parents=True)
+        scored.mkdir(parents=True)
+        settings = {"model": "windows", "size": [8, 8], "components": 4}
+        for path, content in (
+            (run / "config.json", {"settings": {**settings, "object_size": 3.0}}),
+            (run / "results.json", {"seconds": 90.0, "updates": 5}),
+            (
+                scored / "results.json",
+                {
+                    "test": {
+                        **{
+                            key: {"last": ari if "no_learning" not in key else 0.25}
+                            for keys in own_clips.SCORES.values()
+                            for key in keys
+                        },
+                        **{"clips": 1, "psnr": 20.0, "repeat_psnr": None},
+                        "segments_used": 2.0,
+                    }
+                },
+            ),
+        ):
+            path.write_text(json.dumps(content))
+    command = ["--out", str(tmp_path), "--seeds", "2", "--kinds", "tetro"]
+    assert own_clips.main(command) == 0
+    assert np.load(tmp_path / "tetro_test.npy").shape == (10, 1, 35, 35, 3)
+    row = capsys.readouterr().out.splitlines()[-1]
+    assert "three tetrominoes | 0.600 ± 0.141 (0.250) |" in row and row.endswith(
+        "1.5 |"
+    )
+    table = json.loads((tmp_path / "table.json").read_text())
+    assert [run["seed"] for run in table["kinds"]["tetro"]["runs"]] == [0, 1]
+
+
+@pytest.mark.parametrize("kind", sorted({"plain", "texture", "blobs", "tetro"}))
+def test_scenes_have_their_objects(kind):
+    about = own_clips.KINDS[kind]
+    frames, labels = about.make(2, 3)
+    assert frames.dtype == labels.dtype == np.uint8
+    assert frames.shape[:4] == labels.shape and frames.shape[0] == 2
+    most = {"plain": 4, "texture": 4, "blobs": 8, "tetro": 3}[kind]
+    assert 2 <= labels.max() <= most
+    again = about.make(2, 3)
+    np.testing.assert_array_equal(again[0], frames)
+    behind = frames[labels == 0].astype(int)
+    if kind in ("plain", "tetro"):  # one colour a clip
+        assert all(
+            np.ptp(f[n == 0], axis=0).max() == 0
+            for f, n in zip(frames, labels, strict=True)
+        )
+    assert behind.size > 0.4 * frames.size
 
 
 FIRST_DRAFTS = {

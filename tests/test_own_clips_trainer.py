@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from trainers.own_clips import OwnClips, main
+from trainers.training import config_file
 
 H, W, T = 24, 32, 12
 
@@ -110,17 +111,22 @@ def test_the_background_is_of_the_kind_that_was_asked_for(path, kind):
     assert made.cell().fill == 1  # squares cover their boxes
 
 
-def test_a_run_that_goes_on_needs_no_more_than_it_was_begun_with(path):
-    began = experiment(path).config
-    again = OwnClips.configured(recipe="ours", data=str(path), components=3)
-    asked = again.asked()
-    assert all(asked[key] == began.flat()[key] for key in asked)
-    assert "size" not in asked and "batch_size" not in asked
-    sized = OwnClips.configured(recipe="ours", data=str(path), size=(24,))
-    assert sized.asked()["size"] == (24, 24)
+def test_what_is_asked_of_a_run_that_goes_on(path):
+    asked = OwnClips.Settings.asked
+    found = {"size": (0,), "components": 0, "model": "auto", "batch_size": 64}
+    assert asked(found) == {}  # the clips decide
+    assert asked({"size": (24,), "floor": 0.3}) == {"size": (24, 24), "floor": 0.3}
     # What was found once is not looked for again.
+    began = experiment(path).config
     values = {**began.flat(), "data": str(path)}
     assert OwnClips(type(began).of(**values)).config == began
+
+
+def test_a_run_without_mirror_was_not_mirrored(path):
+    values = config_file.as_json(experiment(path).config)
+    del values["mirror"]
+    old = config_file.from_json(OwnClips, values, resumed=True)
+    assert old.clips.mirror == "off" and experiment(path).config.clips.mirror == "on"
 
 
 def test_settings_that_a_cell_has_no_use_for(path):
@@ -184,6 +190,10 @@ def test_a_few_grey_objects_are_for_rnn_em(grey):
     assert config.training.epochs == (12,)
     assert experiment(grey, recipe="quick").config.training.epochs == (8,)
     assert experiment(grey, epochs=(3,)).config.training.epochs == (3,)
+    few = experiment(grey, train_size=7).config
+    assert few.clips.batch_size == few.training.train_size == 7
+    with pytest.raises(ValueError, match="fill: expected none with model rnn-em"):
+        experiment(grey, fill=0.5)
     patch = cell.decoder.layers[-1]
     assert patch.size == (9, 9)  # 1.3 times a square's side, and one
 
@@ -203,9 +213,3 @@ def test_settings_of_a_run_stay_as_they_were_written(grey):
     values = began.flat() | {"learning_rates": (0.01,)}
     again = OwnClips(OwnClips.Settings.of(**values)).config
     assert again.flat() == values
-
-
-def test_what_a_model_decides_is_not_asked_of_a_run_that_goes_on(grey):
-    asked = OwnClips.configured(recipe="ours", data=str(grey), floor=0.3).asked()
-    assert asked["floor"] == 0.3
-    assert not {"model", "network", "reads", "batch_size", "train_steps"} & asked.keys()

@@ -19,7 +19,16 @@ from trainers.training import command, parts, settings
 from trainers.training.option import option
 
 LARGEST = 1.3  # objects that `tracking` draws, in sides of a typical one
-FOUND = ("size", "channels", "components", "steps", "object_size", "fill", "foreground")
+FOUND = (
+    "model",
+    "size",
+    "channels",
+    "components",
+    "steps",
+    "object_size",
+    "fill",
+    "foreground",
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -67,7 +76,9 @@ class Clips(parts.Clips):
         "length have",
         least=0,
     )
-    train_steps: int = option(8, "T of the windows that are trained on", least=1)
+    train_steps: int = option(
+        8, "T of the windows that are trained on; 19 with rnn-em", least=1
+    )
     stride: int = option(
         0, "frames from one window to the next; 0: half a window", least=0
     )
@@ -83,7 +94,7 @@ class Clips(parts.Clips):
         choices=PICTURES,
     )
     mirror: str = option(
-        "on",
+        "off",
         "whether clips are also learned from mirrored, left to right and top to "
         "bottom, and backwards; off where that looks or moves otherwise",
         choices=("on", "off"),
@@ -109,7 +120,9 @@ class Clips(parts.Clips):
         least=0.0,
     )
     noise: float = option(0.0, "chance that a pixel is noisy", least=0.0, most=1.0)
-    batch_size: int = option(16, "clips per update, over all devices", least=1)
+    batch_size: int = option(
+        16, "clips per update, over all devices; 32 with rnn-em", least=1
+    )
     objects: int = option(8, "labels that the metrics expect", least=1, most=256)
 
     def check_source(self):
@@ -140,7 +153,7 @@ class Cell(parts.Cell):
         "windows: components with a place and a window each, as many as there are; "
         "rnn-em: the paper's, K at all times, with the network `tracking`; auto: "
         "rnn-em for up to three grey objects, which only their shapes tell apart",
-        choices=("auto", "windows", "rnn-em"),
+        choices=("auto", "windows", "rnn-em", "n-em"),
         often=True,
     )
     variance: float = option(
@@ -172,8 +185,8 @@ class Run(parts.Run):
 
     recipe: str = option(
         "ours",
-        "settings that flags then change: the best known, a quarter of an hour on two "
-        "cores, or those for a first look",
+        "settings that flags then change: the best known, five to fifteen minutes on "
+        "two cores, or those for a first look",
         choices=("ours", "quick"),
         often=True,
     )
@@ -187,25 +200,25 @@ class Settings(settings.Settings):
     cell: Cell = dataclasses.field(default_factory=Cell)
     run: Run = dataclasses.field(default_factory=Run)
 
-    def asked(self):
-        """Without what the clips decide: 0, and what they have fewer of."""
+    @classmethod
+    def asked(cls, given):
+        """Without what the clips decide, and what they may have had fewer of."""
         fewer = ("train_steps", "batch_size", "train_size")
         fewer += ("validation_size", "test_size")
-        found = {key: value for key, value in self.flat().items() if key not in fewer}
-        if len(found["size"]) == 1:
+        found = {key: value for key, value in given.items() if key not in fewer}
+        if len(found.get("size", ())) == 1:
             found["size"] *= 2
         return {
             key: value
             for key, value in found.items()
-            if key not in FOUND or value not in (0, (0, 0))
-            if key not in ("epochs", *OF_MODEL["rnn-em"]) or key in (self.given or ())
+            if not (key in FOUND and value in (0, (0, 0), "auto"))
         }
 
 
 OF_MODEL: dict[str, dict] = {  # settings of a model, unless asked for otherwise
-    "windows": {"model": "windows"},
+    "windows": {},
+    "n-em": {},
     "rnn-em": {
-        "model": "rnn-em",
         "network": "tracking",
         "reads": "pixels",
         "floor": 0.02,
@@ -216,13 +229,17 @@ OF_MODEL: dict[str, dict] = {  # settings of a model, unless asked for otherwise
     },
 }
 SHAPES_TAKE = 2  # times the epochs: what only shapes tell apart takes longer
-_TRAINING = {"learning_rates": (0.002,), "schedule": "cosine", "clip_norm": 20.0}
+_TRAINING = {
+    "mirror": "on",
+    "learning_rates": (0.002,),
+    "schedule": "cosine",
+    "clip_norm": 20.0,
+}
 RECIPES: dict[str, dict] = {
     "ours": {
         **_TRAINING,
         "epochs": (6,),
         "epoch_updates": 150,
-        "patience": 12,
         "validation_size": 64,
         "test_size": 1000,
     },
@@ -230,15 +247,24 @@ RECIPES: dict[str, dict] = {
         **_TRAINING,
         "epochs": (4,),
         "epoch_updates": 100,
-        "patience": 4,
         "validation_size": 32,
         "test_size": 64,
     },
 }
 
 
+def _of_model(model, config, asked):
+    """What a model has in the place of settings that nobody asked for: a dict."""
+    found = dict(OF_MODEL[model])
+    if model == "rnn-em":
+        epochs = config.training.epochs
+        found["epochs"] = tuple(SHAPES_TAKE * n for n in epochs)
+        found["batch_size"] = min(found["batch_size"], config.training.train_size)
+    return {"model": model, **{x: found[x] for x in found.keys() - set(asked)}}
+
+
 class OwnClips(Experiment):
-    """People's own clips with `WindowCell`."""
+    """People's own clips, with `WindowCell` or the paper's cells over a background."""
 
     name = "own_clips"
     Settings = Settings
@@ -279,7 +305,7 @@ class OwnClips(Experiment):
         if not any(size):
             decoded = Decoded(path, size=self.chosen.size, **asked)
         self.decoded = decoded
-        self.given = clips  # before what was found
+        self.asked_clips = clips  # before what was found
         self.asked_model = config.cell.model
         self.size, self.channels = decoded.size, decoded.channels
         config = self._resolved(config)
@@ -291,13 +317,14 @@ class OwnClips(Experiment):
         from trainers.training import look
 
         asked = config.given or ()
-        if config.given is not None:
-            of_model = dict(OF_MODEL[self.chosen.model])
-            if self.chosen.model == "rnn-em":
-                epochs = config.training.epochs
-                of_model["epochs"] = tuple(SHAPES_TAKE * n for n in epochs)
-            free = {name: of_model[name] for name in of_model.keys() - config.given}
-            config = config.replaced(**free | {"model": self.chosen.model})
+        model = self.chosen.model
+        if config.given is not None or config.cell.model == "auto":
+            config = config.replaced(**_of_model(model, config, asked))
+        if model != "windows" and "fill" in asked:
+            raise ValueError(
+                f"fill: expected none with model {model}, which takes none, received "
+                f"{config.clips.fill:g}; leave it out"
+            )
         clips, training, chosen = config.clips, config.training, self.chosen
         most = 20 if self.decoded.still else min(20, look.longest(self.decoded))
         steps = clips.steps or most
@@ -306,9 +333,9 @@ class OwnClips(Experiment):
                 f"train_steps: expected at most {steps}, T of the clips that are "
                 f"scored, received {clips.train_steps}; ask for fewer"
             )
-        if clips.object_size > max(self.size):
+        if clips.object_size > min(self.size):
             raise ValueError(
-                f"object_size: expected at most {max(self.size)}, the longer side of "
+                f"object_size: expected at most {min(self.size)}, the shorter side of "
                 f"frames of {self.size[0]} x {self.size[1]}, received "
                 f"{clips.object_size:g}; give pixels of the size trained on"
             )
@@ -323,13 +350,13 @@ class OwnClips(Experiment):
             )
         }
         train_size = min(training.train_size, counts["train"])
-        return config.replaced(
+        found = config.replaced(
             size=tuple(self.size),
             channels=self.channels,
             components=clips.components or chosen.components,
             steps=steps,
             train_steps=train_steps,
-            object_size=clips.object_size or chosen.object_size,
+            object_size=clips.object_size or min(chosen.object_size, min(self.size)),
             fill=clips.fill or round(self.findings.fill, 3),
             foreground=clips.foreground or chosen.foreground,
             batch_size=min(clips.batch_size, train_size),
@@ -337,6 +364,8 @@ class OwnClips(Experiment):
             validation_size=min(training.validation_size, counts["validation"]),
             test_size=min(training.test_size, counts["test"]),
         )
+        object.__setattr__(found, "given", None)  # all is chosen now
+        return found
 
     @property
     def likelihood(self):
@@ -355,8 +384,8 @@ class OwnClips(Experiment):
 
     @property
     def object_size(self):
-        side = LARGEST * self.config.clips.object_size
-        return (max(2, round(side)),) * 2
+        side = round(LARGEST * self.config.clips.object_size)
+        return (max(2, min(side, *self.size)),) * 2
 
     def fingerprint(self):
         return {"clips": len(self.decoded), "digest": self.decoded.frames_digest}
@@ -365,7 +394,7 @@ class OwnClips(Experiment):
         """Print what was found and chosen, and draw data.png into the run's folder."""
         from trainers.training import look
 
-        clips, given = self.config.clips, self.given
+        clips, given = self.config.clips, self.asked_clips
         reasons = dict(self.chosen.reasons)
         for name in ("components", "object_size", "foreground"):
             if getattr(given, name):

@@ -82,6 +82,7 @@ class EMCell(keras.layers.Layer):
     """
 
     unused: tuple[str, ...] = ()  # arguments below that a subclass does without
+    begins = False  # whether `iterate` gives pixels to components that only begin
 
     def __init__(
         self,
@@ -234,7 +235,7 @@ class EMCell(keras.layers.Layer):
         far = ops.sum(ops.square(change), axis=-1, keepdims=True)
         most = ops.max(far, axis=axes.COMPONENTS, keepdims=True)
         most = ops.cast(ops.equal(far, most), psi.dtype)
-        count = ops.sum(most, axis=axes.COMPONENTS)
+        count = ops.maximum(ops.sum(most, axis=axes.COMPONENTS), 1.0)
         return ops.sum(most * psi, axis=axes.COMPONENTS) / count
 
     def iterate(self, x, noisy, states, training=False):

@@ -7,6 +7,7 @@ import numpy as np
 from keras import ops
 
 from nem_tf import axes, draws
+from nem_tf.cells.e_step import EStep
 from nem_tf.cells.em_cell import EMCell
 from nem_tf.layers import Dense, LayerNorm
 
@@ -30,16 +31,17 @@ class WindowCell(EMCell):
 
         psi_k = a_k c_k + (1 - a_k) b
         pi_k ~ a_k + 0.05 near_k + 0.001                      (the weights of Eq. 1)
-        gamma_k ~ pi_k (fit(x | psi_k) + near_k fit(x | colour_k) + 0.001)   (Eq. 3)
+        gamma_k ~ pi_k (fit(x | psi_k) + beside_k fit(x | colour_k) + 0.001) (Eq. 3)
         evidence = gamma_k w [1, x],   w = 1 - 2^-(|x - b| / foreground)^2
 
     w says how surely a pixel is not background; near_k falls with the distance from the
-    component's place; colour_k is the mean of what it sees, by which it knows its
-    object where that is a little aside of its prediction, or comes out from behind
-    another one. The M-step moves the place to the centre of the evidence near
-    where it was expected, as far as the network says, reads the evidence in the window,
-    and predicts the next place, size and looks. Everything is relative to the window,
-    so that neither places nor sizes have to be learned; the cost grows with the pixels.
+    component's place, beside_k is 1 up to 1.15 half-objects from it; colour_k is the
+    mean of what it sees, by which it knows its object where that is a little aside of
+    its prediction, or comes out from behind another one. The M-step moves the place to
+    the centre of the evidence near where it was expected, as far as the network says,
+    reads the evidence in the window, and predicts the next place, size and looks.
+    Everything is relative to the window, so that neither places nor sizes have to be
+    learned; the cost grows with the pixels.
 
     A component that has nothing rests: it draws nothing and takes no part. It begins
     where most pixels are unexplained, at the first frame or whenever something comes
@@ -81,6 +83,7 @@ class WindowCell(EMCell):
         ValueError: if a number is out of range, or a shape does not fit.
     """
 
+    begins = True
     unused = ("floor", "keep_floor", "start")
 
     def __init__(
@@ -107,6 +110,12 @@ class WindowCell(EMCell):
                     f"in a way of its own, received {kwargs[name]}; leave it out"
                 )
         kwargs = {**kwargs, "dtype": "float32", "autocast": False}
+        likelihood = (e_step if isinstance(e_step, EStep) else EStep(e_step)).likelihood
+        if likelihood.binary:
+            raise ValueError(
+                f"e_step: expected Gaussian pixels, received {likelihood.name}; "
+                "WindowCell takes black and white ones as Gaussian, too"
+            )
         channels = tuple(frame_shape)[-1]
         super().__init__(
             frame_shape,
@@ -257,7 +266,7 @@ class WindowCell(EMCell):
         return ops.expand_dims(gamma + even, -1), [theta, psi, pi, background]
 
     def _of_its_colour(self, x, looks):
-        """How well a component's mean colour explains pixels near it, (..., K, H, W).
+        """The fourth root of beside_k fit(x | colour_k), (..., K, H, W); 0 at rest.
 
         Where an object is a little aside of its prediction, as after a bounce, its
         pixels are not drawn by its component. They are its own all the same.
@@ -271,7 +280,7 @@ class WindowCell(EMCell):
         colour = colour[..., None, None, :]
         x = ops.expand_dims(x, axes.COMPONENTS)
         fit = ops.squeeze(self.likelihood.fit(x, colour), -1)
-        near = near_y[..., :, None] * near_x[..., None, :]
+        near = near_y[..., :, None] * near_x[..., None, :] * _maps(looks[..., -1])
         return near * ops.sqrt(ops.sqrt(fit))
 
     def _double(self, explained, alive):

@@ -13,6 +13,6 @@ def iterate(cell, x, state):
         gamma `(B, K, H, W, 1)` and the list of the new state.
     """
     gamma, new = cell.iterate(x, x, list(state))
-    if cell.layered:  # its iteration also gives pixels to components that only begin
+    if cell.begins:  # then its gamma is not what was predicted alone
         gamma = cell.assign_next(x, state)
     return gamma, new

@@ -51,7 +51,8 @@ def _main(experiment_class, config, stack):
     out = config.run.out or run_folder.default_path(name, config.clips.seed)
     folder = None
     with errors.of_settings():
-        resumed = _resumes(experiment_class, config, out)
+        began = _begun(experiment_class, config, out)
+        resumed, config = began is not None, began or config
         if config.run.host_index == 0:
             if resumed:
                 folder = stack.enter_context(run_folder.RunFolder(out, resumed=True))
@@ -65,16 +66,16 @@ def _main(experiment_class, config, stack):
     run(experiment, folder, strategy)
 
 
-def _resumes(experiment_class, config, out):
-    """Whether the run in `out` is to be continued."""
-    resume = config.run.resume
-    if resume != "auto" or not (out / "config.json").is_file():
-        return bool(resume) and resume != "auto"
-    settings = config_file.read(out, experiment_class.name)
-    config_file.check_data(settings.get("data"), config.clips.data, out)
-    began = config_file.from_json(experiment_class, settings)
-    config_file.check_same(began, config.asked(), out)
-    return True
+def _begun(experiment_class, config, out):
+    """The settings of the run in `out` that goes on; None if a new one begins."""
+    if config.run.resume != "auto":
+        return config if config.run.resume else None
+    if not (out / "config.json").is_file():
+        return None
+    began = config_file.read(out, experiment_class.name)
+    config_file.check_data(began.get("data"), config.clips.data, out)
+    given = {name: x for name, x in config.flat().items() if name in config.given}
+    return command_line.of_resumed(experiment_class, out, {**given, "out": out})
 
 
 def run(experiment, folder, strategy):

@@ -76,12 +76,21 @@ def _settings(experiment, given):
     """The settings of the given flags, or of the run that they resume."""
     resumed = given.get("resume", "")
     if resumed and resumed != "auto":
-        return _of_resumed(experiment, pathlib.Path(resumed), given)
+        return of_resumed(experiment, pathlib.Path(resumed), given)
     return experiment.configured(**{"recipe": RECIPE, **given})
 
 
-def _of_resumed(experiment, folder, given):
-    """The settings of a run that goes on, with those flags that may differ."""
+def of_resumed(experiment, folder, given):
+    """The settings of a run that goes on, with those flags that may differ.
+
+    Args:
+        experiment: a subclass of `Experiment`.
+        folder: of the run.
+        given: dict from the settings that are asked for now to their values.
+
+    Raises:
+        ValueError: if there is no such run, or something else is asked of it.
+    """
     values = config_file.read(folder, experiment.name)
     if "data" in given:  # it may have been moved
         config_file.check_data(values.get("data"), given["data"], folder)
@@ -95,7 +104,7 @@ def _of_resumed(experiment, folder, given):
     about_run = config_file.about_run(experiment.Settings)
     other = {key: given[key] for key in given.keys() & about_run}
     found = began.replaced(**{**other, "out": folder})
-    config_file.check_same(found, given, folder)
+    config_file.check_same(found, experiment.Settings.asked(given), folder)
     return found
 
 

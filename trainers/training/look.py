@@ -24,7 +24,11 @@ CLIPS, FRAMES = 64, 8  # that are looked at; frames of each clip
 STEPS = 8  # T of the windows that are counted
 SPECK = 6  # pixels; a region of less is noise
 LITTLE = 0.25  # of an object's side; a smaller region is a flaw of the video, no object
-WIDE = {"windows": 11, "rnn-em": 7}  # pixels that an object is trained at, about
+WIDE = {
+    "windows": 11,
+    "rnn-em": 7,
+    "n-em": 7,
+}  # pixels that an object is trained at, about
 FEW = 3  # objects that differ in their shapes, and that a component each can follow
 SIDES = (16, 64)  # of the longer side of a frame that is trained on, pixels
 COMPONENTS = (2, 12)
@@ -89,7 +93,7 @@ class Findings(NamedTuple):
 class Choices(NamedTuple):
     """Settings that fit the clips.
 
-    model: "windows" or "rnn-em".
+    model: "windows", "rnn-em" or "n-em".
     size: (H, W) of the frames that are trained on, pixels.
     components: K.
     object_size: about an object's side at that size, pixels.
@@ -164,9 +168,9 @@ def choices(findings, model="auto", fixed=False):
 
     Args:
         findings: `Findings`.
-        model: "windows", "rnn-em", or "auto": `WindowCell` begins where colours or gaps
-            tell objects apart; a few grey objects that meet differ in their shapes
-            alone, which RNN-EM learns.
+        model: "windows", "rnn-em", "n-em", or "auto": `WindowCell` begins where colours
+            or gaps tell objects apart; a few grey objects that meet differ in their
+            shapes alone, which RNN-EM learns.
         fixed: whether frames keep their size, since someone asked for it.
 
     Returns:
@@ -178,11 +182,11 @@ def choices(findings, model="auto", fixed=False):
         side = FAINT * min(findings.size)
     most = findings.objects[1]
     alike = findings.channels == 1 and 2 <= most <= FEW
-    why_model = "several objects, or of several colours"
-    if alike:
-        why_model = f"{most} grey objects, which only their shapes tell apart"
     if model == "auto":
         model = "rnn-em" if alike and not findings.still else "windows"
+    reason = "colours and gaps tell objects apart"
+    if model == "rnn-em":
+        reason = f"{most} grey objects, which only their shapes tell apart"
     wide = WIDE[model]
     size = findings.size if fixed else _size(findings.size, side, wide)
     scale = max(size) / max(findings.size)
@@ -194,7 +198,7 @@ def choices(findings, model="auto", fixed=False):
     side = max(2.0, round(side * scale, 1))
     usual = f"{most} regions at a time" + (", and one more" if spare else "")
     reasons = {
-        "model": why_model,
+        "model": reason,
         "size": _why_size(findings, size, side, wide, fixed, unseen),
         "components": usual
         if components == most + spare

@@ -103,7 +103,7 @@ def _over_background(cell, batch, outputs):
     clean, behind = batch["clean"], batch["background"]
     segments = cell.segments(clean[:, 1:], outputs["gamma"], behind[:, None])
     found = outputs["psi"], outputs.get("mixing"), behind[:, None]
-    predicted = ops.convert_to_numpy(cell.next_frame(*found))
+    predicted = np.asarray(cell.next_frame(*found), "float32")
     rows = []
     for b, frames in enumerate(clean):
         foretold = scores.foretold(frames, predicted[b], cell.likelihood)

@@ -100,9 +100,10 @@ class Settings:
         """What `of_recipe` takes from both, a dict; an experiment may have rules."""
         return {**recipe, **given}
 
-    def asked(self):
-        """What a run that goes on has to have been begun with: a dict."""
-        return self.flat()
+    @classmethod
+    def asked(cls, given):
+        """What flags, a dict, ask of a run that goes on: a dict to be compared."""
+        return given
 
     def flat(self):
         """A dict from all settings to their values."""
@@ -113,7 +114,9 @@ class Settings:
 
     def replaced(self, **values):
         """These settings with other values."""
-        return self.of(**{**self.flat(), **values})
+        found = self.of(**{**self.flat(), **values})
+        object.__setattr__(found, "given", self.given)
+        return found
 
     def per_stage(self, name):
         """The values of `learning_rates` or `epochs`, one per stage."""
