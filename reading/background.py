@@ -25,7 +25,7 @@ DIFFERENT = 0.12  # least distance of a pixel from what is behind it, see `dista
 RIM = 0.3  # of the distance of a pixel beside it; one that has less is a rim
 FRAMES = 40  # looked at, evenly spaced
 LARGE = 96  # pixels; frames with a longer side are looked at in blocks
-SOME = 0.02  # of the pixels, from which on their noise is looked at
+SOME = 0.15  # of the pixels; noise on black leaves a quarter grey in two frames
 ROUNDS = 5  # in which outliers lose their weight
 SETTLED = 4 / 255  # a round that changes less is the last one
 AGREE = 0.06  # distance at which a pixel counts 1/e^2, where there is little noise
@@ -160,25 +160,30 @@ def is_object(x, background, least):
     return (far > least) & (far > RIM * beside)
 
 
-def noise(x):
+def noise(x, step=1):
     """Standard deviation of what changes in every pixel from frame to frame.
 
     From the lower quartile of the changes, since objects move in some pixels; and from
     pixels that are neither black nor white, where noise is cut off, if there are some.
+
+    Args:
+        x: (T, H, W, C).
+        step: 1, or 2 if x is of pairs of a frame and the next one: what is between two
+            pairs does not count.
     """
     if len(x) < 2:
         return 0.0
-    change = np.abs(np.diff(x, axis=0))
-    grey = (x > 0) & (x < 1)
-    grey = grey[1:] & grey[:-1]
+    before, after = x[:-1:step], x[1::step]
+    change = np.abs(after - before)
+    grey = (before > 0) & (before < 1) & (after > 0) & (after < 1)
     if grey.sum() > SOME * grey.size:
         change = change[grey]
     return float(np.quantile(change, 0.25)) / 0.3186 / np.sqrt(2)
 
 
-def least_distance(x):
-    """From where on a pixel of these frames differs from its background."""
-    return max(DIFFERENT, 4 * noise(x) * np.sqrt(x.shape[-1]))
+def least_distance(flicker, channels):
+    """From where on a pixel differs from its background, with that much noise."""
+    return max(DIFFERENT, 4 * flicker * np.sqrt(channels))
 
 
 def still(x):

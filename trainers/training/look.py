@@ -127,8 +127,8 @@ def look(clips, steps=STEPS):
     places = base.spread(len(clips), CLIPS)
     samples = [_frames(clips, i) for i in places]  # float32 (F, H, W, C)
     behind = [clips.background(i) / np.float32(255) for i in places]
-    foreground = float(np.median([background.least_distance(x) for x in samples]))
-    noise = float(np.median([background.noise(x) for x in samples]))
+    noise = float(np.median([background.noise(_pairs(clips, i), 2) for i in places]))
+    foreground = float(background.least_distance(noise, clips.channels))
     boxes, shares, covered = [], [], 0
     for x, b in zip(samples, behind, strict=True):
         for mask in background.distance(x, b) >= foreground:
@@ -319,6 +319,15 @@ def _frames(clips, i):
     """Some frames of clip i, float32 (F, H, W, C) in [0, 1]."""
     frames = clips.frames(i)
     return frames[base.spread(len(frames), FRAMES)] / np.float32(255)
+
+
+def _pairs(clips, i):
+    """Some frames of clip i, each with the next one, as those of `_frames`."""
+    frames = clips.frames(i)
+    if len(frames) > 1:
+        first = base.spread(len(frames) - 1, FRAMES)
+        frames = frames[np.stack([first, first + 1], axis=1).ravel()]
+    return frames / np.float32(255)
 
 
 def longest(clips):
