@@ -1,12 +1,13 @@
 """`trainers.own_clips`: what is made of a path, before anything is trained."""
 
+import json
 import shutil
 
 import numpy as np
 import pytest
 
 from trainers.own_clips import OwnClips, main
-from trainers.training import config_file
+from trainers.training import command, config_file
 
 H, W, T = 24, 32, 12
 
@@ -190,8 +191,8 @@ def test_a_few_grey_objects_are_for_rnn_em(grey):
     assert config.training.epochs == (12,)
     assert experiment(grey, recipe="quick").config.training.epochs == (8,)
     assert experiment(grey, epochs=(3,)).config.training.epochs == (3,)
-    few = experiment(grey, train_size=7).config
-    assert few.clips.batch_size == few.training.train_size == 7
+    few = experiment(grey, train_size=20).config  # less than RNN-EM's batch
+    assert few.clips.batch_size == few.training.train_size == 10  # as many as there are
     with pytest.raises(ValueError, match="fill: expected none with model rnn-em"):
         experiment(grey, fill=0.5)
     patch = cell.decoder.layers[-1]
@@ -213,3 +214,22 @@ def test_settings_of_a_run_stay_as_they_were_written(grey):
     values = began.flat() | {"learning_rates": (0.01,)}
     again = OwnClips(OwnClips.Settings.of(**values)).config
     assert again.flat() == values
+
+
+def test_a_run_that_goes_on_has_the_settings_that_it_was_begun_with(path, tmp_path):
+    began = experiment(path, epochs=(3,), learning_rates=(0.01,)).config
+    written = {"experiment": "own_clips", "settings": config_file.as_json(began)}
+    (tmp_path / "config.json").write_text(json.dumps(written))
+
+    def again(**flags):
+        flags = {"data": str(path), "out": tmp_path, "resume": "auto", **flags}
+        flags = {"recipe": "ours", **flags}
+        return command._begun(OwnClips, OwnClips.configured(**flags), tmp_path)
+
+    found = again()
+    assert found.training.epochs == (3,) and found.training.learning_rates == (0.01,)
+    assert found.cell.model == "windows" and found.run.resume == "auto"
+    assert again(model="auto", epochs=(3,)) == found
+    with pytest.raises(ValueError, match="epochs: expected 3, with which"):
+        again(epochs=(4,))
+    assert command._begun(OwnClips, began, tmp_path) is None  # nobody asked
