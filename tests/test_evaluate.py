@@ -24,7 +24,8 @@ def run(tmp_path_factory):
 
     out = tmp_path_factory.mktemp("evaluate") / "run"
     line = runs.flags({**runs.SMALL, "epochs": 1, "out": out})
-    assert command.main(static_shapes.StaticShapes, "x", line) == 0
+    with runs.undrawn(), runs.eager():
+        assert command.main(static_shapes.StaticShapes, "x", line) == 0
     return out
 
 

@@ -1,5 +1,7 @@
 """Scores of labels of every kind and of a gamma that is not finite, graphs included."""
 
+import functools
+
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -46,16 +48,22 @@ def all_scores(groups, gamma, objects=8, mode="eager"):
     """The scores of NumPy arrays, in a graph of open shapes if told so: (4, N)."""
     if mode == "eager":
         return scores_of_tensors(groups, gamma, objects).numpy()
+    kinds = [(array.ndim, array.dtype) for array in (groups, gamma)]
+    return graph(objects, mode == "xla", *kinds)(groups, gamma).numpy()
+
+
+@functools.cache
+def graph(objects, jit_compile, groups, gamma):
+    """`scores_of_tensors` of open shapes, for groups and gamma of a rank and type."""
     specs = [
-        tf.TensorSpec((None,) * groups.ndim, groups.dtype),
-        tf.TensorSpec((*[None] * (gamma.ndim - 1), 1), gamma.dtype),
+        tf.TensorSpec((None,) * groups[0], groups[1]),
+        tf.TensorSpec((*[None] * (gamma[0] - 1), 1), gamma[1]),
     ]
-    function = tf.function(
+    return tf.function(
         lambda *arrays: scores_of_tensors(*arrays, objects),
         input_signature=specs,
-        jit_compile=mode == "xla",
+        jit_compile=jit_compile,
     )
-    return function(groups, gamma).numpy()
 
 
 MODES = ["eager", "graph", "xla"]

@@ -10,8 +10,8 @@ from sklearn.metrics import adjusted_mutual_info_score, adjusted_rand_score
 
 from nem_tf import EStep, adjusted_mutual_information, data, scores
 
-FEW = settings(max_examples=8, deadline=None, derandomize=True)
-MANY = settings(max_examples=150, deadline=None, derandomize=True)
+FEW = settings(max_examples=5, deadline=None, derandomize=True)
+MANY = settings(max_examples=100, deadline=None, derandomize=True)
 
 
 @st.composite

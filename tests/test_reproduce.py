@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from nem_tf import plots, scores
+from tests import runs
 from trainers import evaluate, experiments, reproduce
 from trainers.paper import (
     archive,
@@ -46,22 +47,37 @@ def run(place, what, *flags, more=""):
     return reproduce.main([what, *line, *flags, *extra])
 
 
-@pytest.fixture
-def in_this_process(monkeypatch):
+def child(self, line, *_):
     """What is trained and evaluated needs no process of its own."""
-
-    def child(self, line, *_):
-        name, *flags = line
-        if name == "trainers.evaluate":
-            assert evaluate.main(flags) == 0
-        else:
-            experiment = experiments.find(name.removeprefix("trainers."))
+    name, *flags = line
+    if name == "trainers.evaluate":
+        assert evaluate.main(flags) == 0
+    else:
+        experiment = experiments.find(name.removeprefix("trainers."))
+        with runs.eager():
             assert command.main(experiment, "x", flags) == 0
 
+
+@pytest.fixture
+def in_this_process(monkeypatch):
     monkeypatch.setattr(reproduce.Reproduction, "_child", child)
 
 
-def test_static_shapes_are_trained_once_and_written_into_the_document(place, capfd):
+@pytest.fixture
+def but_for_the_first(monkeypatch):
+    """All but the first are trained in this process."""
+    original, begun = reproduce.Reproduction._child, []
+
+    def first(self, *line):
+        begun.append(line)
+        (original if len(begun) == 1 else child)(self, *line)
+
+    monkeypatch.setattr(reproduce.Reproduction, "_child", first)
+
+
+def test_static_shapes_are_trained_once_and_written_into_the_document(
+    place, capfd, but_for_the_first
+):
     (place / "RESULTS.md").write_text("# Mine\n\nAbove.\n")
     flags = ("--only", "rnn-em-k3", "--seeds", "2")
     assert run(place, "static_shapes", *flags) == 0

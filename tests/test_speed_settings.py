@@ -9,7 +9,7 @@ from tests import runs
 from trainers import experiment, flying_shapes
 from trainers.training import command, devices
 
-TINY = {**runs.SMALL, "batch-size": 16, "steps": 2}
+TINY = {**runs.SMALL, "batch-size": 16, "steps": 2, "test-size": 12}
 
 
 @pytest.mark.parametrize(

@@ -16,6 +16,7 @@ import tensorflow as tf
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from tensorboard.plugins.hparams import plugin_data_pb2
 
+from tests import runs
 from trainers import evaluate, flying_mnist, flying_shapes, static_shapes
 from trainers.training import board, command
 
@@ -194,7 +195,8 @@ def test_a_stage_starts_from_the_best_of_the_stage_before(tmp_path, monkeypatch)
     # A rate of 0 in the second stage: its weights must be the first stage's best ones.
     settings = {**NARROW_MNIST, "stages": (20, 50), "learning_rates": (0.003, 0.0)}
     settings = {**settings, "schedule": "constant"}
-    assert command.main(flying_mnist.FlyingMNIST, "x", flags(settings, out)) == 0
+    with runs.eager():
+        assert command.main(flying_mnist.FlyingMNIST, "x", flags(settings, out)) == 0
     first = keras.saving.load_model(out / "stages" / "1.keras")
     second = keras.saving.load_model(out / "stages" / "2.keras")
     for ours, theirs in zip(first.get_weights(), second.get_weights(), strict=True):
@@ -210,7 +212,8 @@ def test_the_same_seed_trains_the_same_weights(tmp_path):
     weights = []
     for name in ("a", "b"):
         config = flying_shapes.FlyingShapes.configured(recipe="quick", **TINY, **NARROW)
-        nem = _train(flying_shapes.FlyingShapes, config, tmp_path / name)
+        with runs.eager():
+            nem = _train(flying_shapes.FlyingShapes, config, tmp_path / name)
         weights.append(nem.get_weights())
     for ours, theirs in zip(*weights, strict=True):
         np.testing.assert_allclose(ours, theirs, atol=1e-6)
@@ -260,7 +263,8 @@ def test_a_patch_has_room_for_the_largest_digit():
 def test_trains_on_real_mnist(tmp_path):
     out = tmp_path / "run"
     settings = {**NARROW_MNIST, "digits": "mnist", "stages": (20, 500)}
-    assert command.main(flying_mnist.FlyingMNIST, "x", flags(settings, out)) == 0
+    with runs.undrawn(), runs.eager():
+        assert command.main(flying_mnist.FlyingMNIST, "x", flags(settings, out)) == 0
     assert json.loads((out / "results.json").read_text())["data"] == "mnist"
     rows = log_of(out)
     assert float(rows[1]["val_loss"]) < float(rows[0]["val_loss"])
@@ -293,7 +297,8 @@ def test_reads_the_originals_files(tmp_path, capsys):
             file[f"{split}/groups"] = features * rng.integers(1, 4, features.shape)
     out = tmp_path / "run"
     settings = {**CASES["shapes"][1], **NARROW, "train_size": 16, "data": path}
-    assert command.main(flying_shapes.FlyingShapes, "x", flags(settings, out)) == 0
+    with runs.undrawn(), runs.eager():
+        assert command.main(flying_shapes.FlyingShapes, "x", flags(settings, out)) == 0
     assert json.loads((out / "results.json").read_text())["data"] == str(path)
 
     assert evaluate.main([str(out)]) == 0  # on the same file
