@@ -222,15 +222,17 @@ def own(tmp_path_factory):
 
 def test_clips_that_are_what_they_are_have_one_row(own, tmp_path):
     model, folder = own
-    data = {"data": str(folder / "clips.npy"), "steps": 3, "size": (16, 20)}
+    data = {"data": str(folder / "clips.npy"), "axes": "clips-first"}
+    data |= {"steps": 3, "size": (16, 20)}
     labels = {"labels": str(folder / "labels.npy")}
-    swept = Evaluation(model, Config(sweep=True, clips=1), **data, **labels)
+    how: dict = {"on": "own_clips", "clips": 1}
+    swept = Evaluation(model, Config(sweep=True, **how), **data, **labels)
     found = swept.sweep(tmp_path, components=(2, 3))["sweep"]
     assert found["objects"] == [None] and found["as_trained"] == [None, 3]
-    alone = Evaluation(model, Config(clips=1), components=2, **data, **labels)
+    alone = Evaluation(model, Config(**how), components=2, **data, **labels)
     for name, value in scored(alone).items():
         assert found[name][0][0] == pytest.approx(value, abs=1e-5), name
-    bare = Evaluation(model, Config(sweep=True, clips=1), **data)
+    bare = Evaluation(model, Config(sweep=True, **how), **data)
     result = bare.sweep(tmp_path, components=(2, 3))
     assert not set(SCORES[:-1]) & result["sweep"].keys()
     *_, title, columns, row, mark = report.of_sweep(result, layered=True)
