@@ -67,6 +67,7 @@ KINDS = {
 }
 SCORES = {  # a column of the table, and its keys in results.json
     "foreground ARI": ("foreground_ari", "no_learning_foreground_ari"),
+    "by gamma": ("ari", None),  # the same where no pixel is left to the background
     "ARI with background": ("ari_with_background", "no_learning_ari_with_background"),
     "best overlap": ("best_overlap", "no_learning_best_overlap"),
 }
@@ -144,6 +145,7 @@ def _scores(out, kind):
         runs.append(
             {
                 "seed": seed,
+                "commit": config.get("commit"),
                 "test_clips": test["clips"],
                 "minutes": round(run["seconds"] / 60, 1),
                 "updates": run["updates"],
@@ -152,6 +154,7 @@ def _scores(out, kind):
                     key: round(test[key]["last"], 4)
                     for keys in SCORES.values()
                     for key in keys
+                    if key
                 },
                 "psnr": round(test["psnr"], 2),
                 "repeat_psnr": test["repeat_psnr"] and round(test["repeat_psnr"], 2),
@@ -171,7 +174,8 @@ def _lines(done):
         for ours, plain in SCORES.values():
             values = [run[ours] for run in runs]
             spread = f" ± {np.std(values, ddof=1):.3f}" if len(values) > 1 else ""
-            cells.append(f"{np.mean(values):.3f}{spread} ({runs[0][plain]:.3f})")
+            beside = f" ({runs[0][plain]:.3f})" if plain else ""
+            cells.append(f"{np.mean(values):.3f}{spread}{beside}")
         minutes = np.mean([run["minutes"] for run in runs])
         yield f"| {found['about']} | {' | '.join(cells)} | {minutes:.1f} |"
 

@@ -54,6 +54,7 @@ def test_the_table_of_own_clips(tmp_path, monkeypatch, capsys):
                             key: {"last": ari if "no_learning" not in key else 0.25}
                             for keys in own_clips.SCORES.values()
                             for key in keys
+                            if key
                         },
                         **{"clips": 1, "psnr": 20.0, "repeat_psnr": None},
                         "segments_used": 2.0,
