@@ -90,7 +90,7 @@ def of_sweep(result, layered=False):
             here = found["as_trained"] == [number, k]
             marked |= here
             cells.append(f"{_number(value):>8}{'*' if here else ' '}")
-        label = "as they are" if number is None else number
+        label = "any" if number is None else number
         yield f"  {label!s:11}{''.join(cells)}".rstrip()
     if marked:
         yield "  * as in training"

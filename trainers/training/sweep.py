@@ -140,7 +140,7 @@ def draw(found, title, folder, layered=False):
         tables,
         f"{title}: the last step of {found['clips']} clips a cell"
         + (", framed as in training" if marked else ""),
-        rows=["as they are" if x is None else x for x in axes[0]],
+        rows=["any" if x is None else x for x in axes[0]],
         columns=axes[1],
         row_label="objects",
         column_label="K",
