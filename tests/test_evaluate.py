@@ -24,8 +24,7 @@ def run(tmp_path_factory):
 
     out = tmp_path_factory.mktemp("evaluate") / "run"
     line = runs.flags({**runs.SMALL, "epochs": 1, "out": out})
-    with runs.undrawn(), runs.eager():
-        assert command.main(static_shapes.StaticShapes, "x", line) == 0
+    assert command.main(static_shapes.StaticShapes, "x", line) == 0
     return out
 
 

@@ -34,10 +34,10 @@ def small_disk(path, megabytes):
 
 def run(out, **settings):
     """A run in this process: its exit status."""
-    line = runs.flags({**runs.N_EM, "epochs": 4, "epoch-updates": 2, "out": out})
+    line = runs.flags({**runs.SMALL, "epochs": 4, "epoch-updates": 2, "out": out})
     line += runs.flags({name.replace("_", "-"): settings[name] for name in settings})
     try:
-        with runs.undrawn(), runs.eager():
+        with runs.undrawn():
             return command.main(flying_shapes.FlyingShapes, "x", line)
     except SystemExit as stopped:  # refused before anything began
         return stopped.code

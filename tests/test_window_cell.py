@@ -209,7 +209,7 @@ def test_how_well_a_colour_explains_what_is_near():
     one = cell()
     looks = np.zeros((1, K, 9), "float32")  # colour, y, x, velocities, log size, alive
     looks[0, :, :3], looks[0, :, 3:5] = COLOURS[0], (10, 10)
-    looks[0, :, 7] = np.log(1.3 * 3.0)
+    looks[0, :, 7:] = np.log(1.3 * 3.0), 1.0
     frame = np.zeros((1, H, W, 3), "float32")
     frame[0, :, :10], frame[0, :, 10:] = COLOURS[0], COLOURS[1]
     found = np.asarray(one._of_its_colour(frame, looks))[0, 0]
