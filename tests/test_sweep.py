@@ -37,7 +37,7 @@ def test_used_components_by_hand():
     tables = [
         ([[8, 0], [0, 4], [0, 0]], 2),  # a typical object has 6 pixels, half of it 3
         ([[5, 0], [3, 4], [0, 0]], 2),
-        ([[4, 0], [2, 2], [2, 2]], 3),  # on the very border, also with pixels of both
+        ([[6, 0], [1, 2], [2, 1]], 3),  # 3 of both is half of a typical one
         ([[6, 2], [2, 0], [0, 2]], 1),
         ([[8, 4], [0, 0], [0, 0]], 1),
         ([[0, 3], [0, 2], [0, 0]], 1),  # of the object in view; the other is hidden
