@@ -398,6 +398,7 @@ def test_a_server_may_come_a_moment_later(server, kind):
 def test_ctrl_c_ends_at_once(server, video, kind, tmp_path, capsys, monkeypatch):
     """While one request hangs, and while all are refused."""
     run, done = server.models.run, threading.Event()
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # in nohup, too
 
     def hanging(*arguments):
         interrupt.start()
@@ -418,6 +419,7 @@ def test_ctrl_c_ends_at_once(server, video, kind, tmp_path, capsys, monkeypatch)
         assert time.monotonic() - began < 3
         assert capsys.readouterr().err == "export.client: stopped\n"
     done.set()
+    signal.signal(signal.SIGINT, before)
 
 
 # Versions and labels.
