@@ -152,7 +152,7 @@ def test_the_look_says_what_was_asked_for(path, tmp_path, capsys):
     ("given", "line"),
     [
         ({"train_steps": 40}, "train_steps: expected at most 11, T of the clips that"),
-        ({"object_size": 33.0}, "object_size: expected at most 24, the shorter side of"),
+        ({"object_size": 33.0}, "object_size: expected at most 24, the shorter side"),
         ({"pictures": "images"}, "pictures: expected a folder of PNG or JPEG files"),
     ],
 )
