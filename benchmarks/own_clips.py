@@ -135,11 +135,12 @@ def _scores(out, kind):
     runs = []
     for scored in sorted((out / "eval").glob(f"{kind}-*/results.json")):
         seed = int(scored.parent.name.rpartition("-")[2])
-        run = json.loads((out / "runs" / f"{kind}-{seed}" / "results.json").read_text())
-        test = json.loads(scored.read_text())["test"]
-        config = json.loads(
-            (out / "runs" / f"{kind}-{seed}" / "config.json").read_text()
+        folder = out / "runs" / scored.parent.name
+        run, config = (
+            json.loads((folder / f"{name}.json").read_text())
+            for name in ("results", "config")
         )
+        test = json.loads(scored.read_text())["test"]
         settings = config["settings"]
         names = "model", "size", "components", "object_size"
         runs.append(

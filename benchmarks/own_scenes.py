@@ -19,14 +19,14 @@ TETROMINOES = (
     ((0, 1), (0, 2), (1, 0), (1, 1)),
     ((0, 0), (0, 1), (1, 1), (1, 2)),
 )
-VIVID: tuple[tuple[int, int, int], ...] = (
+VIVID = (
     (255, 0, 0),
     (0, 255, 0),
     (0, 0, 255),
     (255, 255, 0),
     (255, 0, 255),
+    (0, 255, 255),
 )
-VIVID += ((0, 255, 255),)
 
 
 def sprites(count, seed, textured=False):
@@ -105,12 +105,11 @@ def _placed(shape, place, size):
 
 
 def _bounce(place, velocity, least, most):
-    for axis in (0, 1):
-        for low, bound in ((True, least), (False, most)):
-            beyond = place[axis] < bound if low else place[axis] > bound
-            if beyond:
-                place[axis] = 2 * bound - place[axis]
-                velocity[axis] *= -1
+    """Turn back, in place, what is beyond a bound; each is a number or one per axis."""
+    for bound, beyond in ((least, np.less), (most, np.greater)):
+        out = beyond(place, bound)
+        place[out] = (2 * np.asarray(bound) - place)[out]
+        velocity[out] *= -1
 
 
 def blobs(count, seed, height=36, width=48):
@@ -131,12 +130,7 @@ def blobs(count, seed, height=36, width=48):
                 labels[n, t][mine] = label
                 frames[n, t] = np.maximum(frames[n, t], blob)
                 place = place + velocity
-                for axis, most in ((0, height - 2), (1, width - 2)):
-                    if place[axis] < 2:
-                        place[axis], velocity[axis] = 4 - place[axis], -velocity[axis]
-                    if place[axis] > most:
-                        place[axis] = 2 * most - place[axis]
-                        velocity[axis] *= -1
+                _bounce(place, velocity, 2, (height - 2, width - 2))
         frames[n] += 0.08 + rng.normal(0, 0.04, frames[n].shape)
     return (frames.clip(0, 1) * 255).astype(np.uint8)[..., None], labels
 

@@ -258,12 +258,11 @@ class EMCell(keras.layers.Layer):
         noisy = ops.cast(noisy, psi.dtype)  # `Stream` calls this without autocast
         noisy = ops.expand_dims(noisy, axes.COMPONENTS)  # (B, 1, H, W, C)
         share = ops.cast(share, psi.dtype)
-        if not background:
-            theta, psi = self.m_step(self.evidence(share, noisy, psi), theta, seed)
-        else:
+        if background:
             prior = ops.cast(ops.expand_dims(background[0], 1), psi.dtype)
-            seen = self.evidence(share, noisy - prior, psi - prior)
-            theta, psi = self.m_step(seen, theta, seed)
+            noisy, psi = noisy - prior, psi - prior
+        theta, psi = self.m_step(self.evidence(share, noisy, psi), theta, seed)
+        if background:
             psi = psi + prior
         return gamma, [theta, psi, axes.uniform_pi(pi), *background]
 

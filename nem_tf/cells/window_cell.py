@@ -220,7 +220,7 @@ class WindowCell(EMCell):
 
     def _weighted(self, fit, own, pi):
         """pi P(x | psi), where P counts a component's own colour near it, too."""
-        return (fit + ops.square(ops.square(own)) + STRANGE) * pi
+        return (fit + own + STRANGE) * pi
 
     def objects(self, x, background):
         """w: how surely pixels are not background, (..., H, W, C) -> (..., H, W)."""
@@ -247,7 +247,7 @@ class WindowCell(EMCell):
         mass = ops.sum(gamma * ops.expand_dims(w, 1), (2, 3))
         least = FAINT * self.fill * self.object_size**2
         alive = alive * ops.cast(mass > least, "float32")
-        explained = ops.maximum(ops.sqrt(ops.sqrt(fit)), own)
+        explained = ops.sqrt(ops.sqrt(ops.maximum(fit, own)))
         explained = ops.max(explained * _maps(alive), 1)
         left = w * (1.0 - explained)  # (B, H, W)
         claims, new = self._claims(left, 1.0 - alive, x - background, pi, fresh)
@@ -266,7 +266,7 @@ class WindowCell(EMCell):
         return ops.expand_dims(gamma + even, -1), [theta, psi, pi, background]
 
     def _of_its_colour(self, x, looks):
-        """The fourth root of beside_k fit(x | colour_k), (..., K, H, W); 0 at rest.
+        """beside_k fit(x | colour_k), (..., K, H, W); 0 at rest.
 
         Where an object is a little aside of its prediction, as after a bounce, its
         pixels are not drawn by its component. They are its own all the same.
@@ -275,13 +275,13 @@ class WindowCell(EMCell):
         colour = looks[..., :-PLACE]
         at_y, at_x, size = (looks[..., n - PLACE, None] for n in (0, 1, 4))
         reach = BESIDE * ops.exp(size) / MARGIN
-        near_y = ops.exp(-0.7 * ((_range(height) - at_y) / reach) ** 6)  # a soft box
-        near_x = ops.exp(-0.7 * ((_range(width) - at_x) / reach) ** 6)
+        beside_y = ops.exp(-2.8 * ((_range(height) - at_y) / reach) ** 6)  # a soft box
+        beside_x = ops.exp(-2.8 * ((_range(width) - at_x) / reach) ** 6)
         colour = colour[..., None, None, :]
         x = ops.expand_dims(x, axes.COMPONENTS)
         fit = ops.squeeze(self.likelihood.fit(x, colour), -1)
-        near = near_y[..., :, None] * near_x[..., None, :] * _maps(looks[..., -1])
-        return near * ops.sqrt(ops.sqrt(fit))
+        beside = beside_y[..., :, None] * beside_x[..., None, :]
+        return beside * fit * _maps(looks[..., -1])
 
     def _double(self, explained, alive):
         """1 for the component of a clip that draws what others explain as well."""

@@ -24,11 +24,8 @@ CLIPS, FRAMES = 64, 8  # that are looked at; frames of each clip
 STEPS = 8  # T of the windows that are counted
 SPECK = 6  # pixels; a region of less is noise
 LITTLE = 0.25  # of an object's side; a smaller region is a flaw of the video, no object
-WIDE = {
-    "windows": 11,
-    "rnn-em": 7,
-    "n-em": 7,
-}  # pixels that an object is trained at, about
+# Pixels that an object is trained at, about.
+WIDE = {"windows": 11, "rnn-em": 7, "n-em": 7}
 FEW = 3  # objects that differ in their shapes, and that a component each can follow
 SIDES = (16, 64)  # of the longer side of a frame that is trained on, pixels
 COMPONENTS = (2, 12)
