@@ -31,6 +31,7 @@ SETTLED = 4 / 255  # a round that changes less is the last one
 AGREE = 0.06  # distance at which a pixel counts 1/e^2, where there is little noise
 PULL = 0.003  # of pixels, beside the differences
 PIECE = 3e7  # numbers of large frames at a time
+SAMPLE = 16384  # pixels at most, drawn at random, that tell a colour or the noise
 
 
 def estimate(frames, kind="auto"):
@@ -124,10 +125,12 @@ def is_plain(x):
 def plain(x):
     """The most frequent colour, float32 (C,), and the share of the pixels that have it.
 
+    Both are those of a sample of the pixels.
+
     Args:
         x: float32 (T, H, W, C) in [0, 1].
     """
-    flat = x.reshape(-1, x.shape[-1])
+    flat = _sample(x.reshape(1, -1, x.shape[-1]))[0]
     coarse = np.minimum((flat * 16).astype(np.int64), 15)
     cell = coarse @ (16 ** np.arange(x.shape[-1]))
     centre = np.median(flat[cell == np.bincount(cell).argmax()], axis=0)
@@ -136,6 +139,14 @@ def plain(x):
         near = np.abs(flat - centre).max(axis=-1) <= bound
         centre = np.median(flat[near], axis=0) if near.any() else centre
     return centre.astype("float32"), float(near.mean())
+
+
+def _sample(x):
+    """Some of P in (T, P, C), drawn at random, `SAMPLE` over all T; always the same."""
+    some = max(1, SAMPLE // len(x))
+    if x.shape[1] <= some:
+        return x
+    return x[:, np.random.default_rng(0).integers(x.shape[1], size=some)]
 
 
 def distance(x, background):
@@ -173,6 +184,7 @@ def noise(x, step=1):
     """
     if len(x) < 2:
         return 0.0
+    x = _sample(x.reshape(len(x), -1, x.shape[-1]))
     before, after = x[:-1:step], x[1::step]
     change = np.abs(after - before)
     grey = (before > 0) & (before < 1) & (after > 0) & (after < 1)

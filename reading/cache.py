@@ -14,6 +14,7 @@ deleted at any time.
 """
 
 import collections
+import concurrent.futures
 import contextlib
 import errno
 import itertools
@@ -43,7 +44,7 @@ FRAMES, LABELS, BACKGROUNDS, INDEX = (
 SPREAD = 200  # frames at most, evenly spaced, that tell what changes
 TRIED = 32  # clips, or still images, that tell what kind of background there is
 MOVES = 8  # levels of 255 by which a pixel changes that moves; lossy film flickers
-PIECE = 256  # frames at a time
+PIECE = 256  # frames or clips at a time
 SAID = 10  # clips that are left out and named
 LOOK = 64  # frames of which the digest is made
 DAY = 86400  # seconds
@@ -377,14 +378,24 @@ def _behind(folder, shape, lengths, still, kind, later):
         kind = background.kind_of(some)
     count = 0 if later else len(clips) if common is None else 1
     with open(folder / BACKGROUNDS, "wb") as file:
-        for clip in clips[:count]:
-            behind = background.estimate(clip, kind) if common is None else common
+        found = _estimated(clips[:count], kind) if common is None else [common] * count
+        for behind in found:
             behind = np.broadcast_to(behind, shape[1:])
             file.write(np.rint(behind * 255).astype(np.uint8))
     if still:
         return kind, count, [0.0] * len(lengths)
     changes = (_by_rows(clip, _change) for clip in clips)
     return kind, count, [round(float(change.mean()), 6) for change in changes]
+
+
+def _estimated(clips, kind):
+    """The backgrounds of clips, one after another; NumPy and SciPy let threads run."""
+    with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
+        for begin in range(0, len(clips), PIECE):
+            yield from pool.map(
+                lambda clip: background.estimate(clip, kind),
+                clips[begin : begin + PIECE],
+            )
 
 
 def _change(frames):
