@@ -24,7 +24,7 @@ from nem_tf import NeuralEM, pixels
 from nem_tf.inference.iteration import iterate
 from nem_tf.layers.prepared import prepared
 from nem_tf.random_start import random_start
-from reading.background import RIM
+from reading.background import RIM, SMOOTH
 
 MOST_BYTES = 2**30  # of a reply; protobuf's own limit is 2 GiB
 MOST_FRAMES = 16_384  # of a request, B * T, where replies are small
@@ -80,13 +80,15 @@ class ServedModel:
 
     def write(self, path):
         """Write the SavedModel, with one endpoint per signature, to a new folder."""
-        archive = keras.export.ExportArchive()
-        archive.track(self.nem)
         functions = {"serving_default": self.clip, "init": self.init}
         functions |= {"step": self.step, "chunk": self.chunk}
+        root, signatures = tf.Module(), {}
+        root.weights = [weight.value for weight in self.nem.weights]
         for name, specs in self.specs.items():
-            archive.add_endpoint(name, functions[name], input_signature=specs)
-        archive.write_out(str(path), verbose=False)
+            # Concrete: `keras.export.ExportArchive` traces everything twice.
+            function = tf.function(functions[name], autograph=False)
+            signatures[name] = function.get_concrete_function(*specs)
+        tf.saved_model.save(root, str(path), signatures)
 
     def init(self, seed, background=None):
         """The state before the first frame."""
@@ -197,10 +199,19 @@ class ServedModel:
 
     def _are_objects(self, frames, background):
         """`EMCell.is_object` as a graph, boolean (..., H, W)."""
-        far = tf.norm(frames - background, axis=-1, keepdims=True)
-        images = tf.reshape(far, (-1, *self.cell.frame_shape[:2], 1))
-        beside = tf.reshape(tf.nn.max_pool2d(images, 3, 1, "SAME"), tf.shape(far))
-        return ((far > self.cell.foreground) & (far > RIM * beside))[..., 0]
+        away = tf.reshape(frames - background, (-1, *self.cell.frame_shape))
+        far = tf.norm(away, axis=-1, keepdims=True)
+        beside = tf.nn.max_pool2d(far, 3, 1, "SAME")
+        for axis, size in enumerate(self.cell.frame_shape[:2], start=1):
+            sides = [[int(n == axis)] * 2 for n in range(4)]
+            wide = tf.pad(away, sides, "SYMMETRIC")
+            parts = [
+                tf.gather(wide, tf.range(i, i + size), axis=axis) for i in range(3)
+            ]
+            away = sum(w * part for w, part in zip(SMOOTH, parts, strict=True))
+        smooth = tf.norm(away, axis=-1, keepdims=True)
+        found = (smooth > self.cell.foreground) & (far > RIM * beside)
+        return tf.reshape(found, tf.shape(frames)[:-1])
 
     def _state_shapes(self):
         height, width, channels = self.cell.frame_shape

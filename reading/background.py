@@ -22,6 +22,7 @@ AT_REST = 0.8  # of the pixels that never change; they have to have that colour,
 ALIKE = 10 / 255  # of that colour: no channel is farther from it, but for noise
 FLICKER = 0.06  # the most noise of a plain background
 DIFFERENT = 0.12  # least distance of a pixel from what is behind it, see `distance`
+SMOOTH = (0.25, 0.5, 0.25)  # weights of neighbours along rows and columns
 RIM = 0.3  # of the distance of a pixel beside it; one that has less is a rim
 FRAMES = 40  # looked at, evenly spaced
 LARGE = 96  # pixels; frames with a longer side are looked at in blocks
@@ -158,17 +159,21 @@ def distance(x, background):
 def is_object(x, background, least):
     """Whether pixels are rather an object's, boolean (..., H, W).
 
-    A pixel that is less than a third as far from the background as one beside it is the
-    rim of an object that covers less than a third of it.
+    The difference is that of weighted means over 3 x 3 pixels, in which there is a
+    third of the noise. A pixel that is less than a third as far from the background as
+    one beside it is the rim of an object that covers less than a third of it.
 
     Args:
         x: (..., H, W, C) in [0, 1].
         background: of a shape that broadcasts.
         least: distance from which on a pixel is an object's.
     """
-    far = distance(np.asarray(x, "float32"), background)
+    away = np.asarray(x, "float32") - background
+    far = np.linalg.norm(away, axis=-1)
     beside = ndimage.maximum_filter(far, (*(1,) * (far.ndim - 2), 3, 3))
-    return (far > least) & (far > RIM * beside)
+    for axis in (-3, -2):
+        away = ndimage.correlate1d(away, SMOOTH, axis, mode="nearest")
+    return (np.linalg.norm(away, axis=-1) > least) & (far > RIM * beside)
 
 
 def noise(x, step=1):

@@ -188,3 +188,17 @@ def test_noise_that_is_cut_off_at_black(deviation):
     found = background.noise(x.astype("float32"))
     assert 0.4 * deviation < found < 1.1 * deviation
     assert background.noise(np.zeros((5, 8, 9, 1), "float32")) == 0
+
+
+def test_a_speck_of_noise_is_no_object_and_a_rim_is_one():
+    x = np.zeros((2, 8, 9, 1), "float32")
+    x[0, 2, 2] = 0.3  # alone
+    x[1, 3:6, 3:6] = 0.6
+    x[1, 2, 3:6] = 0.2  # a third of what is beside it
+    x[1, 6, 3:6] = 0.1  # a sixth
+    expected = np.zeros((2, 8, 9), bool)
+    expected[1, 2:6, 3:6] = True
+    np.testing.assert_array_equal(background.is_object(x, 0.0, 0.14), expected)
+    coloured = np.concatenate([x, 0 * x, -x], -1)
+    found = background.is_object(coloured, 0.0, 0.14 * 2**0.5)
+    np.testing.assert_array_equal(found, expected)

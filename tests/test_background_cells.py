@@ -121,7 +121,7 @@ def test_it_is_served(tmp_path):
     assert served.layered and served.foreground == FAR
     frames = np.full((T, H, W, 1), 0.5, "float32")
     for t in range(T):
-        frames[t, 2:5, 2 + t : 6 + t], frames[t, 5:8, 6:9] = 0.9, 0.1
+        frames[t, 2:5, 2 + t : 6 + t], frames[t, 5:8, 6:9] = 0.95, 0.05
     background = np.full((H, W, 1), 0.5, "float32")
     found, expected = (
         served.segment(frames, 3, background=background),
