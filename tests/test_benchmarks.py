@@ -3,14 +3,19 @@
 import functools
 import importlib
 import json
+import multiprocessing
 import pathlib
+import pickle
+import types
 
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from benchmarks import all as every
-from benchmarks import own_clips, startup, training_step, turns
+from benchmarks import own_clips, startup, steps, training_step, turns, window_step
 from nem_tf import networks
+from tests import runs
 
 SCRIPTS = sorted(
     path.stem
@@ -27,12 +32,33 @@ def test_every_script_has_a_goal_on_the_page():
 @pytest.mark.filterwarnings("ignore::DeprecationWarning:torch")
 @pytest.mark.parametrize("name", sorted(set(SCRIPTS) - set(STEPS)))
 def test_a_benchmark_runs(name, capsys, monkeypatch):
-    """Those in this process on a plain network, which is traced in half the time."""
+    """In this process, eagerly, and on a plain network."""
     plain = functools.partial(networks.narrow, features=32)
     monkeypatch.setattr(networks, "flying_shapes", plain)
     monkeypatch.delitem(startup.COMMANDS, "python that imports tensorflow")
-    assert not importlib.import_module(f"benchmarks.{name}").main(["--tiny"])
+    here = types.SimpleNamespace(Pipe=multiprocessing.Pipe, Process=Here)
+    monkeypatch.setattr(multiprocessing, "get_context", {"spawn": here}.get)
+    once = functools.partial(turns.alternately, warm=0)
+    monkeypatch.setattr(turns, "alternately", once)
+    for size in ("B", "T", "K"):
+        monkeypatch.setattr(window_step, size, 2)
+    with runs.eager():
+        assert not importlib.import_module(f"benchmarks.{name}").main(["--tiny"])
     assert capsys.readouterr().out
+
+
+class Here:
+    """In the place of a process that is spawned: what it is to do is done here."""
+
+    def __init__(self, target, args):
+        self.target, self.args = target, args
+
+    def start(self):
+        *args, pipe = self.args
+        pickle.loads(pickle.dumps(self.target))(*pickle.loads(pickle.dumps(args)), pipe)
+
+    def join(self):
+        pass
 
 
 def test_the_table_of_own_clips(tmp_path, monkeypatch, capsys):
@@ -123,7 +149,15 @@ def test_a_first_draft_computes_what_ours_does(name, capsys, monkeypatch):
     monkeypatch.setattr(
         training_step if name == "static_step" else script, "in_turns", in_turns
     )
-    assert not script.main(["--tiny"])
+    monkeypatch.setattr(steps, "clips", functools.cache(steps.clips))
+    twice = functools.partial(turns.alternately, warm=1)  # the second tells gradients
+    monkeypatch.setattr(turns, "alternately", twice)
+    graph = tf.function
+    monkeypatch.setattr(
+        tf, "function", lambda f=None, **jit: graph(f, **jit) if jit else f
+    )
+    with runs.eager():
+        assert not script.main(["--tiny"])
     assert capsys.readouterr().out
     drafts = {FIRST_DRAFTS[ours]: losses[ours] for ours in FIRST_DRAFTS.keys() & losses}
     assert drafts
