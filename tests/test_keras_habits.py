@@ -53,6 +53,7 @@ def test_a_cell_is_a_step_of_any_keras_rnn(rng, kind):
     assert psi.shape == (None, T, K * H * W * C)
     last = keras.layers.RNN(nem.cell)(frames)
     model = keras.Model(frames, [psi, last])
+    model.compile(run_eagerly=True)
     batch = tiny.batch(rng)
     batch["pi"] = nem.cell.get_initial_state(batch_size=B)[2]
     packed = nem_tf.axes.pack_frames(batch["clean"][:, :-1], batch["noisy"])
@@ -62,8 +63,8 @@ def test_a_cell_is_a_step_of_any_keras_rnn(rng, kind):
     np.testing.assert_allclose(last, every[:, -1], atol=1e-6)
 
 
-def test_dicts_of_arrays(rng):
-    nem, clips = tiny.model("n-em"), tiny.batch(rng, clips=6)
+def test_dicts_of_arrays(shared, rng):
+    nem, clips = shared, tiny.batch(rng, clips=6)
     history = nem.fit(clips, batch_size=2, epochs=2, verbose=0, validation_split=0.34)
     assert len(history.history["val_loss"]) == 2
     found = nem.evaluate(clips, batch_size=3, verbose=0, return_dict=True)
@@ -94,7 +95,7 @@ def test_a_clone_has_the_same_parts_and_other_weights(rng):
 
 
 def test_an_export_answers_as_the_model_does(rng, tmp_path):
-    nem = tiny.model()
+    nem = tiny.model("n-em")
     nem.export(tmp_path / "exported", verbose=False)
     loaded = tf.saved_model.load(str(tmp_path / "exported"))
     for clips, steps, components in ((2, 3, 4), (3, 5, 2)):
@@ -106,7 +107,7 @@ def test_an_export_answers_as_the_model_does(rng, tmp_path):
 
 
 def test_callbacks(rng, tmp_path):
-    nem, clips = tiny.model("n-em"), tiny.batch(rng, clips=4)
+    nem, clips = tiny.model("n-em", eager=True), tiny.batch(rng, clips=4)
     callbacks = [
         keras.callbacks.EarlyStopping("val_loss", restore_best_weights=True),
         keras.callbacks.ModelCheckpoint(tmp_path / "best.keras", save_best_only=True),
@@ -124,7 +125,7 @@ def test_callbacks(rng, tmp_path):
 
 
 def test_a_model_need_not_be_compiled(rng):
-    nem, batch = NeuralEM(tiny.cell("dense")), tiny.batch(rng)
+    nem, batch = NeuralEM(tiny.cell("n-em")), tiny.batch(rng)
     expected = nem(batch)["psi"]
     for found in (nem.predict(batch, verbose=0), nem.predict_on_batch(batch)):
         np.testing.assert_allclose(found["psi"], expected, atol=1e-6)
@@ -145,7 +146,7 @@ def test_arguments_by_place(shared, rng):
 @pytest.mark.parametrize("lanes", [1, 2])
 def test_sample_weights_weigh_clips(rng, lanes):
     nem, clips = tiny.model("n-em"), tiny.batch(rng, clips=4)
-    nem.compile(keras.optimizers.SGD(0.01), loss=nem.loss)
+    nem.compile(keras.optimizers.SGD(0.01), loss=nem.loss, run_eagerly=True)
     nem.lanes = lanes
     weights = np.array([0.0, 2.0, 0.5, 1.0])
     ones = [{name: x[i : i + 1] for name, x in clips.items()} for i in range(4)]
@@ -170,11 +171,15 @@ def test_regularizers_count(rng, lanes):
     nem.lanes = lanes
     eager = lanes == 1
     nem.compile(keras.optimizers.SGD(0.001), loss=nem_tf.NEMLoss(), run_eagerly=eager)
-    found = nem.evaluate(clips, verbose=0, return_dict=True)
+    weights = np.array([0.5, 2.0])
+    ones = [{name: x[i : i + 1] for name, x in clips.items()} for i in range(B)]
+    each = [float(nem.loss(one["clean"][:, 1:], nem(one))) for one in ones]
+    found = nem.evaluate(clips, sample_weight=weights, verbose=0, return_dict=True)
     extra = 10.0 * np.sum(np.square(dense.kernel))
     assert float(nem.losses[0]) == pytest.approx(extra, rel=1e-5)
-    expected = found["intra"] + found["inter"] + extra
-    np.testing.assert_allclose(found["loss"], expected, rtol=1e-5)
+    assert found["intra"] + found["inter"] == pytest.approx(np.mean(each), rel=1e-4)
+    expected = np.dot(each, weights) / B + extra
+    np.testing.assert_allclose(found["loss"], expected, rtol=1e-4)
     before = np.array(dense.kernel)
     nem.fit(clips, sample_weight=np.zeros(B), verbose=0)
     np.testing.assert_allclose(dense.kernel, before * (1 - 0.02), rtol=1e-5)
@@ -202,7 +207,8 @@ class Clips(keras.utils.PyDataset):
 
 def _forms(batch):
     yield "arrays", batch
-    yield "dataset", tf.data.Dataset.from_tensors(batch)
+    # A batch of any size and in a tuple, as of the next two, whose graph this shares.
+    yield "dataset", tf.data.Dataset.from_tensor_slices((batch,)).batch(B)
     yield "own", Clips(batch)
     yield "generator", ((batch,) for _ in range(1))
 
@@ -240,7 +246,7 @@ def test_pixels_outside_are_refused_and_nothing_is_lost(shared, rng, form, wrong
 
 
 def test_pixels_outside_are_refused_where_xla_compiles(rng):
-    nem, batch = tiny.model("dense"), tiny.batch(rng)
+    nem, batch = tiny.model("n-em"), tiny.batch(rng)
     nem.compile("adam", loss=nem.loss, jit_compile=True)
     bad = {**batch, "noisy": 255 * batch["noisy"]}
     for clips in (bad, tf.data.Dataset.from_tensors(bad)):
@@ -251,21 +257,36 @@ def test_pixels_outside_are_refused_where_xla_compiles(rng):
 TYPES = ["float64", "float16", "bfloat16", "uint8", "int64", "bool"]
 
 
-@pytest.mark.parametrize("dtype", TYPES)
-def test_clips_of_any_type(shared, rng, dtype):
-    nem = shared
-    batch = tiny.batch(rng)
-    expected = nem.evaluate(batch, verbose=0, return_dict=True)
-    numbers = {"clean", "noisy"} | ({"pi"} if dtype == "float64" else set())
-    cast = {k: tf.cast(v, dtype) if k in numbers else v for k, v in batch.items()}
+def of_type(batch, **types):
+    """A data set of one batch, as of arrays, and arrays, some of another type."""
+    cast = {k: tf.cast(v, types.get(k, v.dtype)) for k, v in batch.items()}
     arrays = {name: np.asarray(value) for name, value in cast.items()}
-    for clips in (tf.data.Dataset.from_tensors(cast), arrays):
+    return tf.data.Dataset.from_tensor_slices(cast).batch(B), arrays
+
+
+@pytest.mark.parametrize("dtype", TYPES)
+def test_clips_of_any_type_are_scored(shared, rng, dtype):
+    nem, batch = shared, tiny.batch(rng)
+    expected = nem.evaluate(batch, verbose=0, return_dict=True)
+    types = {"clean": dtype, "noisy": dtype}
+    types |= {"pi": dtype} if dtype == "float64" else {}
+    dataset, arrays = of_type(batch, **types)
+    for clips in (dataset, arrays):
         found = nem.evaluate(clips, verbose=0, return_dict=True)
         for name, value in expected.items():
             np.testing.assert_allclose(found[name], value, rtol=1e-4)
     nem.predict(arrays, verbose=0)
-    nem.fit(arrays, verbose=0)
-    nem.fit(tf.data.Dataset.from_tensors(cast), shuffle=False, verbose=0)
+
+
+PAIRS = list(zip(TYPES[::2], TYPES[1::2], strict=True))
+
+
+@pytest.mark.parametrize(("clean", "noisy"), PAIRS)
+def test_clips_of_any_type_are_learned_from(shared, rng, clean, noisy):
+    dataset, arrays = of_type(tiny.batch(rng), clean=clean, noisy=noisy)
+    first = shared.fit(arrays, verbose=0).history["loss"]
+    again = shared.fit(dataset, shuffle=False, verbose=0).history["loss"]
+    assert np.isfinite([first, again]).all()
 
 
 NEARLY = [1.0000002, 1.0005, -1e-7, np.nextafter(np.float32(1), np.float32(2))]
@@ -307,12 +328,11 @@ def test_channels_stay_last_whatever_keras_is_told(rng, kind):
     expected = nem(batch)
     keras.config.set_image_data_format("channels_first")
     try:
-        other = tiny.model(kind, channels=3)
+        other = tiny.model(kind, channels=3, eager=True)
         other.set_weights(nem.get_weights())
         for found in (other(batch), other.predict(batch, verbose=0)):
             for name in ("psi", "gamma"):
                 np.testing.assert_allclose(found[name], expected[name], atol=1e-5)
-        other.compile("adam", loss=nem.loss, run_eagerly=True)
         other.fit(batch, verbose=0)
     finally:
         keras.config.set_image_data_format("channels_last")
