@@ -21,10 +21,10 @@ from trainers import evaluate, flying_mnist, flying_shapes, static_shapes
 from trainers.training import board, command
 
 TINY = {
-    "steps": 3,
+    "steps": 2,
     "batch_size": 8,
     "epochs": (2,),
-    "epoch_updates": 6,
+    "epoch_updates": 2,
     "validation_size": 8,
     "test_size": 8,
     "learning_rates": (0.003,),
@@ -42,7 +42,8 @@ CASES = {
     ),
 }
 NARROW = {"network": "narrow", "features": 32}
-NARROW_MNIST = {**CASES["mnist"][1], **NARROW}
+N_EM = {"model": "n-em", "network": "paper", "reads": "error"}  # the quickest one
+N_EM_MNIST = {**CASES["mnist"][1], **N_EM}
 
 
 def flags(settings, out):
@@ -67,7 +68,11 @@ def ran(tmp_path_factory):
     def run(case):
         kind, settings = CASES[case]
         out = tmp_path_factory.mktemp(case) / "20260102-030405-seed0"
-        with contextlib.redirect_stdout(io.StringIO()) as said:
+        traced = case == "shapes"
+        with (
+            contextlib.redirect_stdout(io.StringIO()) as said,
+            contextlib.nullcontext() if traced else runs.eager(),
+        ):
             assert command.main(kind, "x", flags(settings, out)) == 0
         return out, said.getvalue()
 
@@ -97,11 +102,11 @@ def test_a_run_lowers_its_loss_and_fills_its_folder(case, ran):
     results = json.loads((out / "results.json").read_text())
     source = "sklearn-digits" if case == "mnist" else "generated"
     assert config["data"] == results["data"] == source
-    assert results["updates"] == 12
+    assert results["updates"] == 4
     test = results["test"]
     assert test["clips"] == 8
     for score in ("ami", "ami_arithmetic", "ari"):
-        assert len(test[score]["per_step"]) == 3
+        assert len(test[score]["per_step"]) == 2
         assert test[score]["last"] == pytest.approx(
             test[score]["per_step"][-1], abs=1e-5
         )
@@ -138,16 +143,16 @@ def test_tensorboard_shows_curves_pictures_and_settings(ran):
     assert set(validation.Tags()["tensors"]) == shared | ami | {"run/clip"}
     log = log_of(out)
     losses = series(train, "loss/total")
-    assert list(losses) == list(range(1, 13))  # of each update
+    assert list(losses) == list(range(1, 5))  # of each update
     for epoch, row in enumerate(log):
-        mean = np.mean(list(losses.values())[6 * epoch : 6 * epoch + 6])
+        mean = np.mean(list(losses.values())[2 * epoch : 2 * epoch + 2])
         assert mean == pytest.approx(float(row["loss"]), rel=1e-4)
     for tag, column in (("loss/total", "val_loss"), ("grouping/ami", "val_ami")):
-        wanted = {6: float(log[0][column]), 12: float(log[1][column])}
+        wanted = {2: float(log[0][column]), 4: float(log[1][column])}
         assert series(validation, tag) == pytest.approx(wanted, rel=1e-5)
     scores = json.loads((out / "results.json").read_text())["test"]
-    assert series(test, "test/ami") == pytest.approx({12: scores["ami"]["last"]})
-    assert series(test, "test/loss") == pytest.approx({12: scores["loss"]})
+    assert series(test, "test/ami") == pytest.approx({4: scores["ami"]["last"]})
+    assert series(test, "test/loss") == pytest.approx({4: scores["loss"]})
 
 
 def test_hparams_have_what_matters_and_a_short_name(tmp_path):
@@ -191,18 +196,18 @@ def test_a_stage_starts_from_the_best_of_the_stage_before(tmp_path, monkeypatch)
             self.model.set_weights([w + 1.0 for w in self.model.get_weights()])
 
     monkeypatch.setattr(flying_mnist.FlyingMNIST, "clips", spy)
-    monkeypatch.setattr(board, "Board", Spoiler)
     # A rate of 0 in the second stage: its weights must be the first stage's best ones.
-    settings = {**NARROW_MNIST, "stages": (20, 50), "learning_rates": (0.003, 0.0)}
+    settings = {**N_EM_MNIST, "stages": (20, 50), "learning_rates": (0.003, 0.0)}
     settings = {**settings, "schedule": "constant"}
-    with runs.eager():
+    with runs.undrawn(), runs.eager(), pytest.MonkeyPatch.context() as patch:
+        patch.setattr(board, "Board", Spoiler)
         assert command.main(flying_mnist.FlyingMNIST, "x", flags(settings, out)) == 0
     first = keras.saving.load_model(out / "stages" / "1.keras")
     second = keras.saving.load_model(out / "stages" / "2.keras")
     for ours, theirs in zip(first.get_weights(), second.get_weights(), strict=True):
         np.testing.assert_array_equal(ours, theirs)
     # The optimizer went on from where it was: its count of updates did not restart.
-    assert int(np.asarray(second.optimizer.iterations.value)) > 6
+    assert int(np.asarray(second.optimizer.iterations.value)) > 2
     assert [row["stage"] for row in log_of(out)] == ["1", "1", "2", "2"]
     assert [row["epoch"] for row in log_of(out)] == ["0", "1", "2", "3"]
     assert {("train", 0), ("train", 1), ("test", -1)} <= set(seen)
@@ -211,8 +216,9 @@ def test_a_stage_starts_from_the_best_of_the_stage_before(tmp_path, monkeypatch)
 def test_the_same_seed_trains_the_same_weights(tmp_path):
     weights = []
     for name in ("a", "b"):
-        config = flying_shapes.FlyingShapes.configured(recipe="quick", **TINY, **NARROW)
-        with runs.eager():
+        settings = {"recipe": "quick", **TINY, **NARROW, "epochs": (1,)}
+        config = flying_shapes.FlyingShapes.configured(**settings)
+        with runs.undrawn(), runs.eager():
             nem = _train(flying_shapes.FlyingShapes, config, tmp_path / name)
         weights.append(nem.get_weights())
     for ours, theirs in zip(*weights, strict=True):
@@ -262,7 +268,8 @@ def test_a_patch_has_room_for_the_largest_digit():
 )
 def test_trains_on_real_mnist(tmp_path):
     out = tmp_path / "run"
-    settings = {**NARROW_MNIST, "digits": "mnist", "stages": (20, 500)}
+    settings = {**N_EM_MNIST, "digits": "mnist", "stages": (20, 500)}
+    settings["epochs"] = (2, 1)
     with runs.undrawn(), runs.eager():
         assert command.main(flying_mnist.FlyingMNIST, "x", flags(settings, out)) == 0
     assert json.loads((out / "results.json").read_text())["data"] == "mnist"
@@ -296,18 +303,23 @@ def test_reads_the_originals_files(tmp_path, capsys):
             file[f"{split}/features"] = features
             file[f"{split}/groups"] = features * rng.integers(1, 4, features.shape)
     out = tmp_path / "run"
-    settings = {**CASES["shapes"][1], **NARROW, "train_size": 16, "data": path}
+    settings = {**CASES["shapes"][1], **N_EM, "epochs": (1,)}
+    settings = {**settings, "train_size": 16, "data": path}
     with runs.undrawn(), runs.eager():
         assert command.main(flying_shapes.FlyingShapes, "x", flags(settings, out)) == 0
     assert json.loads((out / "results.json").read_text())["data"] == str(path)
 
-    assert evaluate.main([str(out)]) == 0  # on the same file
+    def score(words):
+        with runs.eager():
+            return evaluate.main(words)
+
+    assert score([str(out)]) == 0  # on the same file
     again = json.loads((out / "results.json").read_text())
     assert again["data"] == str(path) and again["test"]["clips"] == 8
     assert again["not_as_in_training"] == {}
     assert not (out / "covered.png").exists()  # such a file has no masks
     for objects, name in (("2", "generated-objects2"), ("3", "generated")):
-        assert evaluate.main([str(out), "--objects", objects]) == 0
+        assert score([str(out), "--objects", objects]) == 0
         made = out / "evaluate" / name / "results.json"
         found = json.loads(made.read_text())
         assert found["data"] == "generated"
@@ -316,7 +328,7 @@ def test_reads_the_originals_files(tmp_path, capsys):
     with h5py.File(path, "a") as file:
         file["test/groups"][...] = 1
     capsys.readouterr()
-    assert evaluate.main([str(out), "--clips", "4"]) == 0
+    assert score([str(out), "--clips", "4"]) == 0
     differ = f"not as in training: data {path} (other clips in its place)"
     assert differ in capsys.readouterr().out
 
