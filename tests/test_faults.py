@@ -32,12 +32,12 @@ def small_disk(path, megabytes):
         subprocess.run(["umount", "-l", str(path)], check=True)
 
 
-def run(out, **settings):
+def run(out, traced=False, **settings):
     """A run in this process: its exit status."""
-    line = runs.flags({**runs.SMALL, "epochs": 4, "epoch-updates": 2, "out": out})
+    line = runs.flags({**runs.N_EM, "epochs": 4, "epoch-updates": 2, "out": out})
     line += runs.flags({name.replace("_", "-"): settings[name] for name in settings})
     try:
-        with runs.undrawn():
+        with runs.undrawn(), contextlib.nullcontext() if traced else runs.eager():
             return command.main(flying_shapes.FlyingShapes, "x", line)
     except SystemExit as stopped:  # refused before anything began
         return stopped.code
@@ -128,7 +128,7 @@ def test_nan_stops_and_keeps_the_last_good_state(tmp_path, capsys, monkeypatch, 
         )
 
     monkeypatch.setattr(flying_shapes.FlyingShapes, "clips", spoiled)
-    assert run(out) == 1
+    assert run(out, traced=True) == 1
     said = last_line(capsys)
     if where == "pi":
         assert "loss became nan at update 5 (stage 1, epoch 3)" in said
@@ -206,7 +206,8 @@ def test_a_recording_damaged_within(recording, tmp_path, capsys):
     with h5py.File(recording) as file:
         where = file["training/features"].id.get_chunk_info(1)
     damage(recording, where.byte_offset + 100)
-    settings = {"data": recording, "train_size": 128, "epoch_updates": 16}
+    settings = {"data": recording, "train_size": 128, "epochs": 1}
+    settings |= {"batch_size": 32, "epoch_updates": 4}  # each clip once
     assert run(out, **settings) == 1
     said = last_line(capsys)
     assert str(recording) in said and "continue with --resume" in said
@@ -243,10 +244,10 @@ def test_damaged_mnist(damaged, tmp_path, monkeypatch):
 def test_a_damaged_best_model_is_named(tmp_path, capsys):
     """It is needed at the end of a stage; the run says which file is wrong."""
     out = tmp_path / "run"
-    assert run(out) == 0
+    assert run(out, epochs=1) == 0
     (out / "results.json").unlink()
     model = out / "model.keras"
     with zipfile.ZipFile(model) as archive:
         damage(model, archive.getinfo("model.weights.h5").header_offset + 5000)
-    assert run(out, resume="auto") == 1
+    assert run(out, epochs=1, resume="auto") == 1
     assert str(model) in last_line(capsys)
