@@ -143,7 +143,8 @@ def _mnist():
 
 def _packages():
     """TensorBoard and the extras of pyproject.toml; False if TensorBoard is broken."""
-    problem = _import_problem("tensorboard")
+    owners = metadata.packages_distributions()  # of modules; takes a while
+    problem = _import_problem("tensorboard", owners)
     _line("TensorBoard", problem or metadata.version("tensorboard"))
     wanted = {}
     for requirement in metadata.requires("nem-tf") or ():
@@ -153,18 +154,24 @@ def _packages():
             bare = name.split("<")[0].split(">")[0].split("=")[0].split("[")[0]
             wanted.setdefault(extra.strip("\"' "), []).append(bare.strip())
     for extra, packages in wanted.items():
-        problems = [found for name in packages if (found := _import_problem(name))]
+        problems = [_import_problem(name, owners) for name in packages]
+        problems = [problem for problem in problems if problem]
         remedy = f"; pip install 'nem-tf[{extra}]'"
         _line(f"[{extra}]", "; ".join(problems) + remedy if problems else "works")
     return problem is None
 
 
-def _import_problem(package):
-    """None if a distribution's modules can be imported, else why not."""
+def _import_problem(package, owners):
+    """None if a distribution's modules can be imported, else why not.
+
+    Args:
+        package: the name of the distribution.
+        owners: names of distributions by module, of `packages_distributions`.
+    """
     modules = [
         module
-        for module, owners in metadata.packages_distributions().items()
-        if package in owners and module.isidentifier()
+        for module, names in owners.items()
+        if package in names and module.isidentifier()
     ]
     if not modules:
         return f"{package} is not installed"
