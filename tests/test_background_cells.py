@@ -7,11 +7,17 @@ import pytest
 from export import saved_model
 from export.segment import ExportedModel
 from nem_tf import EStep, NEMLoss, NeuralEM
-from tests import tiny
+from tests import runs, tiny
 from trainers.training.trained import Trained
 
 B, T, K, H, W = tiny.B, tiny.T, tiny.K, tiny.H, tiny.W
 FAR = 0.2
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _eager():
+    with runs.eager():
+        yield
 
 
 def model(kind, foreground=FAR, channels=1):

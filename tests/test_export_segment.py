@@ -1,12 +1,23 @@
 """`python -m export.segment`: a video, a model, a picture; no server."""
 
+import functools
+
 import numpy as np
 import pytest
 from PIL import Image
 
 from export import saved_model, segment
-from tests import tiny
+from tests import runs, tiny
 from tests.tiny import H, K, W
+from trainers.training import trained
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _quick():
+    """Models are not traced, and each run is read once."""
+    with runs.eager(), pytest.MonkeyPatch.context() as patch:
+        patch.setattr(trained, "load", functools.cache(trained.load))
+        yield
 
 
 @pytest.fixture
@@ -59,7 +70,7 @@ def test_the_likeliest_of_several_starts(exported, video, tmp_path):
 def test_starts_at_the_sides_are_those_of_the_export_too(
     rng, tmp_path, monkeypatch, likelihood
 ):
-    nem = tiny.model("dense", likelihood)
+    nem = tiny.model("n-em", likelihood)
     nem.cell.start = "sides"
     frames = (rng.random((5, H, W, 1)) < 0.3).astype("float32")
     nem.save(tmp_path / "model.keras")

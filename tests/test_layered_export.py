@@ -1,5 +1,7 @@
 """Layered models at work: `python -m export.segment` on videos of any size."""
 
+import functools
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -8,10 +10,19 @@ from export import command, result, segment
 from export.own_size import OwnSize, overlay
 from nem_tf.plots.drawing import component_colours
 from reading import video
-from tests import layered
+from tests import layered, runs
 from tests.layered import C, H, K, T, W
+from trainers.training import trained
 
 SIZE = h, w = 50, 80  # of the video; fits in rows 2 to 13 of the model's frames
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _quick():
+    """Models are not traced, and a run is read once."""
+    with runs.eager(), pytest.MonkeyPatch.context() as patch:
+        patch.setattr(trained, "load", functools.cache(trained.load))
+        yield
 
 
 @pytest.fixture(scope="module")

@@ -9,8 +9,15 @@ import pytest
 import tensorflow as tf
 
 from export.signatures import ServedModel
-from tests import tiny
+from tests import runs, tiny
 from tests.tiny import H, K, T, W
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _eager():
+    """Whole clips are not traced; streams are, as always."""
+    with runs.eager():
+        yield
 
 
 @pytest.mark.parametrize("kind", ["conv", "dense", "n-em"])
