@@ -10,7 +10,7 @@ import pytest
 from tests import runs
 from trainers.training import devices, settings
 
-SHAPES = {**runs.SMALL, "epochs": 4, "network": "small"}
+SHAPES = {**runs.N_EM, "epochs": 4}
 DIGITS = {**runs.MNIST, "stages": 20, "epochs": 4}
 RUNS = {  # trainer, settings, devices, backend
     "mnist-1": ("flying_mnist", DIGITS, 1, "tensorflow"),
@@ -57,7 +57,7 @@ def one_then_two(out):
 def two_hosts(out):
     """Stop by a signal to host 1, which has no files; continue on both."""
 
-    def begin():
+    def begin(devices=None):
         address = f"localhost:{_free_port()}"
         shared = {**SHAPES, "strategy": "hosts", "hosts": 2, "resume": "auto"}
         shared["coordinator"] = address
@@ -65,12 +65,13 @@ def two_hosts(out):
             runs.begin(
                 "flying_shapes",
                 {**shared, "host-index": index, "out": folder},
+                devices,
                 **runs.on_jax(),
             )
             for index, folder in enumerate((out / "hosts", out / "host-1"))
         ]
 
-    hosts = begin()
+    hosts = begin(devices=1)  # which draws nothing
     runs.wait_for(lambda: (out / "hosts" / "model.keras").is_file(), hosts[0])
     hosts[1].send_signal(signal.SIGTERM)
     assert "the state is in" in runs.finish(hosts[0], status=143)
