@@ -3,7 +3,6 @@
 import pathlib
 import tempfile
 
-import keras
 import numpy as np
 import tensorflow as tf
 from ai_edge_litert.interpreter import Interpreter
@@ -30,19 +29,15 @@ def write(served: ServedModel, folder):
         tf.TensorSpec((1, *spec.shape[1:]), spec.dtype, name=spec.name)
         for spec in served.specs["step"]
     ]
-    archive = keras.export.ExportArchive()
-    archive.track(served.nem)
-    archive.add_endpoint("step", served.trusted_step, input_signature=specs)
     path = pathlib.Path(folder) / FILE
     with tempfile.TemporaryDirectory() as beside:
-        archive.write_out(beside, verbose=False)
+        signatures = served.save(beside, {"step": (served.trusted_step, specs)})
         converter = tf.lite.TFLiteConverter.from_saved_model(
             beside, signature_keys=["step"]
         )
         path.write_bytes(converter.convert())
-        signatures = tf.saved_model.load(beside).signatures
     _compare(served, path)
-    return {"step": signatures["step"]}
+    return signatures
 
 
 def _compare(served, path):

@@ -140,7 +140,6 @@ def export(
         ValueError: if a warm-up request fails; nothing is published then.
         OSError: if a file cannot be written, either.
     """
-    import tensorflow as tf
 
     from export import server_files, warmup
     from export.signatures import ServedModel
@@ -151,12 +150,11 @@ def export(
         served.write(folder)
         warmup.write(folder, served, batch_sizes, trained.steps)
         try:
-            warmup.replay(folder)
+            return warmup.replay(folder)
         except ValueError as error:
             raise ValueError(
                 f"{name}: a warm-up request fails, nothing was published: {error}"
             ) from None
-        return tf.saved_model.load(str(folder)).signatures
 
     path = _publish(trained, served, models, name, "saved_model", write)
     server_files.publish(pathlib.Path(models), name, int(path.name), server_path)

@@ -82,13 +82,30 @@ class ServedModel:
         """Write the SavedModel, with one endpoint per signature, to a new folder."""
         functions = {"serving_default": self.clip, "init": self.init}
         functions |= {"step": self.step, "chunk": self.chunk}
+        specs = self.specs
+        self.save(path, {name: (functions[name], specs[name]) for name in specs})
+
+    def save(self, path, endpoints):
+        """Write a SavedModel of some functions of this model.
+
+        `keras.export.ExportArchive` would trace each of them twice.
+
+        Args:
+            path: a new folder.
+            endpoints: dict from a signature's name to a function of tensors and the
+                list of its `tf.TensorSpec`.
+
+        Returns:
+            dict from the name to the traced function.
+        """
         root, signatures = tf.Module(), {}
         root.weights = [weight.value for weight in self.nem.weights]
-        for name, specs in self.specs.items():
-            # Concrete: `keras.export.ExportArchive` traces everything twice.
-            function = tf.function(functions[name], autograph=False)
-            signatures[name] = function.get_concrete_function(*specs)
+        for name, (function, specs) in endpoints.items():
+            graph = tf.function(function, autograph=False)
+            inputs = {spec.name: spec for spec in specs}
+            signatures[name] = graph.get_concrete_function(**inputs)
         tf.saved_model.save(root, str(path), signatures)
+        return signatures
 
     def init(self, seed, background=None):
         """The state before the first frame."""

@@ -30,7 +30,7 @@ both = pytest.mark.parametrize("kind", ["grpc", "rest"])
 def models(tmp_path_factory):
     """A model's two versions, whose weights differ: stable, and canary and newest."""
     folder = tmp_path_factory.mktemp("models")
-    nem = tiny.model()
+    nem = tiny.model("n-em")
     nem(tiny.batch(np.random.default_rng(1)))
     trained = runs.Trained(nem, NAME, {"steps": 5}, "generated", None, {}, None)
     for change in (0.0, 0.5):

@@ -39,14 +39,11 @@ def test_a_stream_on_litert_equals_the_saved_model(rng, exported, tmp_path):
             np.testing.assert_allclose(found[name], value, atol=1e-5, err_msg=name)
 
 
-def test_the_readme_says_how_a_model_of_sides_begins(simple, tmp_path):
-    simple.nem.cell.start = "sides"
-    folder = saved_model.export_litert(simple, tmp_path, "x", 2)
-    assert (
-        "and pi is exp(x cos(a_k) + y sin(a_k))" in (folder / "README.md").read_text()
-    )
-
-
-def test_versions_count_up(simple, tmp_path):
-    paths = [saved_model.export_litert(simple, tmp_path, "x", 3) for _ in range(2)]
-    assert [path.name for path in paths] == ["1", "2"]
+def test_the_readme_says_how_a_model_begins_and_versions_count_up(simple, tmp_path):
+    for start, version, words in (
+        ("random", "1", "pi is |N(0, 1)| draws divided by their"),
+        ("sides", "2", "and pi is exp(x cos(a_k) + y sin(a_k))"),
+    ):
+        simple.nem.cell.start = start
+        folder = saved_model.export_litert(simple, tmp_path, "x", 2)
+        assert folder.name == version and words in (folder / "README.md").read_text()

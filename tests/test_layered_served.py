@@ -31,8 +31,13 @@ def folder(nem, tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def signatures(folder):
-    return tf.saved_model.load(str(folder / "x" / "1")).signatures
+def models(folder):
+    return loopback.Models(folder)
+
+
+@pytest.fixture(scope="module")
+def signatures(models):
+    return models.loaded["x", 1]
 
 
 @pytest.fixture(scope="module")
@@ -132,10 +137,10 @@ def test_an_export_estimates_the_background_as_the_run_does(nem, folder, clip):
     "flags",
     [["--background", "plain"], ["--rest", "--chunk", "4"], ["--clips"]],
 )
-def test_the_client(nem, folder, clip, tmp_path, flags):
+def test_the_client(nem, models, clip, tmp_path, flags):
     path, out = tmp_path / "clip.npy", tmp_path / "out.npz"
     np.save(path, clip[0])
-    server = loopback.Loopback(loopback.Models(folder)).start()
+    server = loopback.Loopback(models).start()
     try:
         address = server.addresses["--rest" in flags]
         line = [path, "--model", "x", "--server", address, "--out", out, *flags]
