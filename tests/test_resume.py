@@ -15,6 +15,8 @@ from trainers.training.errors import Damaged
 from trainers.training.state import Position, State
 
 EXACT = {**runs.MNIST, "deterministic": True, "resume": "auto"}
+QUICK = {**EXACT, **runs.N_EM}
+del QUICK["features"]
 
 
 STOPS = {  # what is told to stop where (stage, epoch, update), and by which signal
@@ -32,7 +34,7 @@ def ends(tmp_path_factory):
     """
     folders = tmp_path_factory.mktemp("runs")
     whole, stopped = folders / "whole", folders / "stopped"
-    settings = {**EXACT, "out": whole}
+    settings = {**QUICK, "out": whole}
     jobs = {
         "stopped": functools.partial(disturbed, stopped),
         "whole": functools.partial(runs.train, "flying_mnist", settings, 1),
@@ -43,7 +45,7 @@ def ends(tmp_path_factory):
 
 def disturbed(out):
     """Stop a run at each place of `STOPS`, one after another, and let it end."""
-    settings, positions = {**EXACT, "out": out}, {}
+    settings, positions = {**QUICK, "out": out}, {}
     for name, (place, number) in STOPS.items():
         module = ["tests.stop_at", ",".join(map(str, place)), str(int(number))]
         process = runs.start([*module, "flying_mnist", *runs.flags(settings)])
@@ -88,7 +90,8 @@ def test_a_complete_run_says_so(tmp_path, capsys):
     out = tmp_path / "run"
     settings = {**runs.MNIST, "stages": 20, "epochs": 1, "resume": "auto"}
     line = runs.flags({**settings, "out": out})
-    assert command.main(flying_mnist.FlyingMNIST, "x", line) == 0
+    with runs.eager(), runs.undrawn():
+        assert command.main(flying_mnist.FlyingMNIST, "x", line) == 0
     first = capsys.readouterr()
     assert command.main(flying_mnist.FlyingMNIST, "x", line) == 0
     again = capsys.readouterr()
