@@ -48,8 +48,7 @@ def test_a_saved_model_answers_the_same_in_a_fresh_process(rng, tmp_path):
 
 def test_a_saved_model_keeps_the_moments_of_its_optimizer(rng, tmp_path):
     nem, batch = tiny.model(eager=True), tiny.batch(rng)
-    for _ in range(3):
-        nem.train_on_batch(batch)
+    nem.train_on_batch(batch)
     nem.save(tmp_path / "model.keras")
     loaded = keras.saving.load_model(tmp_path / "model.keras")
     for ours, theirs in zip(
@@ -95,7 +94,8 @@ def test_mixed_precision_trains_and_stays_near(rng, policy, kind):
     batch = tiny.batch(rng)
     exact = tiny.model(kind)
     keras.config.set_dtype_policy(policy)
-    nem = tiny.model(kind, eager=kind == "conv")
+    in_graph = (policy, kind) == ("mixed_float16", "n-em")  # which scales the loss
+    nem = tiny.model(kind, eager=not in_graph)
     nem.set_weights(exact.get_weights())
     outputs = nem(batch)
     assert "float32" in str(outputs["gamma"].dtype)
@@ -111,14 +111,15 @@ def test_a_model_of_half_precision_is_read_anywhere(rng, kind, tmp_path):
     nem = tiny.model(kind)
     nem.save(tmp_path / "model.keras")
     frames = tiny.batch(rng)["noisy"][0]
-    found = nem.segment(frames)
-    keras.config.set_dtype_policy("float32")
-    again = keras.saving.load_model(tmp_path / "model.keras", compile=False)
-    np.testing.assert_array_equal(again.segment(frames).psi, found.psi)
+    with runs.eager():
+        found = nem.segment(frames)
+        keras.config.set_dtype_policy("float32")
+        again = keras.saving.load_model(tmp_path / "model.keras", compile=False)
+        np.testing.assert_array_equal(again.segment(frames).psi, found.psi)
 
 
 def test_clips_need_no_labels(rng):
-    nem, batch = tiny.model(), tiny.batch(rng)
+    nem, batch = tiny.model("n-em"), tiny.batch(rng)
     del batch["groups"]
     clips = tf.data.Dataset.from_tensors(batch)
     history = nem.fit(clips, shuffle=False, verbose=0).history
@@ -176,7 +177,7 @@ def test_threads_prepare_their_own_weights():
 
 
 def test_segment_takes_clips_of_every_form(rng):
-    nem = tiny.model()
+    nem = tiny.model(eager=True)
     clip = tiny.batch(rng)["clean"][0]  # (T+1, H, W, C)
     found = nem.segment(clip)
     assert found.segments.shape == (T + 1, H, W)
@@ -200,7 +201,7 @@ def test_segment_runs_what_training_runs(rng):
 
 
 def test_refuses_wrong_frames(rng):
-    nem, batch = tiny.model(), tiny.batch(rng)
+    nem, batch = tiny.model("n-em"), tiny.batch(rng)
     with pytest.raises(ValueError, match=r"frames: expected \(T, 8, 12, 1\)"):
         nem.segment(np.zeros((T, H, W + 1)))
     with pytest.raises(ValueError, match=r"frames: expected pixels in \[0, 1\]"):
