@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from nem_tf import NeuralEM, preset
-from tests import tiny
+from tests import runs, tiny
 from trainers import evaluate
 from trainers.training import trained
 
@@ -20,7 +20,8 @@ def test_a_preset_brings_back_model_and_loss(kind, rng, tmp_path):
     nem.save_to_preset(tmp_path / "mine", card="# mine\n", training={"experiment": "x"})
     again = NeuralEM.from_preset(tmp_path / "mine")
     batch = tiny.batch(rng)
-    ours, theirs = nem.predict_on_batch(batch), again.predict_on_batch(batch)
+    with runs.eager():
+        ours, theirs = nem.predict_on_batch(batch), again.predict_on_batch(batch)
     np.testing.assert_allclose(ours["psi"], theirs["psi"], atol=5e-3)
     for one, other in zip(nem.get_weights(), again.get_weights(), strict=True):
         np.testing.assert_array_equal(one.astype("float16"), other)
@@ -125,7 +126,7 @@ def test_presets_ship_with_their_cards():
 
 @pytest.mark.parametrize("name", SHIPPED)
 def test_a_preset_scores_what_its_card_claims(name):
-    """On its first 200 test clips, within four standard errors of the two samples."""
+    """On its first 100 test clips, within four standard errors."""
     model = trained.load(name)
     claimed = model.results["test"]
     if model.data == "mnist":
@@ -134,11 +135,10 @@ def test_a_preset_scores_what_its_card_claims(name):
 
         if prepared_mnist() is None:
             pytest.skip("TFDS_DATA_DIR names no prepared MNIST")
-    config = evaluate.Config(clips=200)
+    config = evaluate.Config(clips=100)
     found = evaluate.Evaluation(model, config).score()["test"]
+    more = np.sqrt(1 + claimed["clips"] / found["clips"])  # the error of a difference
     for score in ("ami", "ami_arithmetic", "ari"):
-        error = np.hypot(
-            claimed[score]["last_standard_error"], found[score]["last_standard_error"]
-        )
+        error = more * claimed[score]["last_standard_error"]
         assert abs(found[score]["last"] - claimed[score]["last"]) < 4 * error, score
         assert error < 0.03

@@ -33,7 +33,7 @@ def test_it_is_stored_with_its_outputs():
 
 @pytest.mark.slow
 def test_it_runs(tmp_path, monkeypatch):
-    monkeypatch.setenv("TOUR_MINUTES", "0.05")
+    monkeypatch.setenv("TOUR_MINUTES", "0.01")
     notebook = nbformat.read(TOUR, as_version=4)
     for cell in notebook.cells:
         if cell.cell_type == "code":
