@@ -73,7 +73,7 @@ for number, (folder, clip) in enumerate(zip(folders, clips)):
 @pytest.fixture(scope="module")
 def served(exported, tmp_path_factory):
     """The folders of two SavedModels, by how they start."""
-    nem = tiny.model("conv", "gaussian")
+    nem = tiny.model("n-em", "gaussian")
     nem.cell.start = "sides"
     sides = tmp_path_factory.mktemp("sides") / "model"
     ServedModel(nem, 3).write(sides)

@@ -19,6 +19,7 @@ from tensorflow_serving.config import model_server_config_pb2
 from export import documents, label, saved_model, segment, warmup
 from export.signatures import STATE, ServedModel
 from nem_tf.random_start import random_start, sides
+from tests import runs as processes
 from tests import tiny
 from tests.tiny import C, H, K, W
 from trainers.training import trained as runs
@@ -345,7 +346,7 @@ def test_mixed_precision_is_served_in_float32(rng, tmp_path, policy, kind):
     keras.config.set_dtype_policy(policy)
     nem = tiny.model(kind, "gaussian")
     nem.compile("adam", loss=nem.loss, run_eagerly=True)  # the quicker for one update
-    nem.train_on_batch(tiny.batch(rng))
+    nem.train_on_batch(tiny.batch(rng, steps=1))
     nem.save(tmp_path / "model.keras")
     keras.config.set_dtype_policy("float32")
     exact = tiny.model(kind, "gaussian")
@@ -359,7 +360,7 @@ import numpy as np
 {setup}
 from tests import tiny
 with {scope}:
-    nem = tiny.model()
+    nem = tiny.model(eager={eager})
 nem.train_on_batch(tiny.batch(np.random.default_rng(0)))
 nem.save(sys.argv[1])
 np.savez(sys.argv[2], *[np.asarray(w) for w in nem.get_weights()])
@@ -374,25 +375,28 @@ TRAINED_ON = {
             "strategy = tf.distribute.MirroredStrategy(['CPU:0', 'CPU:1'])"
         ),
         "scope": "strategy.scope()",
+        "eager": True,
     },
     "jax": {
         "setup": (
-            "import contextlib, os\nos.environ['KERAS_BACKEND'] = 'jax'\n"
-            "import keras\nassert keras.backend.backend() == 'jax'"
+            "import contextlib\nimport keras\nassert keras.backend.backend() == 'jax'"
         ),
         "scope": "contextlib.nullcontext()",
+        "eager": False,
     },
 }
 
 
 @pytest.mark.parametrize("where", TRAINED_ON)
 def test_a_model_trained_elsewhere_is_served_the_same(rng, tmp_path, where):
+    environment = {}
     if where == "jax":
         pytest.importorskip("jax")
+        environment = processes.on_jax()
     script = TRAIN.format(**TRAINED_ON[where])
     files = [tmp_path / "model.keras", tmp_path / "weights.npz"]
-    _python("-c", script, *files, cwd=ROOT)
-    exact, weights = tiny.model(), np.load(files[1])
+    processes.run(script, *files, **environment)
+    exact, weights = tiny.model(eager=True), np.load(files[1])
     exact.set_weights([weights[name] for name in weights])
     _same_numbers(rng, tmp_path, exact)
 
