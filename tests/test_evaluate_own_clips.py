@@ -9,6 +9,7 @@ import pytest
 from nem_tf import NEMLoss, NeuralEM
 from nem_tf.cells import WindowCell
 from reading.own import OwnClips as Decoded
+from tests import runs
 from trainers import evaluate
 from trainers.evaluate import Config, Evaluation
 from trainers.own_clips import OwnClips
@@ -26,7 +27,7 @@ H, W, F, N = 16, 20, 10, 30
 
 @pytest.fixture(scope="module", autouse=True)
 def cache(tmp_path_factory):
-    with pytest.MonkeyPatch.context() as patch:
+    with pytest.MonkeyPatch.context() as patch, runs.undrawn(), runs.eager():
         patch.setenv("NEM_TF_CACHE", str(tmp_path_factory.getbasetemp() / "cache"))
         yield
 
