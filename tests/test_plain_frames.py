@@ -16,13 +16,13 @@ def layered():
         (12, 16, 3), "gaussian", units=4, components=2, features=8, grid=4
     )
     nem = NeuralEM(cell)
-    nem.compile("adam", loss=NEMLoss())
+    nem.compile("adam", loss=NEMLoss(), run_eagerly=True)
     return nem
 
 
 @pytest.fixture(scope="module")
 def plain():
-    return tiny.model(likelihood="gaussian")
+    return tiny.model("n-em", "gaussian")
 
 
 def frames(clips=5, shape=(tiny.H, tiny.W), dtype=np.uint8):
