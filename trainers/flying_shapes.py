@@ -45,6 +45,7 @@ _PLACES = {  # docs/experiments.md says why
     "network": "places",
     "reads": "pixels",
     "floor": 0.02,
+    "object_pixels": 40.0,
     "inter_weight": 2.0,
     "learning_rates": (0.002,),
     "schedule": "cosine",

@@ -39,6 +39,7 @@ class Settings(settings.Settings):
 _ALL_STEPS = {  # of a loss at all steps; docs/experiments.md says what it does
     "loss_steps": "all",
     "gamma_gradient": "off",
+    "object_pixels": 40.0,
     "inter_weight": 2.0,
     "learning_rates": (0.003,),
     "schedule": "cosine",

@@ -12,6 +12,10 @@ from nem_tf.random_start import random_start, sides
 from reading import background as backgrounds
 
 STARTS = ("random", "sides")
+ENOUGH = 0.5  # of an object's pixels; a component that has as many counts half
+LEAST = 0.003  # weight of a component without any, beside 1
+KEPT = 0.5  # of the mixing weights of the frame before
+DIFFERENT = 0.25  # from black; half an object's pixel, where there is no `foreground`
 
 
 class EMCell(keras.layers.Layer):
@@ -19,7 +23,7 @@ class EMCell(keras.layers.Layer):
 
         gamma        = E-step(x[t], psi, pi)                          (Eq. 3)
         theta', psi' = M-step(theta, evidence(gamma, x_noisy[t], psi))
-        pi'          = 1/K
+        pi'          = 1/K                                  (see `object_pixels`)
         evidence     = gamma * (x_noisy[t] - psi)
 
     psi' is the prediction of x[t+1]. Subclasses define `m_step`. Eq. 4 and Sec. 4.2
@@ -34,6 +38,21 @@ class EMCell(keras.layers.Layer):
         theta', psi' = M-step(theta, evidence(gamma, x_noisy[t] - b, psi - b)) + b
 
     so that the networks see and draw what differs from the background alone.
+
+    Nor need K be the number of objects. With `object_pixels`, A, the mixing weights of
+    Eq. 1 have an M-step of their own:
+
+        m_k   = sum_i w_i gamma_ik,   w = 1 - 2^-(|x - b| / foreground)^2
+        a_k   = m_k^3 / (m_k^3 + (A / 2)^3) + 0.003
+        pi'_k = (pi_k + a_k / sum a) / 2
+
+    w says how surely a pixel is not background; without a `foreground` b is black and
+    0.25 in its place. EM's own answer is a_k = m_k: of components that share an object
+    the one that has more gets more, and in the end all. But so does a large object of
+    a small one. Here all that have about an object's pixels count alike, and those that
+    share one compete, and spare ones end empty. In training pi' is 1/K: while nothing
+    is learned yet, all share everything, and the first to have a little more would get
+    it (AMI after 300 updates on flying shapes 0.68, else 0.90; docs/experiments.md).
 
     Args:
         frame_shape: (H, W, C).
@@ -62,23 +81,26 @@ class EMCell(keras.layers.Layer):
             which on a pixel is an object's; None, the paper's, is no background.
         background: how `segment` and streams find the background of frames that come
             without: "plain", "still" or "auto", see `reading.background`.
+        object_pixels: A, about how many pixels of a frame an object has; 0, the
+            paper's, is pi' = 1/K.
 
     Call arguments:
         packed: x[t] and x_noisy[t] as `axes.pack_frames` puts them together, shape
             `(B, 2H, W, C)`.
         states: `[theta, psi, pi]`, shapes `(B, K, M)`, `(B, K, H, W, C)` and
             `(B, K, H, W, 1)`; of a layered cell also the background, `(B, H, W, C)`.
-        training: whether `floor`, if it is not kept, and `theta_noise` are on.
+        training: whether `floor`, if it is not kept, and `theta_noise` are on, and
+            `object_pixels` is off.
 
     Returns:
-        psi' `(B, K*H*W*C)`, flat since that is what `keras.layers.RNN` knows of outputs
-        (`axes.unflatten_psi`), and the new states `[theta', psi', pi']`, with the
-        background if there was one.
+        psi' `(B, K*H*W*C)`, flat since that is what `keras.layers.RNN` knows of
+        outputs, and behind it pi', if it is not 1/K (`predicted` reads them); and the
+        new states `[theta', psi', pi']`, with the background if there was one.
 
     Raises:
-        ValueError: if `components` or `units` is below 1, `floor` or `theta_noise`
-            negative, `start` unknown, `foreground` not above 0 or without Gaussian
-            pixels, or a shape does not fit.
+        ValueError: if `components` or `units` is below 1, `floor`, `theta_noise` or
+            `object_pixels` negative, `start` unknown, `foreground` not above 0 or
+            without Gaussian pixels, or a shape does not fit.
     """
 
     unused: tuple[str, ...] = ()  # arguments below that a subclass does without
@@ -96,6 +118,7 @@ class EMCell(keras.layers.Layer):
         theta_noise=0.0,
         foreground=None,
         background="auto",
+        object_pixels=0.0,
         **kwargs,
     ):
         super().__init__(**kwargs)
@@ -108,7 +131,11 @@ class EMCell(keras.layers.Layer):
             raise ValueError(
                 f"frame_shape: expected (H, W, C), received {tuple(frame_shape)}"
             )
-        for name, value in (("floor", floor), ("theta_noise", theta_noise)):
+        for name, value in (
+            ("floor", floor),
+            ("theta_noise", theta_noise),
+            ("object_pixels", object_pixels),
+        ):
             if not value >= 0:
                 raise ValueError(f"{name}: expected at least 0, received {value}")
         if start not in STARTS:
@@ -135,6 +162,7 @@ class EMCell(keras.layers.Layer):
         self.theta_noise = float(theta_noise)
         self.foreground = None if foreground is None else float(foreground)
         self.background = background
+        self.object_pixels = float(object_pixels)
         if self.layered and self.likelihood.binary:
             raise ValueError(
                 "foreground: expected none with pixels that are black or white, "
@@ -162,7 +190,12 @@ class EMCell(keras.layers.Layer):
 
     @property
     def output_size(self):
-        return self.components * math.prod(self.frame_shape)
+        return self.components * (math.prod(self.frame_shape) + self.weighs)
+
+    @property
+    def weighs(self):
+        """Whether the mixing weights follow what the components explain."""
+        return self.object_pixels > 0
 
     def call(self, packed, states, training=False):
         height, width, channels = self.frame_shape
@@ -172,8 +205,11 @@ class EMCell(keras.layers.Layer):
         return self.output(states), states
 
     def output(self, states):
-        """What `predicted` reads of a step, flat: psi."""
-        return axes.flatten_psi(states[1])
+        """What `predicted` reads of a step, flat: psi, and the pi of each component."""
+        psi = axes.flatten_psi(states[1])
+        if not self.weighs:
+            return psi
+        return ops.concatenate([psi, states[2][:, :, 0, 0, 0]], axis=-1)
 
     def predicted(self, flat, components):
         """What `call` returned at each step.
@@ -186,7 +222,12 @@ class EMCell(keras.layers.Layer):
             psi `(B, T, K, H, W, C)`, and a tuple of what else `assign` takes; pi comes
             first if it is not uniform.
         """
-        return axes.unflatten_psi(flat, components, self.frame_shape), ()
+        if not self.weighs:
+            return axes.unflatten_psi(flat, components, self.frame_shape), ()
+        drawn, pi = flat[..., :-components], flat[..., -components:]
+        psi = axes.unflatten_psi(drawn, components, self.frame_shape)
+        pi = ops.broadcast_to(pi[..., None, None, None], (*ops.shape(psi)[:-1], 1))
+        return psi, (pi,)
 
     def assign(self, x, psi, pi=None):
         """gamma of frames, given what was predicted of them."""
@@ -245,7 +286,7 @@ class EMCell(keras.layers.Layer):
             x: the frame, shape `(B, H, W, C)`, pixels in [0, 1].
             noisy: the same with noise, or `x` again.
             states: `[theta, psi, pi]`, and the background of a layered cell.
-            training: whether `floor`, if it is not kept, and `theta_noise` are on.
+            training: see the class.
 
         Returns:
             gamma of the frame `(B, K, H, W, 1)` and the new states.
@@ -264,7 +305,37 @@ class EMCell(keras.layers.Layer):
         theta, psi = self.m_step(self.evidence(share, noisy, psi), theta, seed)
         if background:
             psi = psi + prior
-        return gamma, [theta, psi, axes.uniform_pi(pi), *background]
+        if self.weighs and not training:
+            pi = self.weigh(gamma, x, pi, *background)
+        else:
+            pi = axes.uniform_pi(pi)
+        return gamma, [theta, psi, pi, *background]
+
+    def weigh(self, gamma, x, pi, background=None):
+        """The mixing weights after a frame, the same at all pixels of a component.
+
+        Args:
+            gamma: of the frame, `(B, K, H, W, 1)`.
+            x: the frame, `(B, H, W, C)`.
+            pi: the weights before it, `(B, K, H, W, 1)`.
+            background: of a layered cell, `(B, H, W, C)`.
+        """
+        w = ops.expand_dims(self.objects(x, background), (1, -1))  # (B, 1, H, W, 1)
+        mass = ops.sum(gamma * w, (2, 3), keepdims=True)  # (B, K, 1, 1, 1)
+        cubed = (mass / (ENOUGH * self.object_pixels)) ** 3
+        weight = cubed / (cubed + 1.0) + LEAST
+        weight = weight / ops.sum(weight, 1, keepdims=True)
+        before = ops.mean(ops.cast(pi, weight.dtype), (2, 3), keepdims=True)
+        after = KEPT * before + (1.0 - KEPT) * weight
+        return ops.broadcast_to(ops.cast(after, pi.dtype), ops.shape(pi))
+
+    def objects(self, x, background=None):
+        """w: how surely pixels are not background, (..., H, W, C) -> (..., H, W)."""
+        away = ops.cast(x, "float32")
+        if background is not None:
+            away = away - ops.cast(background, "float32")
+        far = ops.sum(ops.square(away), -1) / (self.foreground or DIFFERENT) ** 2
+        return 1.0 - ops.exp(-math.log(2.0) * far)
 
     def evidence(self, gamma, noisy, psi):
         """What the components see of a frame: gamma * (x_noisy - psi).
@@ -349,6 +420,7 @@ class EMCell(keras.layers.Layer):
             "keep_floor": self.keep_floor,
             "start": self.start,
             "theta_noise": self.theta_noise,
+            "object_pixels": self.object_pixels,
             **self._of_background(),
         }
 

@@ -25,8 +25,8 @@ class NEMCell(EMCell):
         e_step: an `EStep`, or the name of its likelihood.
         components: K, where a call does not bring its own; the weights fit any K.
         learning_rate: eta before training.
-        floor, keep_floor, start, theta_noise, foreground, background: see `EMCell`, as
-            for call arguments, states and errors.
+        floor, keep_floor, start, theta_noise, foreground, background, object_pixels:
+            see `EMCell`, as for call arguments, states and errors.
         kwargs: of `keras.layers.Layer`: name, dtype, trainable.
     """
 
@@ -43,6 +43,7 @@ class NEMCell(EMCell):
         theta_noise=0.0,
         foreground=None,
         background="auto",
+        object_pixels=0.0,
         **kwargs,
     ):
         super().__init__(
@@ -56,6 +57,7 @@ class NEMCell(EMCell):
             theta_noise,
             foreground,
             background,
+            object_pixels,
             **kwargs,
         )
         self.learning_rate = learning_rate

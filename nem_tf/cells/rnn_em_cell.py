@@ -40,6 +40,8 @@ class RNNEMCell(EMCell):
         theta_noise: in training, standard deviation of noise on what the decoder reads;
             0 in the paper.
         foreground, background: with them the prior is a background image, see `EMCell`.
+        object_pixels: about how many pixels an object has; components to spare then
+            stay empty, see `EMCell`. 0, the paper's, is uniform mixing weights.
         kwargs: of `keras.layers.Layer`: name, dtype, trainable.
 
     Call arguments, states and returns are those of `EMCell`.
@@ -64,6 +66,7 @@ class RNNEMCell(EMCell):
         theta_noise=0.0,
         foreground=None,
         background="auto",
+        object_pixels=0.0,
         **kwargs,
     ):
         if not isinstance(recurrence, ThetaRecurrence):
@@ -86,6 +89,7 @@ class RNNEMCell(EMCell):
             theta_noise,
             foreground,
             background,
+            object_pixels,
             **kwargs,
         )
         self.encoder = encoder

@@ -1,7 +1,5 @@
 """RNN-EM that looks through windows: objects of any size over any background."""
 
-import math
-
 import keras
 import numpy as np
 from keras import ops
@@ -84,7 +82,7 @@ class WindowCell(EMCell):
     """
 
     begins = True
-    unused = ("floor", "keep_floor", "start")
+    unused = ("floor", "keep_floor", "start", "object_pixels")
 
     def __init__(
         self,
@@ -221,11 +219,6 @@ class WindowCell(EMCell):
     def _weighted(self, fit, own, pi):
         """pi P(x | psi), where P counts a component's own colour near it, too."""
         return (fit + own + STRANGE) * pi
-
-    def objects(self, x, background):
-        """w: how surely pixels are not background, (..., H, W, C) -> (..., H, W)."""
-        far = ops.sum(ops.square(x - background), -1) / self.foreground**2
-        return 1.0 - ops.exp(-math.log(2.0) * far)
 
     def next_frame(self, psi, pi=None, background=None):
         """The mean of psi under pi, (..., H, W, C)."""

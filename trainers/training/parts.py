@@ -119,6 +119,13 @@ class Cell(Part):
         "rather than parts of two",
         least=0.0,
     )
+    object_pixels: float = option(
+        0.0,
+        "about how many pixels of a frame an object has: when the model is used, the "
+        "weights pi of Eq. 1 then follow what components explain, and those to spare "
+        "stay empty; the paper's 0 keeps them equal",
+        least=0.0,
+    )
     gamma_gradient: str = option(
         "off", "whether gradients flow through gamma", choices=("on", "off")
     )

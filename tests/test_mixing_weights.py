@@ -1,0 +1,135 @@
+"""Mixing weights that follow what components explain: those to spare stay empty."""
+
+import keras
+import numpy as np
+import pytest
+
+from export import saved_model
+from export.segment import ExportedModel
+from nem_tf import NEMLoss, NeuralEM, data
+from tests import tiny
+from tests.tiny import B, H, K, T, W
+from trainers.training.trained import Trained
+
+A = 20.0
+
+
+def cell(kind="dense", likelihood="bernoulli", **changed):
+    """`tiny.cell`, made again with `object_pixels`."""
+    made = tiny.cell(kind, likelihood)
+    return type(made).from_config({**made.get_config(), "object_pixels": A, **changed})
+
+
+def model(kind="dense", likelihood="bernoulli", **changed):
+    nem = NeuralEM(cell(kind, likelihood, **changed), objects=3)
+    nem.compile("adam", loss=NEMLoss(), run_eagerly=True)
+    return nem
+
+
+def weights(mass, before):
+    """The class's formula for masses (K,)."""
+    a = mass**3 / (mass**3 + (A / 2) ** 3) + 0.003
+    return (before + a / a.sum()) / 2
+
+
+def test_the_weights_after_a_frame(rng):
+    x = np.zeros((B, H, W, 1), "float32")
+    x[:, :4] = 1.0
+    gamma = rng.random((B, K, H, W, 1)).astype("float32")
+    gamma /= gamma.sum(1, keepdims=True)
+    pi = rng.random((B, K, H, W, 1)).astype("float32")
+    found = np.asarray(cell().weigh(gamma, x, pi))
+    for b in range(B):
+        mass = gamma[b, :, :4].sum((1, 2, 3)) * (1 - 2.0**-16)
+        expected = weights(mass, pi[b].mean((1, 2, 3)))
+        np.testing.assert_allclose(found[b, :, 0, 0, 0], expected, rtol=1e-5)
+    assert (found == found[:, :, :1, :1]).all()
+
+
+def test_what_is_background_has_no_weight(rng):
+    b = np.full((1, H, W, 1), 0.5, "float32")
+    x = b.copy()
+    x[:, :3], x[:, 3:6] = 0.9, 0.1
+    gamma = np.zeros((1, 2, H, W, 1), "float32")
+    gamma[:, 0, :3], gamma[:, 1, 3:] = 1.0, 1.0
+    layered = cell(likelihood="gaussian", foreground=0.1)
+    found = np.asarray(layered.weigh(gamma, x, np.full_like(gamma, 0.5), b))
+    np.testing.assert_allclose(found, 0.5, atol=1e-6)  # three rows each
+
+
+def test_of_two_that_share_an_object_one_gets_it():
+    """The E-step and `weigh` in turn, where both predict the same."""
+    shared = cell()
+    x, psi = np.ones((1, 4, 5, 1), "float32"), np.full((1, 2, 4, 5, 1), 0.9, "float32")
+    pi = np.full((1, 2, 4, 5, 1), 0.5, "float32")
+    pi[:, 0] += 0.02
+    for _ in range(30):
+        gamma = shared.e_step(x, psi, pi)
+        pi = np.asarray(shared.weigh(gamma, x, pi))
+    assert pi[0, 0].min() > 0.98
+
+
+def test_objects_of_any_size_count_alike():
+    gamma = np.zeros((1, 2, H, W, 1), "float32")
+    gamma[:, 0, :6], gamma[:, 1, 6:] = 1.0, 1.0  # 72 and 24 pixels, all of them on
+    x, pi = np.ones((1, H, W, 1), "float32"), np.full_like(gamma, 0.5)
+    found = np.asarray(cell().weigh(gamma, x, pi))[0, :, 0, 0, 0]
+    np.testing.assert_allclose(found, 0.5, atol=0.02)
+
+
+@pytest.mark.parametrize("kind", ["dense", "n-em"])
+def test_gamma_rests_on_them(kind, rng):
+    nem, batch = model(kind), tiny.batch(rng)
+    found = nem.predict_on_batch(batch)
+    assert found["mixing"].shape == (B, T, K, H, W, 1)
+    np.testing.assert_allclose(found["mixing"].sum(2), 1.0, rtol=1e-5)
+    assert np.ptp(found["mixing"]) > 0.01
+    expected = nem.cell.e_step(batch["clean"][:, 1:], found["psi"], found["mixing"])
+    np.testing.assert_allclose(found["gamma"], expected, atol=1e-6)
+
+
+def test_training_keeps_them_equal(rng):
+    batch = tiny.batch(rng)
+    nem = model()
+    found = nem(batch, training=True)["mixing"]
+    np.testing.assert_allclose(found, 1 / K, rtol=1e-6)
+    plain = tiny.model("dense", eager=True)
+    plain.set_weights(nem.get_weights())
+    losses = [m.train_on_batch(batch, return_dict=True)["loss"] for m in (nem, plain)]
+    np.testing.assert_allclose(*losses, rtol=1e-6)
+
+
+def test_segment_is_the_model_frame_by_frame(rng):
+    nem = model("patches", start="sides")
+    frames = (rng.random((T + 2, H, W, 1)) < 0.3).astype("float32")
+    whole, stream = nem.segment(frames, seed=3), nem.stream(seed=3)
+    for frame, segments in zip(frames, whole.segments, strict=True):
+        np.testing.assert_array_equal(stream(frame).segments, segments)
+
+
+def test_it_is_saved_and_served(tmp_path, rng):
+    nem = model()
+    nem.save(tmp_path / "model.keras")
+    nem = keras.saving.load_model(tmp_path / "model.keras")
+    assert nem.cell.object_pixels == A
+    trained = Trained(nem, "x", {"steps": 5}, "generated", None, {}, None)
+    saved_model.export(trained, tmp_path, "x", K, batch_sizes=(1,))
+    served = ExportedModel(tmp_path / "x" / "1", K)
+    frames = (rng.random((T, H, W, 1)) < 0.3).astype("float32")
+    found, expected = served.segment(frames, 3), nem.segment(frames, seed=3)
+    np.testing.assert_array_equal(found.segments, expected.segments)
+    np.testing.assert_allclose(found.gamma, expected.gamma, atol=1e-4)
+
+
+@pytest.mark.slow
+def test_the_preset_counts_shapes():
+    """Eight components for one and for three shapes: the others stay empty."""
+    nem = NeuralEM.from_preset("flying_shapes")
+    for objects in (1, 3):
+        clips = {"objects": objects, "components": 8, "clips": 20, "batch_size": 20}
+        batch = next(iter(data.flying_shapes("test", steps=20, **clips)))
+        found = nem.predict_on_batch(batch)["gamma"][:, -1, ..., 0].argmax(1)
+        on = batch["clean"].numpy()[:, -1, ..., 0] > 0.5
+        pixels = np.stack([(on & (found == k)).sum((1, 2)) for k in range(8)], 1)
+        right = (pixels >= 10).sum(1) == objects
+        assert right.mean() >= 0.85
