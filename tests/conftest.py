@@ -15,12 +15,12 @@ import pytest
 from tests import forks
 from trainers.training import progress
 
-LONGEST = (  # files of more than 20 s of CPU time, the longest first
-    *("devices", "keras_habits", "benchmarks", "trainers", "export_saved_model"),
-    *("model", "resume", "reproduce", "faults", "labels", "export_segment"),
-    *("export_openvino", "own_file", "extending", "export_client", "evaluate"),
-    *("own_clips_doc", "window_cell", "layered_served", "layered_export"),
-    *("speed_settings", "properties", "earlier", "tour", "preset"),
+LONGEST = (  # files of more than 12 s, the longest first
+    *("keras_habits", "devices", "trainers", "export_saved_model", "export_client"),
+    *("speed_settings", "faults", "benchmarks", "reproduce", "own_clips_doc"),
+    *("layered_served", "resume", "extending", "evaluate", "labels", "tour"),
+    *("own_file", "export_server", "data_shapes", "export_segment", "earlier"),
+    *("sweep", "properties", "preset", "layered_segment", "model", "stream"),
 )
 
 # TensorFlow is imported by what uses it: the process that hands out the tests does not.

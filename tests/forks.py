@@ -125,9 +125,12 @@ def _begin(path, environment):
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
         )
-    _started.append(server)
     assert server.stdout.readline() == b"ready\n"
     server.stdout.close()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        server.returncode = 0  # not waited for: it outlives this process
+    else:
+        _started.append(server)
 
 
 class _Server(socketserver.ForkingMixIn, socketserver.UnixStreamServer):
