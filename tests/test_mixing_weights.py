@@ -133,3 +133,15 @@ def test_the_preset_counts_shapes():
         pixels = np.stack([(on & (found == k)).sum((1, 2)) for k in range(8)], 1)
         right = (pixels >= 10).sum(1) == objects
         assert right.mean() >= 0.85
+
+
+def test_a_component_without_pixels_draws_nothing(rng):
+    psi = np.full((1, 3, H, W, 1), 0.9, "float32")
+    pi = np.ones_like(psi) * np.float32([0.6, 0.3, 0.006]).reshape(1, 3, 1, 1, 1)
+    psi[:, :2] = [[[[[0.1]]], [[[0.2]]]]]
+    np.testing.assert_allclose(cell().next_frame(psi, pi), 0.2, rtol=1e-6)
+    uniform = cell(object_pixels=0.0)
+    np.testing.assert_allclose(uniform.next_frame(psi, pi), 0.9, rtol=1e-6)
+    layered = cell(likelihood="gaussian", foreground=0.1)
+    b = np.full((1, H, W, 1), 0.5, "float32")
+    np.testing.assert_allclose(layered.next_frame(psi, pi, b), 0.1, rtol=1e-6)

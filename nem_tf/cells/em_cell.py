@@ -263,21 +263,37 @@ class EMCell(keras.layers.Layer):
     def next_frame(self, psi, pi=None, background=None):
         """What all components together expect, (..., H, W, C).
 
-        At each pixel it is the psi that differs most from the prior.
+        At each pixel it is the psi that differs most from the prior, of what `drawn`
+        leaves of them.
 
         Args:
             psi: `(..., K, H, W, C)`.
-            pi: of them, `(..., K, H, W, 1)`; not used here.
+            pi: of them, `(..., K, H, W, 1)`; None: all equal.
             background: of a shape that broadcasts with a frame; None is black.
         """
         if background is None:
-            return ops.max(psi, axis=axes.COMPONENTS)
-        change = psi - ops.expand_dims(background, axes.COMPONENTS)
+            return ops.max(self.drawn(psi, pi), axis=axes.COMPONENTS)
+        change = self.drawn(psi - ops.expand_dims(background, axes.COMPONENTS), pi)
         far = ops.sum(ops.square(change), axis=-1, keepdims=True)
         most = ops.max(far, axis=axes.COMPONENTS, keepdims=True)
         most = ops.cast(ops.equal(far, most), psi.dtype)
         count = ops.maximum(ops.sum(most, axis=axes.COMPONENTS), 1.0)
-        return ops.sum(most * psi, axis=axes.COMPONENTS) / count
+        return ops.sum(most * change, axis=axes.COMPONENTS) / count + background
+
+    def drawn(self, change, pi=None):
+        """What components draw off the prior; those that explain nothing draw nothing.
+
+        All of it down to half of the largest mixing weight, then less in proportion.
+
+        Args:
+            change: psi minus the prior, `(..., K, H, W, C)`.
+            pi: mixing weights, `(..., K, H, W, 1)`; None: all equal.
+        """
+        if pi is None or not self.weighs:
+            return change
+        pi = ops.cast(pi, change.dtype)
+        largest = ops.max(pi, axis=axes.COMPONENTS, keepdims=True)
+        return change * ops.minimum(2.0 * pi / largest, 1.0)
 
     def iterate(self, x, noisy, states, training=False):
         """The iteration itself, with the gamma that it went through.

@@ -46,7 +46,7 @@ def next_step(cell, x, outputs):
         x: the next frames, `(B, T, H, W, C)`.
         outputs: `psi` and perhaps `mixing` of `NeuralEM`, at the same steps.
     """
-    psi = ops.cast(outputs["psi"], "float32")
+    psi, pi = ops.cast(outputs["psi"], "float32"), outputs.get("mixing")
     if not cell.layered:
-        return next_step_bound(x, psi, cell.likelihood)
-    return next_step_error(x, psi, cell.likelihood, outputs.get("mixing"))
+        return next_step_bound(x, cell.drawn(psi, pi), cell.likelihood)
+    return next_step_error(x, psi, cell.likelihood, pi)
