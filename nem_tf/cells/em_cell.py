@@ -197,6 +197,16 @@ class EMCell(keras.layers.Layer):
         """Whether the mixing weights follow what the components explain."""
         return self.object_pixels > 0
 
+    @property
+    def spares(self):
+        """Whether components to spare stay empty: K may be more than there is."""
+        return self.weighs
+
+    @property
+    def usual_pixels(self):
+        """About how many pixels of a frame an object has; 0 if nothing says."""
+        return self.object_pixels
+
     def call(self, packed, states, training=False):
         height, width, channels = self.frame_shape
         axes.check_shape("packed", packed, (None, 2 * height, width, channels))
@@ -392,11 +402,13 @@ class EMCell(keras.layers.Layer):
         """K, this cell's if None.
 
         Raises:
-            ValueError: if it is below 1.
+            ValueError: if it is no number, or below 1.
         """
         components = self.components if components is None else components
-        if components < 1:
-            raise ValueError(f"components: expected at least 1, received {components}")
+        if isinstance(components, str) or components < 1:
+            raise ValueError(
+                f"components: expected at least 1, received {components!r}"
+            )
         return components
 
     def first_pi(self, pi):

@@ -163,6 +163,14 @@ class WindowCell(EMCell):
         """About half an object, pixels."""
         return self.object_size / 2.0
 
+    @property
+    def spares(self):
+        return True
+
+    @property
+    def usual_pixels(self):
+        return self.fill * self.object_size**2
+
     def build(self, packed_shape=None):
         channels = self.frame_shape[-1]
         window, seen = self.grid**2 * (channels + 1), 7 + channels

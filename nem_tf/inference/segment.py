@@ -8,6 +8,7 @@ from keras import ops
 from nem_tf import memory, pixels
 from nem_tf.inference import backgrounds
 from nem_tf.inference.starts import likeliest
+from nem_tf.inference.used import AUTO, most, only_used
 from nem_tf.random_start import random_start
 
 
@@ -25,7 +26,8 @@ def segment(nem, frames, components=None, seed=0, starts=1, background=None):
     """`NeuralEM.segment`; arguments, returns and errors are said there."""
     nem.check_weights()
     frames, batched = _as_clips(frames, nem.cell.frame_shape)  # (B, T, H, W, C)
-    components = nem.cell.check_components(components)
+    few = components == AUTO
+    components = nem.cell.check_components(most(nem.cell) if few else components)
     memory.check(components, frames.size, "fewer clips at a time")
     seeds = seed + np.arange(len(frames)) if np.ndim(seed) == 0 else seed
     if len(seeds) != len(frames):
@@ -37,10 +39,13 @@ def segment(nem, frames, components=None, seed=0, starts=1, background=None):
     clean = np.concatenate([frames, frames[:, -1:]], axis=1)
     clips = {"clean": clean, "noisy": frames, "pi": pi}
     if nem.cell.layered:
+        background = backgrounds.of_clips(background, frames, nem.cell.background)
         found = _layered(nem, clips, starts, background)
     else:
         backgrounds.refuse(background)
         found = _plain(nem, clips, starts)
+    if few:
+        found = only_used(nem.cell, frames, found, background)
     return found if batched else Segmentation(*(part[0] for part in found))
 
 
@@ -56,7 +61,6 @@ def _plain(nem, clips, starts):
 def _layered(nem, clips, starts, background):
     """The result of layers over a background; frame 0 is shown twice, so predicted."""
     frames = clips["noisy"]
-    background = backgrounds.of_clips(background, frames, nem.cell.background)
     twice = {
         name: np.concatenate([frames[:, :1], clips[name]], axis=1)
         for name in ("clean", "noisy")
