@@ -297,7 +297,7 @@ class NeuralEM(ClipModel):
         """
         return segment(self, frames, components, seed, starts, background)
 
-    def stream(self, components=None, seed=0, background=None):
+    def stream(self, components=None, seed=0, background=None, starts=1):
         """Group the frames of a live video one by one, as they come.
 
         Args:
@@ -305,11 +305,13 @@ class NeuralEM(ClipModel):
             seed: of the random start, an integer from 0 to 2**31 - 1.
             background: of a layered cell, (H, W, C) in [0, 1]; None estimates it from
                 the last frames, again and again.
+            starts: random starts that run side by side; each frame's result is that of
+                the likeliest so far, see `inference.Stream`.
 
         Returns:
             `Stream`: call it with frames of shape (H, W) or (H, W, C).
         """
-        return Stream(self, components, seed, background)
+        return Stream(self, components, seed, background, starts)
 
     @classmethod
     def from_preset(cls, name):

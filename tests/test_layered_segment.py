@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from scipy.optimize import linear_sum_assignment
 
 from nem_tf.inference import backgrounds
 from tests import layered, tiny
@@ -95,6 +96,18 @@ def test_several_starts(nem, clip):
     np.testing.assert_array_equal(best.segments > 0, clip[2] > 0)
     again = nem.segment(frames, starts=3, background=background)
     np.testing.assert_array_equal(best.gamma, again.gamma)
+    stream = nem.stream(background=background, starts=3)
+    for _ in range(2):
+        parts = [stream(frame) for frame in frames]
+        stream.reset()
+    gamma = [part.gamma[..., 0] for part in parts]
+    overlap = np.einsum("khw,jhw->kj", gamma[-1], best.gamma[-1, ..., 0])
+    _, order = linear_sum_assignment(overlap, maximize=True)
+    for name in ("gamma", "psi"):
+        one, all_at_once = getattr(parts[-1], name), getattr(best, name)[-1][order]
+        np.testing.assert_allclose(one, all_at_once, atol=1e-4)
+    for part, labels in zip(parts, clip[2], strict=True):
+        np.testing.assert_array_equal(part.segments > 0, labels > 0)
 
 
 def test_a_running_background_looks_at_few_frames_of_a_long_past(monkeypatch):

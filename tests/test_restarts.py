@@ -1,5 +1,7 @@
 """Several random starts of a clip, of which the likeliest is kept."""
 
+import itertools
+
 import numpy as np
 import pytest
 
@@ -148,3 +150,76 @@ def test_scores_are_those_of_the_likeliest_start(nem, rng):
 def test_refuses_less_than_one_start(nem, starts):
     with pytest.raises(ValueError, match="starts: expected a whole number of at least"):
         nem.segment(np.zeros((2, H, W, C)), starts=starts)
+    with pytest.raises(ValueError, match="starts: expected a whole number of at least"):
+        nem.stream(starts=starts)
+
+
+def numberings(gamma):
+    """gamma (K, H, W, 1) with its components in each order."""
+    return np.stack([gamma[list(one)] for one in itertools.permutations(range(K))])
+
+
+@pytest.mark.parametrize("seed", [0, 5])
+def test_a_stream_ends_with_the_start_that_the_clip_takes(nem, rng, seed):
+    frames = (rng.random((6, H, W, C)) < 0.3).astype("float32")
+    whole = nem.segment(frames, seed=seed, starts=STARTS)
+    pi = np.asarray(random_start([seed], K, (H, W, C)))
+    clean = np.concatenate([frames, frames[-1:]])
+    batch = {"clean": clean[None], "noisy": frames[None]}
+    psi = [
+        nem.predict_on_batch({**batch, "pi": start})["psi"][0]
+        for start in several_starts(pi, STARTS)
+    ]
+    stream, likelihood = nem.stream(seed=seed, starts=STARTS), nem.cell.likelihood
+    for _ in range(2):
+        sums, taken = np.zeros(STARTS), []
+        for t, frame in enumerate(frames):
+            found = stream(frame)
+            for n in range(STARTS if t else 0):
+                sums[n] += inference.log_likelihood(frame, psi[n][t - 1], likelihood)
+            taken.append(stream.start)
+            assert stream.start == sums.argmax()
+            shown = numberings(found.psi) - psi[stream.start][t]
+            assert np.abs(shown).max((1, 2, 3, 4)).min() < 2e-5
+            np.testing.assert_array_equal(found.segments, found.gamma[..., 0].argmax(0))
+        last = numberings(found.gamma) - whole.gamma[-1]
+        which = np.abs(last).max((1, 2, 3, 4)).argmin()
+        np.testing.assert_allclose(last[which], 0, atol=2e-5)
+        psi_too = numberings(found.psi)[which]
+        np.testing.assert_allclose(psi_too, whole.psi[-1], atol=2e-5)
+        stream.reset()
+        assert stream.start == 0
+    assert len(set(taken)) > 1
+
+
+def test_components_keep_their_numbers_when_the_start_changes(rng):
+    gamma = rng.dirichlet(np.ones(K), (3, H, W)).transpose(0, 3, 1, 2)[..., None]
+    likeliest = inference.LikeliestSoFar(3, K)
+    likeliest([1.0, 0.0, 0.5], gamma)
+    assert likeliest.start == 0 and likeliest.order.tolist() == [0, 1, 2, 3]
+    likeliest([0.0, 3.0, 0.0], gamma)  # sums 1, 3, 0.5
+    assert likeliest.start == 1
+    overlaps = (numberings(gamma[1]) * gamma[0]).sum((1, 2, 3, 4))
+    shown = gamma[1][likeliest.order]
+    assert (shown * gamma[0]).sum() == pytest.approx(overlaps.max())
+    assert overlaps.max() > overlaps[0] + 0.1 and sorted(likeliest.order) == [*range(K)]
+    moved = np.stack([gamma[0], gamma[1], gamma[1][[2, 0, 3, 1]]])
+    likeliest([0.0, 0.0, 9.0], moved)
+    np.testing.assert_array_equal(moved[2][likeliest.order], shown)  # not start 0's
+    # Only these pixels count: there the components of start 0 are those of 2, turned.
+    left = np.arange(W) < 3
+    moved[0, :, :, left] = moved[2][[1, 2, 3, 0]][:, :, left].transpose(2, 0, 1, 3)
+    likeliest([20.0, 0.0, 0.0], moved, np.broadcast_to(left, (H, W)))
+    again = moved[0][likeliest.order][:, :, left]
+    np.testing.assert_array_equal(again, shown[:, :, left])
+
+
+def test_a_start_that_went_astray_is_left_by_a_stream(rng):
+    gamma = rng.random((3, K, H, W, 1))
+    gamma[0] = np.nan
+    likeliest = inference.LikeliestSoFar(3, K)
+    for fits in ([np.nan, -9.0, -5.0], [0.0, 0.0, 0.0]):
+        likeliest(fits, gamma)
+        assert likeliest.start == 2 and sorted(likeliest.order) == [*range(K)]
+    likeliest([0.0, np.nan, np.nan], gamma)
+    assert likeliest.start == 0  # nothing else is left either

@@ -1,10 +1,17 @@
 """What a trained model is used for: whole clips, several starts, live video."""
 
 from nem_tf.inference.segment import Segmentation, segment
-from nem_tf.inference.starts import fit, likeliest, log_likelihood, several_starts
+from nem_tf.inference.starts import (
+    LikeliestSoFar,
+    fit,
+    likeliest,
+    log_likelihood,
+    several_starts,
+)
 from nem_tf.inference.stream import Stream
 
 __all__ = [
+    "LikeliestSoFar",
     "Segmentation",
     "Stream",
     "fit",

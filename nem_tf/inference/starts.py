@@ -7,6 +7,7 @@ from the frames alone: no label is looked at.
 
 import numpy as np
 from keras import ops
+from scipy.optimize import linear_sum_assignment
 
 from nem_tf import axes, draws
 from nem_tf.random_start import random_start
@@ -92,7 +93,7 @@ def likeliest(predict, clips, starts, likelihood):
     """Group clips from several random starts each, and keep the likeliest.
 
     What counts is how well a start's components together predicted the frames that the
-    network saw, see `fit`; it takes a whole clip, so it is not for a stream.
+    network saw, see `fit`. It takes a whole clip; `LikeliestSoFar` is for a stream.
 
     Args:
         predict: function from clips to a dict of arrays, `psi` (B, T, K, H, W, C) among
@@ -123,3 +124,44 @@ def likeliest(predict, clips, starts, likelihood):
         for name, values in outputs.items():
             best[name][better] = np.asarray(values)[better]
     return best
+
+
+class LikeliestSoFar:
+    """The likeliest start of a video on its way, whose components keep their numbers.
+
+    After the last frame it is the one that `likeliest` takes. Starts number their
+    components differently. So when another start becomes the likeliest, its components
+    j get the numbers k of the start before so that both overlap most in this frame:
+    that maximises the sum of sum_i gamma_ik gamma'_ij over the pairs (k, j).
+
+    Args:
+        starts: how many.
+        components: K.
+
+    Call arguments:
+        fits: `(starts,)`, nats, the `log_likelihood` of what each start predicted of a
+            frame; what all starts have alike, as before the first frame, is no matter.
+        gamma: of this frame, `(starts, K, H, W, 1)`.
+        where: boolean `(H, W)`, the pixels that count in the overlap; None is all.
+
+    Attributes:
+        start: the likeliest, 0 to starts - 1; of equals the first.
+        order: int `(K,)`; component k is its `order[k]`.
+    """
+
+    def __init__(self, starts, components):
+        self.start = 0
+        self.order = np.arange(components)
+        self._sums = np.zeros(starts)
+
+    def __call__(self, fits, gamma, where=None):
+        self._sums += fits
+        best = int(np.where(np.isnan(self._sums), -np.inf, self._sums).argmax())
+        if best == self.start:
+            return
+        gamma = np.nan_to_num(np.asarray(gamma, "float32")[..., 0])
+        where = np.ones(gamma.shape[-2:], bool) if where is None else where
+        before, after = gamma[self.start][self.order], gamma[best]
+        overlap = before[:, where] @ after[:, where].T  # (K, K)
+        _, self.order = linear_sum_assignment(overlap, maximize=True)
+        self.start = best

@@ -5,11 +5,18 @@ import threading
 
 import keras
 import numpy as np
+from keras import ops
 
 from nem_tf import pixels
 from nem_tf.inference import backgrounds
 from nem_tf.inference.iteration import iterate
 from nem_tf.inference.segment import Segmentation
+from nem_tf.inference.starts import (
+    LikeliestSoFar,
+    check_starts,
+    log_likelihood,
+    several_starts,
+)
 from nem_tf.layers.prepared import prepare, prepared
 from nem_tf.random_start import random_start
 
@@ -21,12 +28,22 @@ class Stream:
     layered model only with a `background`, since a stream that estimates it has seen
     no later frames. Begin another stream after the weights have changed.
 
+    Several starts run side by side. The result is that of the start that has predicted
+    the frames so far best; when another one becomes that, its components get the
+    numbers of those that they overlap most, see `starts.LikeliestSoFar`. After the last
+    frame of a clip it is the start that `NeuralEM.segment` takes.
+
     Args:
         nem: a `NeuralEM`.
         components: K; by default the cell's.
         seed: of the random start, an integer from 0 to 2**31 - 1.
         background: of a layered model, (H, W, C) in [0, 1]; None estimates it from the
             last frames, see `backgrounds.Running`.
+        starts: random starts, those of `NeuralEM.segment`, at least 1.
+
+    Attributes:
+        start: which of them the last result is of, 0 to starts - 1; 0 is that of the
+            seed alone.
 
     Call arguments:
         frame: NumPy array (H, W) or (H, W, C), pixels in [0, 1], as the model was made.
@@ -38,10 +55,10 @@ class Stream:
     Raises:
         ValueError: if the frame has another shape, or pixels not in [0, 1], or, when
             the stream is made, if the background has, if there is one for a model
-            without layers, or if a weight is not finite.
+            without layers, if `starts` is below 1, or if a weight is not finite.
     """
 
-    def __init__(self, nem, components=None, seed=0, background=None):
+    def __init__(self, nem, components=None, seed=0, background=None, starts=1):
         nem.check_weights()
         self._cell = nem.cell
         if not self._cell.layered:
@@ -50,17 +67,23 @@ class Stream:
             background = backgrounds.of_stream(background, self._cell.frame_shape)
         self._background = background
         self._components = self._cell.check_components(components)
-        self._seed = seed
+        self._starts = check_starts(starts)
+        pi = random_start([seed], self._components, self._cell.frame_shape)
+        self._pi = np.concatenate(several_starts(pi, self._starts))
         self.reset()
         self._step = nem.stream_steps.of(self._components, self._state)
 
     def reset(self):
-        """Begin anew with the next frame, from the same random start."""
-        pi = random_start([self._seed], self._components, self._cell.frame_shape)
-        self._state = self._cell.get_initial_state(pi=pi)
+        """Begin anew with the next frame, from the same random starts."""
+        self._state = self._cell.get_initial_state(pi=self._pi)
+        self._likeliest = LikeliestSoFar(self._starts, self._components)
         running = self._cell.layered and self._background is None
         self._running = backgrounds.Running(self._cell.background) if running else None
         self._begins = True
+
+    @property
+    def start(self):
+        return self._likeliest.start
 
     def __call__(self, frame):
         frame = np.asarray(frame, "float32")
@@ -75,8 +98,15 @@ class Stream:
         pixels.check("frame", frame)
         frame = frame[None].clip(0.0, 1.0)
         background = self._behind(frame) if self._cell.layered else None
-        gamma, *self._state = self._step(frame, *self._state)
-        gamma, psi = np.asarray(gamma)[0], np.asarray(self._state[1])[0]
+        gamma, fits, *self._state = self._step(frame, *self._state)
+        gamma, psi = np.asarray(gamma), np.asarray(self._state[1])
+        if self._starts > 1:
+            objects = None
+            if self._cell.layered:
+                objects = self._cell.is_object(frame[0], background)
+            self._likeliest(np.asarray(fits), gamma, objects)
+        start, order = self._likeliest.start, self._likeliest.order
+        gamma, psi = gamma[start][order], psi[start][order]
         segments = self._cell.segments(frame[0], gamma, background)
         return Segmentation(segments, gamma, psi.astype("float32"))
 
@@ -87,18 +117,17 @@ class Stream:
         """
         running = self._running is not None
         background = self._running(frame[0]) if running else self._background
+        behind = np.repeat(background[None], self._starts, 0)
         if self._begins:
-            pi = self._state[2]
-            behind = background[None]
-            self._state = self._cell.get_initial_state(pi=pi, background=behind)
-            _, *self._state = self._step(frame, *self._state)
+            self._state = self._cell.get_initial_state(pi=self._pi, background=behind)
+            _, _, *self._state = self._step(frame, *self._state)
             self._begins = False
-        self._state[3] = keras.ops.convert_to_tensor(background[None])
+        self._state[3] = ops.convert_to_tensor(behind)
         return background
 
 
 class Steps:
-    """The step of a model's streams: compiled once for each K, shared by all of them.
+    """The step of a model's streams, compiled once for each K and number of starts.
 
     Args:
         cell: of the model, built.
@@ -112,14 +141,17 @@ class Steps:
         self._lock = threading.Lock()
 
     def of(self, components, state):
-        """The step with the weights of now: (frame, *state) -> (gamma, *state).
+        """The step with the weights of now: (frame, *state) -> (gamma, fits, *state).
+
+        `fits` (B,) is how well the frame was predicted, see `starts.log_likelihood`; 0
+        for a single start, which is not compared.
 
         Args:
             components: K.
-            state: of one clip, for its shapes.
+            state: of one clip from each of B starts, for its shapes.
         """
         cell = self._cell
-        key = (components, cell.floor, cell.keep_floor)
+        key = (components, len(state[0]), cell.floor, cell.keep_floor)
         with self._lock:
             weights = self._weights()
             if key not in self._compiled:
@@ -129,24 +161,28 @@ class Steps:
 
     def _weights(self):
         """The prepared weights, made anew if the model's have changed."""
-        now = [keras.ops.convert_to_numpy(weight) for weight in self._cell.weights]
+        now = [ops.convert_to_numpy(weight) for weight in self._cell.weights]
         same = self._seen is not None and all(map(np.array_equal, now, self._seen))
         if not same:
             self._seen = [np.array(weight) for weight in now]
             weights = prepare(self._cell)
             # Copies: JAX gives the buffers of a model's variables away in `fit`.
-            copies = [keras.ops.copy(x) for x in _tensors(weights)]
+            copies = [ops.copy(x) for x in _tensors(weights)]
             self._prepared = _filled(weights, copies)
         return self._prepared
 
 
 def _compiled(cell, inputs, weights):
-    """The step, compiled for one clip: (weights, frame, *state) -> (gamma, *state)."""
+    """As `Steps.of`, before the weights: (weights, frame, *state) -> the same."""
+    starts = len(inputs[1])
 
     def one_frame(tensors, frame, *state):
+        fits = ops.zeros(1)
+        if starts > 1:
+            fits = log_likelihood(frame, state[1], cell.likelihood)
         with prepared(cell, _filled(weights, tensors)):
-            gamma, state = iterate(cell, frame, state)
-        return gamma, *state
+            gamma, state = iterate(cell, ops.repeat(frame, starts, 0), state)
+        return gamma, fits, *state
 
     if keras.backend.backend() == "jax":
         import jax
