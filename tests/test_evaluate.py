@@ -95,6 +95,16 @@ def test_other_settings_go_into_a_folder_that_names_them(run, capsys):
     assert found["not_as_in_training"]["components"] == [5, 3]
 
 
+def test_auto_is_eight_of_which_some_are_used(run, tmp_path, capsys, undrawn):
+    line = [str(run), "--clips", "4", "--components", "auto", "--out", str(tmp_path)]
+    assert evaluate.main(line) == 0
+    found = json.loads((tmp_path / "results.json").read_text())
+    assert found["settings"]["components"] == 8
+    assert 0 <= found["test"]["used_components"] <= 8
+    assert 0 <= found["test"]["used_as_labelled"] <= 1
+    assert "as many as objects in" in capsys.readouterr().out
+
+
 def test_a_model_of_stages_is_scored_on_the_digits_of_one(run):
     stages = {"stages": (20, 50, 60), "digits": "sklearn-digits"}
     of_training = flying_mnist.FlyingMNIST.configured(**stages, epochs=(1, 2, 3))
@@ -228,6 +238,8 @@ def test_summary_has_quartiles_and_errors(rng):
         ("RUN --speed 2", "unrecognized arguments: --speed 2"),
         ("RUN --on flying_mnist --static --speed 2", "expected none with --static"),
         ("RUN --components 100000000", "components: expected what fits"),
+        ("flying_mnist --components auto", "or set nem.cell.object_pixels to about"),
+        ("RUN --components all", "--components: expected a number, received 'all'"),
         ("nowhere --digits mnist --static", "nowhere: neither a run folder with a"),
         ("RUN --out FILE", "out: cannot write into"),
         ("FILE", "on: the model does not say what it was trained on"),

@@ -51,9 +51,9 @@ def test_without_a_usual_size_it_is_an_even_share():
 def test_a_quarter_of_the_frames_is_enough(steps, first):
     segments, x = bars(steps, (6, 6))
     segments[first:] = 0
-    assert used.used(PLAIN, segments, x, 2).tolist() == [True, False]
+    assert used.used_components(PLAIN, segments, x, 2).tolist() == [True, False]
     segments[-((steps - first + 3) // 4) :, :, 6:] = 1
-    assert used.used(PLAIN, segments, x, 2).tolist() == [True, True]
+    assert used.used_components(PLAIN, segments, x, 2).tolist() == [True, True]
 
 
 def found_of(cell, frames, order):
@@ -92,12 +92,20 @@ def test_of_empty_frames_one_component_remains():
     np.testing.assert_array_equal(few.gamma, np.ones((1, 3, 1, H, W, 1)))
 
 
+def test_objects_seen():
+    groups = np.zeros((2, 12, H, W), "int32")
+    groups[0, :5] = 7  # the first frames do not count
+    groups[0, 10:, 0], groups[0, 11, 1] = 3, 5  # in 2 of 7 frames, and in 1
+    assert used.objects_seen(groups).tolist() == [1, 0]
+    assert used.objects_seen(groups[1:]).tolist() == [0]
+
+
 def test_segment_takes_auto(rng):
     nem = model()
     frames = (rng.random((2, 4, H, W, 1)) < 0.5).astype("float32")
     whole = nem.segment(frames, 8)
     few = nem.segment(frames, "auto")
-    count = used.used(nem.cell, whole.segments, frames, 8).sum(1).max()
+    count = used.used_components(nem.cell, whole.segments, frames, 8).sum(1).max()
     assert few.gamma.shape[2] == max(count, 1)
     again = used.only_used(nem.cell, frames, whole)
     np.testing.assert_array_equal(few.segments, again.segments)

@@ -3,6 +3,7 @@
     python -m trainers.evaluate runs/flying_shapes/DATE-TIME-seed0
     python -m trainers.evaluate flying_shapes --objects 3 --components 5
     python -m trainers.evaluate flying_mnist --static --steps 50 --starts 4
+    python -m trainers.evaluate flying_shapes --objects 5 --components auto
     python -m trainers.evaluate flying_shapes --sweep
 
 MODEL is what is scored: a run folder, a .keras file, or a preset, which is the name of
@@ -22,7 +23,7 @@ import pathlib
 import sys
 
 from trainers import experiments
-from trainers.evaluation import Config, Evaluation
+from trainers.evaluation import AUTO, Config, Evaluation
 from trainers.training import (
     command_line,
     devices,
@@ -34,6 +35,7 @@ from trainers.training import (
     settings,
     trained,
 )
+from trainers.training.option import option
 from trainers.training.recording import check_recording
 
 CLIPS = "which clips"  # above their flags
@@ -98,6 +100,7 @@ def _flags(experiment):
         clips = dataclasses.make_dataclass(
             "Clips", [], bases=tuple(kinds), frozen=True, namespace={"__doc__": CLIPS}
         )
+    clips = _with_auto(clips)
     groups = [("scoring", Config), ("clips_of_model", clips)]
     return dataclasses.make_dataclass(
         "Flags",
@@ -106,6 +109,25 @@ def _flags(experiment):
             for name, kind in groups
         ],
     )
+
+
+def _with_auto(clips):
+    """A part of the settings whose --components may also be auto."""
+    field = clips.__dataclass_fields__["components"]
+    reason = (
+        "K, components that share a clip; auto: 8, for models whose components to "
+        "spare stay empty"
+    )
+    auto = option(field.default, reason, kind=_components, often=True, metavar="N")
+    space = {"__doc__": clips.__doc__}
+    fields = [("components", int, auto)]
+    return dataclasses.make_dataclass(
+        clips.__name__, fields, bases=(clips,), frozen=True, namespace=space
+    )
+
+
+def _components(text):
+    return text if text == AUTO else int(text)
 
 
 def _check_changed(changed, experiment, split):

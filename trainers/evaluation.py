@@ -27,6 +27,7 @@ from trainers.training.parts import MOST_CLIPS
 PATHS = "data", "labels"  # settings that name a file or a folder
 OBJECTS = tuple(range(1, 7))  # of a sweep, in a clip
 COMPONENTS = tuple(range(1, 9))  # of a sweep, K
+AUTO = "auto"  # K, where those to spare stay empty
 OF_A_CELL = 100  # clips; a sweep of a model that ships then takes minutes on two cores
 
 
@@ -86,18 +87,23 @@ class Evaluation:
     Args:
         model: a `trained.Trained`.
         config: the settings of the scoring.
-        changed: settings of the clips that are not as in the training, by name.
+        changed: settings of the clips that are not as in the training, by name;
+            `components` may be "auto", see `inference.used.most`.
 
     Raises:
-        ValueError: if the model does not say what it was trained on and `on` does not
-            either, or if the settings do not fit the data.
+        ValueError: if "auto" is asked of a cell that cannot, if the model does not say
+            what it was trained on and `on` does not either, or if the settings do not
+            fit the data.
     """
 
     def __init__(self, model, config=None, **changed):
         from nem_tf import NEMLoss, memory
+        from nem_tf.inference.used import most
 
         self.model = model
         self.config = config = config or Config()
+        if changed.get("components") == AUTO:
+            changed["components"] = most(model.nem.cell)
         self.changed = changed
         name = config.on or (model.name if model.settings else None)
         if name not in experiments.CLASSES:

@@ -31,6 +31,10 @@ FOUND = (
 )
 
 
+def _components(text):
+    return 0 if text == "auto" else int(text)
+
+
 @dataclasses.dataclass(frozen=True)
 class Clips(parts.Clips):
     """which clips"""
@@ -65,10 +69,12 @@ class Clips(parts.Clips):
     )
     components: int = option(
         0,
-        "K, the most objects there can be at a time; 0: as many as seem to move, and "
-        "one more but with rnn-em",
+        "K, the most objects there can be at a time; 0 or auto: as many as seem to "
+        "move, and one more but with rnn-em",
+        kind=_components,
         least=0,
         often=True,
+        metavar="N",
     )
     steps: int = option(
         0,

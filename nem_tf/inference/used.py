@@ -55,7 +55,7 @@ def present(cell, segments, x, components):
     return won >= ops.maximum(SHARE * usual, 1.0)
 
 
-def used(cell, segments, x, components):
+def used_components(cell, segments, x, components):
     """The components of a clip that are used.
 
     Those that are `present` in at least a quarter of the frames after the first five;
@@ -69,11 +69,24 @@ def used(cell, segments, x, components):
     Returns:
         NumPy booleans (..., K); their sum is how many are used.
     """
-    steps = np.shape(segments)[-3]
-    late = slice(min(FIRST, steps // 2), None)
+    late = _late(segments)
     segments, x = segments[..., late, :, :], x[..., late, :, :, :]
     there = ops.convert_to_numpy(present(cell, segments, x, components))
     return there.mean(-2) >= OFTEN  # over the frames
+
+
+def objects_seen(groups):
+    """How many labels above 0 are in as many frames, (..., T, H, W) -> int (...)."""
+    groups = np.asarray(groups)
+    late = groups[..., _late(groups), :, :]
+    labels = np.unique(late[late > 0])
+    often = [(late == n).any((-2, -1)).mean(-1) >= OFTEN for n in labels]
+    return np.sum(often, 0, dtype=int) if often else np.zeros(late.shape[:-3], int)
+
+
+def _late(segments):
+    """The frames that count, of (..., T, H, W)."""
+    return slice(min(FIRST, np.shape(segments)[-3] // 2), None)
 
 
 def only_used(cell, frames, found, background=None):
@@ -90,7 +103,8 @@ def only_used(cell, frames, found, background=None):
         background: of a layered cell, (B, H, W, C).
     """
     components = found.gamma.shape[2]
-    kept = used(cell, found.segments, frames, components)  # (B, K)
+    background = None if background is None else background[:, None]
+    kept = used_components(cell, found.segments, frames, components)  # (B, K)
     none = ~kept.any(1)
     kept[none] = np.eye(components, dtype=bool)[_largest(found.gamma[none])]
     count = int(kept.sum(1).max())
@@ -103,10 +117,9 @@ def only_used(cell, frames, found, background=None):
     whole = total > np.finfo("float32").tiny
     gamma = np.where(whole, gamma / np.where(whole, total, 1.0), even)
     gamma = gamma.astype("float32")
-    behind = 0.0 if background is None else background[:, None, None]
+    behind = 0.0 if background is None else background[:, None]
     psi = np.where(there, np.take_along_axis(np.asarray(found.psi), order, 2), behind)
-    behind = None if background is None else background[:, None]
-    segments = cell.segments(frames, gamma, behind)
+    segments = cell.segments(frames, gamma, background)
     return found._replace(segments=segments, gamma=gamma, psi=psi.astype("float32"))
 
 

@@ -59,6 +59,10 @@ def of_evaluation(result):
             mean = sum(curve) / len(curve)
             yield f"  {name:24}{curve[-1]:10.3f}{'':8}{mean:8.3f}"
     yield from over_background(test)
+    if "used_components" in test:  # not in results of earlier runs
+        right = test.get("used_as_labelled")
+        labels = "" if right is None else f"   as many as objects in {right:.0%}"
+        yield f"  {'used in a clip':24}{test['used_components']:10.3f}{labels}"
     terms = ", ".join(f"{name} {test[name]:.1f}" for name in result["terms"])
     layered = "psnr" in test
     yield (

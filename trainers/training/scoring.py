@@ -5,6 +5,7 @@ from keras import ops
 
 from nem_tf import NeuralEM, scores
 from nem_tf.inference.starts import likeliest
+from nem_tf.inference.used import objects_seen, used_components
 from nem_tf.scores.mutual_information import AVERAGES, ami_from_tables
 from nem_tf.scores.occlusion import Drawn
 from trainers.training.report import SEGMENTS
@@ -44,9 +45,10 @@ def collect(nem: NeuralEM, clips, objects=None, starts=1) -> dict[str, np.ndarra
     Returns:
         float64 arrays: `CURVES` and `DIAGNOSTICS`, shape (N, T), `next_step_bound` in
         nats per frame, see `scores.next_step`; `loss` and its terms, shape (N,), nats
-        per clip; and the counts of `occlusion.Drawn`, shape (N, T). What says how well
-        labels are met is left out of clips without `groups`, and NaN where a frame has
-        no labelled pixel.
+        per clip; `used_components`, how many are used, and `used_as_labelled`, whether
+        as many as there are labels (`inference.used`), shape (N,); and the counts of
+        `occlusion.Drawn`, shape (N, T). What says how well labels are met is left out
+        of clips without `groups`, and NaN where a frame has no labelled pixel.
 
     Raises:
         ValueError: if a weight of the model is not finite.
@@ -67,11 +69,17 @@ def _score_batch(nem, batch, objects, starts):
         **nem.loss.per_clip(x, outputs),
         "next_step_bound": scores.next_step(nem.cell, x, outputs),
     }
+    gamma, behind = np.asarray(outputs["gamma"], "float32"), batch.get("background")
+    behind = None if behind is None else behind[:, None]
+    segments = nem.cell.segments(x, gamma, behind)
+    used = used_components(nem.cell, segments, x, gamma.shape[2]).sum(-1)
+    found["used_components"] = used
     if nem.cell.layered:
-        found |= _over_background(nem.cell, batch, outputs)
+        found |= _over_background(nem.cell, batch, outputs, segments)
     if "groups" not in batch:
         return found
     groups, gamma = batch["groups"][:, 1:], outputs["gamma"]
+    found["used_as_labelled"] = used == objects_seen(groups)
     if "masks" in batch:
         objects = batch["masks"].shape[2]  # a column for each of them
     table = scores.contingency_table(groups, gamma, objects)  # (B, T, K, n)
@@ -94,14 +102,13 @@ def _score_batch(nem, batch, objects, starts):
     return found
 
 
-def _over_background(cell, batch, outputs):
+def _over_background(cell, batch, outputs, segments):
     """Scores of a batch by segments that know a background, arrays (B, T).
 
     Beside them those of `scores.no_learning`, given the same frames and backgrounds,
     and of "the next frame is this frame".
     """
     clean, behind = batch["clean"], batch["background"]
-    segments = cell.segments(clean[:, 1:], outputs["gamma"], behind[:, None])
     found = outputs["psi"], outputs.get("mixing"), behind[:, None]
     predicted = np.asarray(cell.next_frame(*found), "float32")
     rows = []
