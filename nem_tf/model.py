@@ -274,7 +274,10 @@ class NeuralEM(ClipModel):
         Args:
             frames: NumPy array (T, H, W), (T, H, W, C), (B, T, H, W) or
                 (B, T, H, W, C), pixels in [0, 1], H x W x C as the model was made.
-            components: K; by default the cell's.
+            components: K; by default the cell's. "auto", where the number of objects is
+                not known: 8, or the cell's if that is larger, of which those that are
+                used remain, numbered anew (`inference.only_used`). Of several clips K
+                is that of the one that uses most; others have empty ones at the end.
             seed: of the random start, an integer of at least 0 or one per clip; clip b
                 of a single seed starts from seed + b.
             starts: random starts of each clip, of which the likeliest is returned: see
@@ -292,8 +295,9 @@ class NeuralEM(ClipModel):
         Raises:
             ValueError: if the frames have another shape, no step, or pixels that are
                 not in [0, 1], if `starts` is below 1, if a weight is not finite, if
-                there is a background for a cell without layers, or if the result does
-                not fit the memory.
+                there is a background for a cell without layers, if `components` is
+                "auto" but the cell's spare ones do not stay empty, or if the result
+                does not fit the memory.
         """
         return segment(self, frames, components, seed, starts, background)
 

@@ -9,6 +9,7 @@ from nem_tf.inference.starts import (
     several_starts,
 )
 from nem_tf.inference.stream import Stream
+from nem_tf.inference.used import only_used, present, used_components
 
 __all__ = [
     "LikeliestSoFar",
@@ -17,6 +18,9 @@ __all__ = [
     "fit",
     "likeliest",
     "log_likelihood",
+    "only_used",
+    "present",
     "segment",
     "several_starts",
+    "used_components",
 ]
