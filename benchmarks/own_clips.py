@@ -140,13 +140,15 @@ def _scores(out, kind):
             json.loads((folder / f"{name}.json").read_text())
             for name in ("results", "config")
         )
-        test = json.loads(scored.read_text())["test"]
+        found = json.loads(scored.read_text())
+        test = found["test"]
         settings = config["settings"]
         names = "model", "size", "components", "object_size"
         runs.append(
             {
                 "seed": seed,
                 "commit": config.get("commit"),
+                "scored_by": found.get("scored_by"),
                 "test_clips": test["clips"],
                 "minutes": round(run["seconds"] / 60, 1),
                 "updates": run["updates"],
