@@ -94,6 +94,7 @@ class Played(NamedTuple):
     latencies: list[float]  # seconds, one per request with all its tries
     version: int  # of the model, that answered
     retries: int  # requests that were sent again
+    used: np.ndarray  # (T,) int32, components in each frame, see `inference.present`
 
 
 def play(
@@ -117,7 +118,7 @@ def play(
         chunk: frames in a request.
         clips: whether to send the video whole.
         keep: whether to ask for gamma and psi and return them; otherwise only the
-            segmentation travels.
+            segmentation and how many components are used travel.
         on_frames: called with the number of frames that were just answered.
 
     Returns:
@@ -145,7 +146,7 @@ def play(
     if background is not None:  # then frame 0 is shown twice, so predicted
         begin["background"] = background[None]
         carried, twice = (*STATE, "background"), 1
-    wanted = ["segmentation", "gamma"] if keep else ["segmentation"]
+    wanted = ["used", "segmentation", *(["gamma"] if keep else [])]
     if clips:
         outputs = [*wanted, "psi"] if keep else wanted
         inputs = {"frames": frames[None], **begin}
@@ -164,15 +165,16 @@ def play(
             new = len(piece) - (twice if start == 0 else 0)
             reply = call(signature, {**inputs, **state}, list(outputs), new)
             state = {name: reply[name] for name in carried}
-            found = [reply[name] for name in (*wanted, psi)[: 3 if keep else 1]]
+            found = [reply[name] for name in (*wanted, psi)[: 4 if keep else 2]]
             pieces.append(found if chunk == 1 else [x[0] for x in found])
-    if not keep:
-        return Played(None, latencies, version, retries)
-    from nem_tf import Segmentation  # which imports TensorFlow
-
     twice = 0 if clips else twice
-    parts = (np.concatenate(part)[twice:] for part in zip(*pieces, strict=True))
-    return Played(Segmentation(*parts), latencies, version, retries)
+    parts = [np.concatenate(part)[twice:] for part in zip(*pieces, strict=True)]
+    used, found = parts[0], None
+    if keep:
+        from nem_tf import Segmentation  # which imports TensorFlow
+
+        found = Segmentation(*parts[1:])
+    return Played(found, latencies, version, retries, used)
 
 
 def _send(given, lost):
@@ -376,6 +378,7 @@ def _report(model, streams, played, seconds):
     per_request = _count(max(1, round(frames / len(latencies))), "frame")
     retries = sum(one.retries for one in played)
     again = f"; {_count(retries, 'retry', 'retries')}" if retries else ""
+    used = np.concatenate([one.used for one in played])
     versions = sorted({one.version for one in played})
     which = "version" if len(versions) == 1 else "versions"
     print(
@@ -384,6 +387,8 @@ def _report(model, streams, played, seconds):
         f"latency of a request ({per_request}): median {middle:.1f} ms, "
         f"90 % {most:.1f}, 99 % {nearly_all:.1f}, longest {latencies.max():.1f}"
         f"{again}\n"
+        f"components used in a frame: {used.mean():.1f} on average, {used.min()} to "
+        f"{used.max()}\n"
         f"answered by {which} {', '.join(map(str, versions))} of {model}"
     )
 

@@ -14,6 +14,7 @@ MEANING = {
     "confidence": "the gamma of that component, 1/K to 1",
     "gamma": "soft assignment of the pixels of x[t], sums to 1 over K",
     "next_frame": "prediction of x[t+1]: the largest psi of each pixel",
+    "used": "how many components win a quarter of an object's pixels or more",
     "psi": "each component's prediction of x[t+1]",
     "predictions": "psi after each frame",
     "theta": "one vector per component: what it knows about its object",
@@ -84,6 +85,12 @@ def _readme(about, signatures):
         f"of theta. Here K = {about['components']}, H x W x C = "
         f"{height} x {width} x {channels}, M = {about['units']}.",
     ]
+    if about.get("spares", False):
+        lines += [
+            "",
+            "K may be larger than the number of objects: components to spare stay "
+            "empty, and `used` counts the others.",
+        ]
     layered = about.get("layered", False)
     meaning = MEANING | OF_LAYERS if layered else MEANING
     purpose = _PURPOSE | _PURPOSE_OF_LAYERS if layered else _PURPOSE

@@ -237,6 +237,8 @@ def _describe(trained, served, name, version, kind):
         "units": nem.cell.units,
         "start": nem.cell.start,
         "layered": nem.cell.layered,
+        "spares": nem.cell.spares,
+        "usual_pixels": nem.cell.usual_pixels,
         **_of_layers(nem.cell),
         "weights": nem.count_params(),
         "data": pathlib.PurePath(trained.data).name,

@@ -26,6 +26,7 @@ from reading import video
 from reading.background import estimate
 from trainers.training import quiet
 
+AUTO = "auto"  # for --components: as many as are used
 PIECE = 64  # frames that an exported model gets at once, at most
 
 
@@ -36,9 +37,10 @@ def main(arguments=None):
     parser.add_argument("input", type=pathlib.Path, metavar="INPUT")
     parser.add_argument(
         "--components",
-        type=command.at_least(1),
+        type=_components,
         metavar="N",
-        help="K (as trained; an exported model has its own)",
+        help="K (as trained; an exported model has its own), or auto: as many as are "
+        "used, of 8, where components to spare stay empty",
     )
     command.add_input_flags(parser, tuple(command.RESULTS))
     parser.add_argument(
@@ -51,6 +53,11 @@ def main(arguments=None):
     )
     given = parser.parse_args(arguments)
     return command.run("segment", _segment, given, parser, debug=given.debug)
+
+
+def _components(text):
+    """The type of --components."""
+    return text if text == AUTO else command.at_least(1)(text)
 
 
 def _segment(given, parser):
@@ -86,8 +93,7 @@ def _segment(given, parser):
     found = model.segment(frames, given.seed, given.starts)
     result.write(out, frames, found, fps)
     lit = frames[1:].max(axis=-1) > 0.5  # (T-1, H, W)
-    used = np.unique(found.segments[1:][lit])
-    _report(frames, found, used, found.gamma[1:], lit, "bright pixels", out)
+    _report(model, frames, found, found.gamma[1:], lit, "bright pixels", out)
 
 
 def _segment_layered(model, frames, fps, out, given):
@@ -99,17 +105,19 @@ def _segment_layered(model, frames, fps, out, given):
     segments = own.segments(found.gamma, behind, model.foreground)
     result.write_layered(out, frames, found, segments, fps)
     objects = found.segments > 0
-    used = np.unique(found.segments[objects])
-    _report(frames, found, used, found.gamma, objects, "objects", out)
+    _report(model, frames, found, found.gamma, objects, "objects", out)
 
 
-def _report(frames, found, used, gamma, where, what, out):
+def _report(model, frames, found, gamma, where, what, out):
     """The line that a run ends with, about the components at some pixels."""
+    from nem_tf.inference import used_components
+
+    components = found.gamma.shape[1]
+    used = used_components(model, found.segments, frames, components)
     sure = gamma[..., 0].max(axis=1)[where]
     print(
-        f"{len(frames)} frames, {len(used)} of {found.gamma.shape[1]} components on "
-        f"{what}, mean confidence there {sure.mean() if sure.size else 0:.2f}; "
-        f"wrote {out}"
+        f"{len(frames)} frames, {used.sum()} of {components} components used, mean "
+        f"confidence on {what} {sure.mean() if sure.size else 0:.2f}; wrote {out}"
     )
 
 
@@ -117,15 +125,18 @@ def load(path, components=None):
     """The model at `path`, with `segment` as `NeuralEM` has it.
 
     And what it says of itself: `frame_shape`, whether it is `binary`: of binary pixels,
-    and whether it is `layered`; then also its kind of `background`, and `foreground`,
-    the distance from it at which a pixel is as likely an object's.
+    the `usual_pixels` of an object, and whether it is `layered`; then also its kind of
+    `background`, and `foreground`, the distance from it at which a pixel is as likely
+    an object's.
 
     Args:
         path: see the module.
-        components: K, or None for the model's.
+        components: K, "auto" as `NeuralEM.segment` has it, or None for the model's. An
+            exported one has its own K: "auto" leaves those to spare empty.
 
     Raises:
-        ValueError: if there is no readable model, or an exported one has another K.
+        ValueError: if there is no readable model, an exported one has another K, or
+            "auto" is asked of one whose spare components do not stay empty.
     """
     from trainers.training import trained as runs
 
@@ -146,6 +157,7 @@ class TrainedModel:
     """A preset or the model of a run folder, for any K."""
 
     def __init__(self, path, components):
+        from nem_tf.inference.used import most
         from trainers.training import trained as runs
 
         self.nem = runs.load(path, compiled=False).nem
@@ -153,7 +165,9 @@ class TrainedModel:
         self.components = components
         self.frame_shape = cell.frame_shape
         self.binary = cell.likelihood.binary
-        self.layered = cell.layered
+        self.layered, self.usual_pixels = cell.layered, cell.usual_pixels
+        if components == AUTO:
+            most(cell)  # raises ValueError unless it can
         if cell.layered:
             self.background, self.foreground = cell.background, cell.foreground
 
@@ -183,7 +197,13 @@ class ExportedModel:
                 "or take another copy"
             )
         about = json.loads((path / documents.ABOUT).read_text())
-        if components not in (None, about["components"]):
+        if components == AUTO and not about.get("spares", False):
+            raise ValueError(
+                f"components: {path} has components that share all pixels evenly, or "
+                "is of an earlier export, received 'auto'; leave --components out, or "
+                "export a model anew whose cell has object_pixels"
+            )
+        if components not in (None, AUTO, about["components"]):
             raise ValueError(
                 f"components: {path} was exported with K = {about['components']}, "
                 f"received {components}; export it with --components {components}"
@@ -195,6 +215,7 @@ class ExportedModel:
         )
         self.binary = self.likelihood.binary
         self.layered = about.get("layered", False)
+        self.usual_pixels = about.get("usual_pixels", 0.0)
         if self.layered:
             self.background, self.foreground = about["background"], about["foreground"]
         self.about = about

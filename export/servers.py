@@ -29,6 +29,7 @@ from export.errors import TOO_LARGE, Passing, Refused, passes
 from trainers.training.errors import sentence
 
 UNLIMITED = -1  # gRPC's own limit of 4 MiB is below the reply for one batch of clips
+INTEGERS = "segmentation", "used"  # of the results
 MOST_CONNECTIONS = 64  # kept open over REST; more streams open theirs anew
 ARRIVAL = 5.0  # seconds in which a server must first be reached; a typing error is told
 FIRST_WAIT, LONGEST_WAIT = 0.05, 2.0  # seconds between two tries, doubling
@@ -321,7 +322,7 @@ def _quoted(name):
 
 
 def _array(name, values):
-    return np.asarray(values, "int32" if name == "segmentation" else "float32")
+    return np.asarray(values, "int32" if name in INTEGERS else "float32")
 
 
 def _cause(error):

@@ -22,6 +22,7 @@ import tensorflow as tf
 
 from nem_tf import NeuralEM, pixels
 from nem_tf.inference.iteration import iterate
+from nem_tf.inference.used import present
 from nem_tf.layers.prepared import prepared
 from nem_tf.random_start import random_start
 from reading.background import RIM, SMOOTH
@@ -41,6 +42,8 @@ class ServedModel:
         confidence    (B, H, W)              its gamma, in [1/K, 1]
         gamma         (B, K, H, W, 1)        E-step of x[t], sums to 1 over K (Eq. 3)
         next_frame    (B, H, W, C)           max over k of psi: prediction of x[t+1]
+        used          (B,) int32             components in the frame, see
+                                             `inference.present`
 
     Of a layered model segmentation is 0 for background and 1 to K for components, and
     next_frame what `EMCell.next_frame` makes of psi, pi and the background.
@@ -207,11 +210,13 @@ class ServedModel:
             objects = self._are_objects(frames, behind)
             segments = (segments + 1) * tf.cast(objects, tf.int32)
         expected = self.cell.next_frame(states["psi"], states["pi"], behind)
+        there = present(self.cell, segments, frames, self.components)
         return {
             "segmentation": segments,
             "confidence": tf.reduce_max(gamma[..., 0], axis=-3),
             "gamma": gamma,
             "next_frame": expected,
+            "used": tf.reduce_sum(tf.cast(there, tf.int32), axis=-1),
         }
 
     def _are_objects(self, frames, background):

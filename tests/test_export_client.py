@@ -488,7 +488,9 @@ def test_the_version_that_answered_is_printed(
     ):
         line = command(server, kind, paths, *way, *flags)
         assert client.main(line) == 0
-        assert f"answered by version {version} of tiny\n" in capsys.readouterr().out
+        said = capsys.readouterr().out
+        assert f"answered by version {version} of tiny\n" in said
+        assert "components used in a frame: " in said
 
 
 @both

@@ -18,6 +18,7 @@ from tensorflow_serving.config import model_server_config_pb2
 
 from export import documents, label, saved_model, segment, warmup
 from export.signatures import STATE, ServedModel
+from nem_tf.inference import present
 from nem_tf.random_start import random_start, sides
 from tests import runs as processes
 from tests import tiny
@@ -26,7 +27,7 @@ from trainers.training import trained as runs
 
 ROOT = pathlib.Path(__file__).parents[1]
 SIZES = [(2, 5), (3, 2)]  # B and T
-RESULTS = ("segmentation", "confidence", "gamma", "next_frame", "psi", "theta")
+RESULTS = ("segmentation", "confidence", "gamma", "next_frame", "psi", "theta", "used")
 
 
 @pytest.fixture(scope="module")
@@ -90,7 +91,10 @@ def test_the_graph_equals_the_python_model(rng, exported, signatures, batch, ste
     )
     np.testing.assert_allclose(best[:, :, 0], reply["confidence"], atol=2e-6)
     np.testing.assert_array_equal(reply["next_frame"], reply["psi"].max(axis=2))
-    assert reply["segmentation"].dtype == np.int32
+    assert reply["segmentation"].dtype == reply["used"].dtype == np.int32
+    there = present(exported.nem.cell, reply["segmentation"], x, K)
+    np.testing.assert_array_equal(reply["used"], np.sum(there, -1))
+    assert np.asarray(reply["used"]).max() > 1
 
 
 def test_every_input_and_output_has_the_batch_first(signatures):

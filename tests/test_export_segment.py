@@ -101,7 +101,10 @@ def test_writes_an_animation(exported, video, tmp_path, capsys):
     with Image.open(out) as picture:
         assert picture.n_frames == 5
         assert picture.info["duration"] == 100  # as fast as the video
-    assert "of 3 components on bright pixels" in capsys.readouterr().out
+    assert (
+        "of 3 components used, mean confidence on bright pixels"
+        in capsys.readouterr().out
+    )
 
 
 def test_the_result_is_named_after_the_input(exported, video, tmp_path, monkeypatch):
@@ -215,6 +218,8 @@ def test_mistakes_end_in_one_line(exported, video, tmp_path, capsys):
         ([tmp_path, "dim.npy"], "neither a run folder"),
         ([damaged, "clip.gif"], "changed since the export"),
         ([exported.k4, "clip.gif", "--components", 3], f"exported with K = {K}"),
+        ([exported.k4, "clip.gif", "--components", "auto"], "pixels evenly, or is of"),
+        ([exported.run, "clip.gif", "--components", "auto"], "give K, or set nem.cell"),
     ]
     for (model, name, *flags), message in cases:
         assert run(model, tmp_path / name, *flags, "--out", tmp_path / "x.gif") == 2

@@ -100,10 +100,10 @@ def test_client_asks_only_for_what_it_uses(server, video, monkeypatch):
     client.play(connect(server), video, 0, keep=False, clips=True)
     assert asked == [
         state,
-        {"segmentation"} | state,
+        {"segmentation", "used"} | state,
         state,
-        {"segmentation", "gamma"} | state,
-        {"segmentation"},
+        {"segmentation", "gamma", "used"} | state,
+        {"segmentation", "used"},
     ]
 
 

@@ -68,6 +68,10 @@ def test_whole_clips(signatures, clip, found):
     for name in ("gamma", "psi"):
         ours, theirs = reply[name][0], getattr(found, name)
         np.testing.assert_allclose(ours, theirs, atol=1e-4)
+    pixels = [(found.segments == k + 1).sum((1, 2)) for k in range(K)]
+    used = np.stack(pixels, 1) >= 0.75 * 6**2 / 4  # fill, object_size, a quarter
+    np.testing.assert_array_equal(reply["used"][0], used.sum(1))
+    assert used.sum(1).max() == 2
 
 
 def test_a_stream_that_shows_its_first_frame_twice(signatures, clip, found):

@@ -4,7 +4,7 @@ import keras
 import numpy as np
 import pytest
 
-from export import saved_model
+from export import saved_model, segment
 from export.segment import ExportedModel
 from nem_tf import NEMLoss, NeuralEM, data
 from tests import tiny
@@ -107,7 +107,7 @@ def test_segment_is_the_model_frame_by_frame(rng):
         np.testing.assert_array_equal(stream(frame).segments, segments)
 
 
-def test_it_is_saved_and_served(tmp_path, rng):
+def test_it_is_saved_and_served(tmp_path, rng, capsys):
     nem = model()
     nem.save(tmp_path / "model.keras")
     nem = keras.saving.load_model(tmp_path / "model.keras")
@@ -119,6 +119,18 @@ def test_it_is_saved_and_served(tmp_path, rng):
     found, expected = served.segment(frames, 3), nem.segment(frames, seed=3)
     np.testing.assert_array_equal(found.segments, expected.segments)
     np.testing.assert_allclose(found.gamma, expected.gamma, atol=1e-4)
+    assert "K may be larger" in (tmp_path / "x" / "1" / "README.md").read_text()
+    assert ExportedModel(tmp_path / "x" / "1", "auto").usual_pixels == A
+    np.save(tmp_path / "clip.npy", frames)
+    line = ["--out", str(tmp_path / "out.npz"), "--components", "auto"]
+    kept = []
+    for source in (tmp_path / "model.keras", tmp_path / "x"):
+        assert segment.main([str(source), str(tmp_path / "clip.npy"), *line]) == 0
+        kept.append(np.load(tmp_path / "out.npz")["gamma"].shape[1])
+    said = capsys.readouterr().out.splitlines()
+    assert kept[0] == nem.segment(frames, "auto").gamma.shape[1] and kept[1] == K
+    assert f"of {kept[0]} components used" in said[-2]
+    assert f"of {K} components used" in said[-1]
 
 
 @pytest.mark.slow
