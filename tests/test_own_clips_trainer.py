@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from trainers.own_clips import OwnClips, main
-from trainers.training import command, config_file
+from trainers.training import command, command_line, config_file
 
 H, W, T = 24, 32, 12
 
@@ -47,6 +47,13 @@ def test_what_is_zero_is_found_in_the_clips(path):
     assert clips.steps == T - 1 and clips.train_steps == 8
     assert found.training.train_size == 10 == clips.batch_size  # one window each
     assert found.training.validation_size == found.training.test_size == 1
+
+
+def test_auto_components_are_those_found():
+    parser = command_line.Parser("trainers.own_clips", "Learn.", "FOLDER")
+    read = command_line.read_flags
+    given = read(parser, OwnClips.Settings, ["--components", "auto"])
+    assert given == {"components": 0}
 
 
 def test_what_is_given_stays(path):
