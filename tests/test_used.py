@@ -52,7 +52,7 @@ def test_a_quarter_of_the_frames_is_enough(steps, first):
     segments, x = bars(steps, (6, 6))
     segments[first:] = 0
     assert used.used_components(PLAIN, segments, x, 2).tolist() == [True, False]
-    segments[-((steps - first + 3) // 4) :, :, 6:] = 1
+    segments[first : first + (steps - first + 3) // 4, :, 6:] = 1
     assert used.used_components(PLAIN, segments, x, 2).tolist() == [True, True]
 
 
@@ -87,9 +87,10 @@ def test_of_empty_frames_one_component_remains():
     frames = np.zeros((1, 3, H, W, 1), "float32")
     gamma = np.full((1, 3, 5, H, W, 1), 0.1, "float32")
     gamma[:, :, 2] = 0.6
-    psi = np.zeros_like(gamma)
+    psi = np.arange(5, dtype="float32")[:, None, None, None] + 0 * gamma
     few = used.only_used(cell, frames, Segmentation(gamma[:, :, 0, ..., 0], gamma, psi))
     np.testing.assert_array_equal(few.gamma, np.ones((1, 3, 1, H, W, 1)))
+    np.testing.assert_array_equal(few.psi, 2.0)  # which has most
 
 
 def test_objects_seen():
