@@ -9,6 +9,8 @@ client carries the state of each stream; the server keeps none. So a request tha
 server has no thread for, or that breaks off, is sent again until --timeout has passed.
 A stream stays with the version that answered its first request, whatever its label
 means later. Streams that end are written; each that does not is a line on stderr.
+With --starts N the requests of a stream carry the states of N random starts, and each
+frame's result is that of the likeliest so far; which one it was at the end is printed.
 A layered model gets videos of any size, and what is behind their objects, which is
 estimated from the whole video, of the kind that --background says; its result has the
 model's size.
@@ -80,6 +82,14 @@ def main(arguments=None):
         default="auto",
         help="kind of it, of a layered model; the model's own is in about.json (auto)",
     )
+    parser.add_argument(
+        "--starts",
+        type=command.at_least(1),
+        default=1,
+        metavar="N",
+        help="random starts of each stream, side by side in its requests; each frame's "
+        "result is that of the likeliest so far (1)",
+    )
     command.add_input_flags(parser)
     given = parser.parse_args(arguments)
     lost: list[Exception] = []
@@ -95,6 +105,7 @@ class Played(NamedTuple):
     version: int  # of the model, that answered
     retries: int  # requests that were sent again
     used: np.ndarray  # (T,) int32, components in each frame, see `inference.present`
+    start: int  # that was the likeliest in the end, 0 to starts - 1
 
 
 def play(
@@ -105,6 +116,7 @@ def play(
     background=None,
     chunk=1,
     clips=False,
+    starts=1,
     keep=True,
     on_frames=None,
 ):
@@ -117,8 +129,14 @@ def play(
         background: of a layered model, (H, W, C).
         chunk: frames in a request.
         clips: whether to send the video whole.
+        starts: random starts, that of the seed and others that follow from it. Each
+            frame's result is that of the likeliest so far, whose components keep their
+            numbers, see `inference.LikeliestSoFar`.
+            numbers, see `inference.LikeliestSoFar`; of a whole video that is sent at
+            once all frames have the likeliest of the end.
         keep: whether to ask for gamma and psi and return them; otherwise only the
-            segmentation and how many components are used travel.
+            segmentation and how many components are used travel, and gamma where
+            several starts are compared.
         on_frames: called with the number of frames that were just answered.
 
     Returns:
@@ -142,31 +160,39 @@ def play(
         return reply.outputs
 
     begin = {"seed": np.array([seed], "int32")}
+    if starts > 1:
+        from nem_tf.inference import several_seeds
+
+        begin["seed"] = several_seeds(seed, starts)
     carried, twice = STATE, 0
     if background is not None:  # then frame 0 is shown twice, so predicted
-        begin["background"] = background[None]
+        begin["background"] = np.repeat(background[None], starts, 0)
         carried, twice = (*STATE, "background"), 1
-    wanted = ["used", "segmentation", *(["gamma"] if keep else [])]
+    wanted = ["used", "segmentation", *(["gamma"] if keep or starts > 1 else [])]
+    compared = ["log_likelihood"] if starts > 1 else []
+    choice = _Choice(starts, layered=background is not None)
     if clips:
-        outputs = [*wanted, "psi"] if keep else wanted
-        inputs = {"frames": frames[None], **begin}
-        reply = call("serving_default", inputs, outputs, len(frames))
-        pieces.append([reply[name][0] for name in outputs])
+        names = [*wanted, "psi"] if keep else wanted
+        inputs = {"frames": np.repeat(frames[None], starts, 0), **begin}
+        reply = call("serving_default", inputs, [*names, *compared], len(frames))
+        pieces.append(choice.of_clip([reply[name] for name in names], reply))
     else:
         state = call("init", begin, list(carried), 0)
         shown = np.concatenate([frames[:twice], frames])
         for start in range(0, len(shown), chunk):
-            piece = shown[start : start + chunk]
+            piece = np.repeat(shown[None, start : start + chunk], starts, 0)
             if chunk == 1:
-                signature, inputs, psi = "step", {"frame": piece}, "psi"
+                signature, inputs, psi = "step", {"frame": piece[:, 0]}, "psi"
             else:
-                signature, inputs, psi = "chunk", {"frames": piece[None]}, "predictions"
-            outputs = dict.fromkeys([*wanted, *([psi] if keep else []), *carried])
-            new = len(piece) - (twice if start == 0 else 0)
+                signature, inputs, psi = "chunk", {"frames": piece}, "predictions"
+            names = [*wanted, psi] if keep else wanted
+            outputs = dict.fromkeys([*names, *compared, *carried])
+            new = piece.shape[1] - (twice if start == 0 else 0)
             reply = call(signature, {**inputs, **state}, list(outputs), new)
             state = {name: reply[name] for name in carried}
-            found = [reply[name] for name in (*wanted, psi)[: 4 if keep else 2]]
-            pieces.append(found if chunk == 1 else [x[0] for x in found])
+            if chunk == 1:  # as a chunk of one
+                reply = {name: x[:, None] for name, x in reply.items()}
+            pieces.append(choice.of_piece([reply[name] for name in names], reply))
     twice = 0 if clips else twice
     parts = [np.concatenate(part)[twice:] for part in zip(*pieces, strict=True)]
     used, found = parts[0], None
@@ -174,7 +200,53 @@ def play(
         from nem_tf import Segmentation  # which imports TensorFlow
 
         found = Segmentation(*parts[1:])
-    return Played(found, latencies, version, retries, used)
+    return Played(found, latencies, version, retries, used, choice.start)
+
+
+class _Choice:
+    """Of the replies to several starts of a video, those of the likeliest.
+
+    Args:
+        starts: how many.
+        layered: whether segmentation has 0 for background.
+    """
+
+    def __init__(self, starts, layered):
+        self.start = 0
+        self._starts = starts
+        self._layered = layered
+        self._likeliest = None
+
+    def of_clip(self, found, reply):
+        """The likeliest of the end: of each (starts, T, ...) its (T, ...)."""
+        if self._starts > 1:
+            sums = reply["log_likelihood"].astype(float).sum(1)
+            self.start = int(np.where(np.isnan(sums), -np.inf, sums).argmax())
+        return [x[self.start] for x in found]
+
+    def of_piece(self, found, reply):
+        """The likeliest of each frame: of each (starts, T, ...) its (T, ...)."""
+        if self._starts == 1:
+            return [x[0] for x in found]
+        frames = range(found[0].shape[1])
+        fits = reply["log_likelihood"]
+        every = [self._of_frame([x[:, t] for x in found], fits[:, t]) for t in frames]
+        return [np.stack(parts) for parts in zip(*every, strict=True)]
+
+    def _of_frame(self, found, fits):
+        from nem_tf.inference import LikeliestSoFar
+
+        used, segmentation, gamma, *psi = found
+        if self._likeliest is None:
+            self._likeliest = LikeliestSoFar(self._starts, gamma.shape[1])
+        objects = segmentation[0] > 0 if self._layered else None
+        self._likeliest(fits, gamma, objects)
+        self.start, order = self._likeliest.start, self._likeliest.order
+        numbers = np.argsort(order).astype("int32")  # by component
+        if self._layered:
+            numbers = np.concatenate([[0], numbers + 1]).astype("int32")
+        shown = (x[self.start][order] for x in (gamma, *psi))
+        return [used[self.start], numbers[segmentation[self.start]], *shown]
 
 
 def _send(given, lost):
@@ -204,6 +276,9 @@ def _send(given, lost):
         _report(
             given.model, [streams[i] for i in played], list(played.values()), seconds
         )
+        if given.starts > 1:
+            taken = ", ".join(str(one.start) for one in played.values())
+            print(f"likeliest of the starts 0 to {given.starts - 1}: {taken}")
     for number, (path, stream) in enumerate(zip(outs, streams, strict=False)):
         if number in played:
             _write(path, stream, played[number].found, given, lost)
@@ -331,6 +406,7 @@ def _play_all(server, streams, given, lost):
                 background=stream.background,
                 chunk=given.chunk,
                 clips=given.clips,
+                starts=given.starts,
                 keep=stream.keep,
                 on_frames=progress,
             )

@@ -13,6 +13,7 @@ MEANING = {
     "segmentation": "the component that explains each pixel, 0 to K-1",
     "confidence": "the gamma of that component, 1/K to 1",
     "gamma": "soft assignment of the pixels of x[t], sums to 1 over K",
+    "log_likelihood": "how well x[t] was predicted, nats; 0 if nothing was predicted",
     "next_frame": "prediction of x[t+1]: the largest psi of each pixel",
     "used": "how many components win a quarter of an object's pixels or more",
     "psi": "each component's prediction of x[t+1]",
@@ -153,7 +154,11 @@ _PURPOSE = {
         "Whole clips. Frame t is assigned by what frames 0..t-1 predicted for it; the "
         "first frame, which nothing predicted, shows the random start."
     ),
-    "init": "The state of a stream before its first frame.",
+    "init": (
+        "The state of a stream before its first frame. For several random starts of "
+        "one video give several seeds, and then each frame as often: the start whose "
+        "`log_likelihood`, summed over the frames, is largest explains them best."
+    ),
     "step": (
         "One frame of a stream. The state of the reply goes into the next request "
         "under the same names; the server keeps nothing."
@@ -168,7 +173,10 @@ _PURPOSE_OF_LAYERS = {
     "init": (
         "The state of a stream before its first frame, which is best sent twice: the "
         "second time it is assigned by what was predicted of it. Another `background` "
-        "may be put into the state at any time, such as a better estimate."
+        "may be put into the state at any time, such as a better estimate. For several "
+        "random starts of one video give several seeds, and then each frame as often: "
+        "the start whose `log_likelihood`, summed over the frames, is largest explains "
+        "them best."
     ),
 }
 _ERRORS = {

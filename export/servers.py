@@ -261,6 +261,13 @@ class RestServer(Server):
         inputs = {name: np.asarray(value).tolist() for name, value in inputs.items()}
         body = json.dumps({"signature_name": signature, "inputs": inputs})
         reply, retries = self._answer("POST", f"{self._url(version)}:predict", body)
+        missing = sorted(set(outputs) - set(reply["outputs"]))
+        if missing:
+            raise ValueError(
+                f"{self.address}: expected {', '.join(missing)} in the reply of "
+                f"{signature}, received {', '.join(sorted(reply['outputs']))}; export "
+                "the model again"
+            )
         arrays = {name: _array(name, reply["outputs"][name]) for name in outputs}
         return Reply(arrays, version, asked + retries)
 

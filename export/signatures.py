@@ -22,6 +22,7 @@ import tensorflow as tf
 
 from nem_tf import NeuralEM, pixels
 from nem_tf.inference.iteration import iterate
+from nem_tf.inference.starts import log_likelihood
 from nem_tf.inference.used import present
 from nem_tf.layers.prepared import prepared
 from nem_tf.random_start import random_start
@@ -44,6 +45,8 @@ class ServedModel:
         next_frame    (B, H, W, C)           max over k of psi: prediction of x[t+1]
         used          (B,) int32             components in the frame, see
                                              `inference.present`
+        log_likelihood  (B,)                 of the prediction of x[t], nats, 0 if there
+                                             was none, see `inference.log_likelihood`
 
     Of a layered model segmentation is 0 for background and 1 to K for components, and
     next_frame what `EMCell.next_frame` makes of psi, pi and the background.
@@ -143,9 +146,10 @@ class ServedModel:
     def trusted_step(self, frame, theta, psi, pi, background=None):
         """`step` without its checks, for runtimes that cannot raise errors."""
         state = [theta, psi, pi, background][: len(self.state)]
+        fits = self._fits(frame, state)
         gamma, state = iterate(self.cell, frame, state)
         state = dict(zip(self.state, state, strict=True))
-        return {**self._results(frame, gamma, state), **state}
+        return {**self._results(frame, gamma, fits, state), **state}
 
     def chunk(self, frames, theta, psi, pi, background=None):
         """Several frames of a stream: results with T on axis 1, the state after them.
@@ -155,8 +159,8 @@ class ServedModel:
         frames = tf.ensure_shape(frames, (None, None, *self.cell.frame_shape))
         state = self._checked_state(frames, (theta, psi, pi, background))
         frames = self._checked_frames(frames)
-        gamma, states = self._run(frames, state)
-        results = self._results(frames, gamma, states)
+        gamma, fits, states = self._run(frames, state)
+        results = self._results(frames, gamma, fits, states)
         state = {name: states[name][:, -1] for name in self.state}
         return {**results, "predictions": states["psi"], **state}
 
@@ -172,11 +176,11 @@ class ServedModel:
         seen = frames
         if self.cell.layered:
             seen = tf.concat([frames[:, :1], frames], axis=1)
-        gamma, states = self._run(seen, list(start.values()))
+        gamma, fits, states = self._run(seen, list(start.values()))
         if self.cell.layered:
-            gamma = gamma[:, 1:]
+            gamma, fits = gamma[:, 1:], fits[:, 1:]
             states = {name: x[:, 1:] for name, x in states.items()}
-        results = self._results(frames, gamma, states)
+        results = self._results(frames, gamma, fits, states)
         return {**results, "psi": states["psi"], "theta": states["theta"]}
 
     def _checked_frames(self, frames):
@@ -189,21 +193,34 @@ class ServedModel:
         """E-steps and M-steps over T, without noise.
 
         Returns:
-            gamma, and a dict of the states after each frame, all with T on axis 1.
+            gamma, `_fits`, and a dict of the states after each frame, all with T on
+            axis 1.
         """
         frames = tf.transpose(frames, (1, 0, 2, 3, 4))  # (T, B, H, W, C)
 
         def advance(carried, frame):
-            gamma, state = iterate(self.cell, frame, list(carried[1:]))
-            return (gamma, *state)
+            state = list(carried[2:])
+            fits = self._fits(frame, state)
+            gamma, state = iterate(self.cell, frame, state)
+            return (gamma, fits, *state)
 
         with prepared(self.cell):
-            gamma, *states = tf.scan(advance, frames, (state[2], *state))
-        gamma, *states = (_batch_first(x) for x in (gamma, *states))
-        return gamma, dict(zip(self.state, states, strict=True))
+            begin = (state[2], tf.zeros(tf.shape(frames)[1]), *state)
+            gamma, *states = tf.scan(advance, frames, begin)
+        gamma, fits, *states = (_batch_first(x) for x in (gamma, *states))
+        return gamma, fits, dict(zip(self.state, states, strict=True))
 
-    def _results(self, frames, gamma, states):
-        """What a client looks at: of (..., H, W, C), gamma and a dict of states."""
+    def _fits(self, frame, state):
+        """How well a state predicts a frame (B, H, W, C), nats; 0 if it is `init`'s."""
+        theta, psi, _, *behind = state
+        start = tf.expand_dims(behind[0], 1) if behind else 0.0
+        drawn = tf.reduce_any(tf.not_equal(psi, start), (1, 2, 3, 4))
+        learnt = tf.reduce_any(tf.not_equal(theta, 0.0), (1, 2))
+        fits = log_likelihood(frame, psi, self.cell.likelihood)
+        return tf.where(drawn | learnt, fits, 0.0)
+
+    def _results(self, frames, gamma, fits, states):
+        """What a client looks at: of (..., H, W, C), gamma, fits, a dict of states."""
         segments = tf.argmax(gamma[..., 0], axis=-3, output_type=tf.int32)
         behind = states.get("background")
         if self.cell.layered:
@@ -217,6 +234,7 @@ class ServedModel:
             "gamma": gamma,
             "next_frame": expected,
             "used": tf.reduce_sum(tf.cast(there, tf.int32), axis=-1),
+            "log_likelihood": fits,
         }
 
     def _are_objects(self, frames, background):

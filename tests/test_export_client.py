@@ -18,6 +18,7 @@ from tensorflow_serving.apis import (
 
 from export import client, label, saved_model, servers
 from export.address import parse
+from nem_tf import inference
 from tests import loopback, tiny
 from tests.tiny import C, H, W
 from trainers.training import trained as runs
@@ -420,6 +421,75 @@ def test_ctrl_c_ends_at_once(server, video, kind, tmp_path, capsys, monkeypatch)
         assert capsys.readouterr().err == "export.client: stopped\n"
     done.set()
     signal.signal(signal.SIGINT, before)
+
+
+# Several starts.
+
+
+STARTS = 4
+
+
+def each_start(server, video):
+    """gamma (STARTS, T, K, H, W, 1) of each, and sums of log_likelihood so far."""
+    seeds = inference.several_seeds(5, STARTS)
+    assert seeds[0] == 5 and len(set(seeds)) == STARTS and seeds.min() >= 0
+    inputs = {"frames": np.repeat(video[None], STARTS, 0), "seed": seeds}
+    reply = server.models.run((NAME, 2), "serving_default", inputs)[0]
+    return reply, np.cumsum(reply["log_likelihood"], 1)
+
+
+@both
+@pytest.mark.parametrize("chunk", [1, 4])
+def test_each_frame_is_that_of_the_likeliest_start_so_far(server, video, kind, chunk):
+    reply, sums = each_start(server, video)
+    gamma, best = np.asarray(reply["gamma"]), sums.argmax(0)  # of 0 is the first
+    assert len(set(best)) > 1
+    played = client.play(connect(server, kind), video, 5, chunk=chunk, starts=STARTS)
+    likeliest = inference.LikeliestSoFar(STARTS, tiny.K)
+    for t, start in enumerate(best):
+        likeliest(np.asarray(reply["log_likelihood"])[:, t], gamma[:, t])
+        assert likeliest.start == start
+        for name in ("gamma", "psi"):
+            shown = np.asarray(reply[name])[start, t][likeliest.order]
+            found = getattr(played.found, name)[t]
+            np.testing.assert_allclose(found, shown, atol=2e-6)
+    most = played.found.gamma[..., 0].argmax(1)
+    np.testing.assert_array_equal(played.found.segments, most)
+    assert played.start == best[-1] and played.used.shape == (len(video),)
+    unkept = client.play(
+        connect(server, kind), video, 5, chunk=chunk, starts=STARTS, keep=False
+    )
+    assert unkept.found is None and unkept.start == played.start
+
+
+@both
+def test_a_whole_video_has_the_likeliest_start_of_its_end(
+    server, video, kind, tmp_path, capsys
+):
+    reply, sums = each_start(server, video)
+    best = sums[:, -1].argmax()
+    flags = "--seed", "5", "--starts", str(STARTS), "--clips"
+    out = tmp_path / "found.npz"
+    line = command(server, kind, saved(tmp_path, video), *flags, "--out", str(out))
+    assert client.main(line) == 0
+    said = capsys.readouterr().out
+    assert f"likeliest of the starts 0 to {STARTS - 1}: {best}\n" in said
+    with np.load(out) as found:
+        expected = np.asarray(reply["segmentation"])[best]
+        np.testing.assert_array_equal(found["segments"], expected)
+
+
+def test_an_earlier_export_cannot_be_compared(server, video, monkeypatch):
+    run = server.models.run
+
+    def earlier(*arguments):
+        outputs, *more = run(*arguments)
+        return {k: v for k, v in outputs.items() if k != "log_likelihood"}, *more
+
+    monkeypatch.setattr(server.models, "run", earlier)
+    with pytest.raises(ValueError, match="log_likelihood .*export the model again"):
+        client.play(connect(server, "rest"), video, 5, starts=2)
+    assert client.play(connect(server, "rest"), video, 5).start == 0
 
 
 # Versions and labels.

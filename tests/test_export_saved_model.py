@@ -18,6 +18,7 @@ from tensorflow_serving.config import model_server_config_pb2
 
 from export import documents, label, saved_model, segment, warmup
 from export.signatures import STATE, ServedModel
+from nem_tf import inference
 from nem_tf.inference import present
 from nem_tf.random_start import random_start, sides
 from tests import runs as processes
@@ -27,7 +28,8 @@ from trainers.training import trained as runs
 
 ROOT = pathlib.Path(__file__).parents[1]
 SIZES = [(2, 5), (3, 2)]  # B and T
-RESULTS = ("segmentation", "confidence", "gamma", "next_frame", "psi", "theta", "used")
+OF_A_FRAME = ("segmentation", "confidence", "gamma", "next_frame", "used")
+RESULTS = (*OF_A_FRAME, "log_likelihood", "psi", "theta")
 
 
 @pytest.fixture(scope="module")
@@ -95,6 +97,20 @@ def test_the_graph_equals_the_python_model(rng, exported, signatures, batch, ste
     there = present(exported.nem.cell, reply["segmentation"], x, K)
     np.testing.assert_array_equal(reply["used"], np.sum(there, -1))
     assert np.asarray(reply["used"]).max() > 1
+
+
+@pytest.mark.parametrize(("batch", "steps"), SIZES)
+def test_a_reply_says_how_well_its_frame_was_predicted(
+    rng, exported, signatures, batch, steps
+):
+    x, seed = clips(rng, batch, steps)
+    reply = whole(signatures, x, seed)
+    psi, likelihood = reply["psi"], exported.nem.cell.likelihood
+    expected = inference.log_likelihood(x[:, 1:], psi[:, :-1], likelihood)
+    np.testing.assert_allclose(reply["log_likelihood"][:, 1:], expected, rtol=1e-4)
+    np.testing.assert_array_equal(reply["log_likelihood"][:, 0], 0.0)
+    sums = inference.fit(x, psi, likelihood)
+    np.testing.assert_allclose(reply["log_likelihood"].sum(1), sums, rtol=1e-4)
 
 
 def test_every_input_and_output_has_the_batch_first(signatures):

@@ -6,8 +6,10 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from scipy.optimize import linear_sum_assignment
 
-from export import client, saved_model, segment
+from export import client, saved_model, segment, servers
+from nem_tf import inference
 from reading.background import estimate
 from tests import layered, loopback
 from tests.layered import C, H, K, T, W
@@ -161,6 +163,44 @@ def test_the_client(nem, models, clip, tmp_path, flags):
     np.testing.assert_allclose(arrays["gamma"], expected.gamma, atol=1e-4)
     np.testing.assert_allclose(arrays["psi"], expected.psi, atol=1e-4)
     assert arrays["segments"].dtype == np.uint8 and len(arrays["frames"]) == T
+
+
+def test_the_client_with_several_starts(nem, models, clip):
+    frames, background = clip
+    likelihood, seeds = nem.cell.likelihood, inference.several_seeds(3, 3)
+    founds = [nem.segment(frames, seed=int(n), background=background) for n in seeds]
+    sums = [inference.fit(frames, found.psi, likelihood) for found in founds]
+    server = loopback.Loopback(models).start()
+    try:
+        one = servers.GrpcServer(server.addresses[0], servers.Spec("x"))
+        ways = {"chunk": 4}, {"clips": True}
+        played = [
+            client.play(one, frames, 3, background=background, starts=3, **way)
+            for way in ways
+        ]
+        one.close()
+    finally:
+        server.stop()
+    seen = log_likelihoods(models, frames, background, seeds)
+    np.testing.assert_allclose(seen[:, 1:].sum(1), sums, rtol=1e-4)
+    best = seen.sum(1).argmax()  # the first frame was predicted, too
+    assert [one.start for one in played] == [best, best]
+    np.testing.assert_allclose(played[1].found.gamma, founds[best].gamma, atol=1e-4)
+    last, expected = (x.gamma[-1, ..., 0] for x in (played[0].found, founds[best]))
+    overlap = np.einsum("khw,jhw->kj", last, expected)
+    _, order = linear_sum_assignment(overlap, maximize=True)
+    np.testing.assert_allclose(last, expected[order], atol=1e-4)
+    segments, objects = played[0].found.segments[-1], founds[best].segments[-1] > 0
+    np.testing.assert_array_equal(segments > 0, objects)
+    np.testing.assert_array_equal(segments[objects], last.argmax(0)[objects] + 1)
+
+
+def log_likelihoods(models, frames, background, seeds):
+    """log_likelihood (starts, T) of whole clips."""
+    count = len(seeds)
+    inputs = {"frames": np.repeat(frames[None], count, 0), "seed": seeds}
+    inputs["background"] = np.repeat(background[None], count, 0)
+    return models.run(("x", 1), "serving_default", inputs)[0]["log_likelihood"]
 
 
 def test_a_stream_on_litert_equals_the_saved_model(nem, signatures, clip, tmp_path):

@@ -208,6 +208,7 @@ def test_components_keep_their_numbers_when_the_start_changes(rng):
     np.testing.assert_array_equal(moved[2][likeliest.order], shown)  # not start 0's
     # Only these pixels count: there the components of start 0 are those of 2, turned.
     left = np.arange(W) < 3
+    moved[0] = moved[2]
     moved[0, :, :, left] = moved[2][[1, 2, 3, 0]][:, :, left].transpose(2, 0, 1, 3)
     likeliest([20.0, 0.0, 0.0], moved, np.broadcast_to(left, (H, W)))
     again = moved[0][likeliest.order][:, :, left]

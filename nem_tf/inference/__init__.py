@@ -6,6 +6,7 @@ from nem_tf.inference.starts import (
     fit,
     likeliest,
     log_likelihood,
+    several_seeds,
     several_starts,
 )
 from nem_tf.inference.stream import Stream
@@ -21,6 +22,7 @@ __all__ = [
     "only_used",
     "present",
     "segment",
+    "several_seeds",
     "several_starts",
     "used_components",
 ]

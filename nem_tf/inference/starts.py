@@ -51,6 +51,16 @@ def several_starts(pi, starts):
     return [pi, *more.swapaxes(0, 1)]
 
 
+def several_seeds(seed, starts):
+    """A seed and further ones that follow from it: int32 `(starts,)`, 0 to 2**31 - 1.
+
+    For who can give seeds alone, as to a served model; they are not the starts of
+    `several_starts`, but for the first.
+    """
+    more = ops.convert_to_numpy(draws.spread(np.array([seed], "uint32"), starts - 1))
+    return np.array([seed, *(more >> 1)], "int32")
+
+
 def log_likelihood(x, psi, likelihood):
     """log(sum_k P(x_i | psi_ik) / K + NOISE), summed over pixels: how well psi fits x.
 
