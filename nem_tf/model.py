@@ -256,8 +256,10 @@ class NeuralEM(ClipModel):
         psi, gamma = outputs["psi"], outputs["gamma"]
         if self.loss.steps == "last":  # so that nothing of the others is computed
             x, psi = map(self.loss.at_steps, (x, psi))
-            layered = self.cell.layered  # then gamma takes more than psi
-            gamma = self.loss.at_steps(gamma) if layered else self.cell.e_step(x, psi)
+            if self.cell.layered or self.cell.weighs:  # gamma takes more than psi
+                gamma = self.loss.at_steps(gamma)
+            else:
+                gamma = self.cell.e_step(x, psi)
         return x, psi, gamma
 
     def _outputs_by_lane(self, x, psi, gamma, outputs):

@@ -99,6 +99,17 @@ def test_training_keeps_them_equal(rng):
     np.testing.assert_allclose(*losses, rtol=1e-6)
 
 
+def test_a_loss_of_the_last_step_knows_them(rng):
+    nem, batch = model(), tiny.batch(rng)
+    nem.compile("adam", loss=NEMLoss(steps="last"), run_eagerly=True)
+    nem.set_weights([5 * weight for weight in nem.get_weights()])  # psi differ
+    found = nem.predict_on_batch(batch)
+    last = {name: value[:, -1:] for name, value in found.items()}
+    expected = np.mean(NEMLoss("bernoulli")(batch["clean"][:, -1:], last))
+    loss = nem.test_on_batch(batch, return_dict=True)["loss"]
+    np.testing.assert_allclose(loss, expected, rtol=1e-5)
+
+
 def test_segment_is_the_model_frame_by_frame(rng):
     nem = model("patches", start="sides")
     frames = (rng.random((T + 2, H, W, 1)) < 0.3).astype("float32")
