@@ -131,7 +131,6 @@ def play(
         clips: whether to send the video whole.
         starts: random starts, that of the seed and others that follow from it. Each
             frame's result is that of the likeliest so far, whose components keep their
-            numbers, see `inference.LikeliestSoFar`.
             numbers, see `inference.LikeliestSoFar`; of a whole video that is sent at
             once all frames have the likeliest of the end.
             Four send four times as much, and a step takes 1.6 to 2.1 times as long (two
@@ -170,7 +169,8 @@ def play(
     if background is not None:  # then frame 0 is shown twice, so predicted
         begin["background"] = np.repeat(background[None], starts, 0)
         carried, twice = (*STATE, "background"), 1
-    wanted = ["used", "segmentation", *(["gamma"] if keep or starts > 1 else [])]
+    compares = keep or (starts > 1 and not clips)
+    wanted = ["used", "segmentation", *(["gamma"] if compares else [])]
     compared = ["log_likelihood"] if starts > 1 else []
     choice = _Choice(starts, layered=background is not None)
     if clips:

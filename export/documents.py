@@ -14,8 +14,10 @@ MEANING = {
     "confidence": "the gamma of that component, 1/K to 1",
     "gamma": "soft assignment of the pixels of x[t], sums to 1 over K",
     "log_likelihood": "how well x[t] was predicted, nats; 0 if nothing was predicted",
-    "next_frame": "prediction of x[t+1]: the largest psi of each pixel",
-    "used": "how many components win a quarter of an object's pixels or more",
+    "next_frame": "prediction of x[t+1]: the largest psi of each pixel, of components "
+    "that explain something",
+    "used": "how many components win a quarter of an object's pixels or more; where "
+    "`usual_pixels` of about.json is 0, of a K-th of those that are not background",
     "psi": "each component's prediction of x[t+1]",
     "predictions": "psi after each frame",
     "theta": "one vector per component: what it knows about its object",

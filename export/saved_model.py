@@ -140,7 +140,6 @@ def export(
         ValueError: if a warm-up request fails; nothing is published then.
         OSError: if a file cannot be written, either.
     """
-
     from export import server_files, warmup
     from export.signatures import ServedModel
 

@@ -42,7 +42,8 @@ class ServedModel:
         segmentation  (B, H, W) int32        the component that explains the pixel
         confidence    (B, H, W)              its gamma, in [1/K, 1]
         gamma         (B, K, H, W, 1)        E-step of x[t], sums to 1 over K (Eq. 3)
-        next_frame    (B, H, W, C)           max over k of psi: prediction of x[t+1]
+        next_frame    (B, H, W, C)           prediction of x[t+1], see
+                                             `EMCell.next_frame`
         used          (B,) int32             components in the frame, see
                                              `inference.present`
         log_likelihood  (B,)                 of the prediction of x[t], nats, 0 if there

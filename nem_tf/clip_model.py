@@ -107,6 +107,7 @@ class ClipModel(keras.Model):
     @contextlib.contextmanager
     def _intact(self):
         """Context of a loop that may fail: in one line, and with its weights."""
+        self._trace_anew_if_set()
         jax = keras.backend.backend() == "jax"
         before = []
         if jax:
@@ -126,6 +127,13 @@ class ClipModel(keras.Model):
                 if variable._value is None:  # no step was done
                     variable.assign(value)
             raise
+
+    def _trace_anew_if_set(self):
+        """Forget the graphs that were made for another `object_pixels` of the cell."""
+        now = self.cell.object_pixels
+        if getattr(self, "_object_pixels", now) != now:
+            self.train_function = self.test_function = self.predict_function = None
+        self._object_pixels = now
 
     def _looked_through(self, x):
         """Clips whose pixels were looked at, where the model's graph cannot do it."""

@@ -58,8 +58,9 @@ class NeuralEM(ClipModel):
     Returns:
         dict of `psi` `(B, T, K, H, W, C)` and `gamma` `(B, T, K, H, W, 1)`; step t is
         about frame t+1: psi predicts it from frames 0..t, gamma then assigns its
-        pixels. A layered cell adds `background`, as it was given, and `WindowCell` the
-        weights `mixing` `(B, T, K, H, W, 1)` of Eq. 1, up to their sum.
+        pixels. A layered cell adds `background`, as it was given, and a cell whose
+        weights pi of Eq. 1 are not uniform adds them as `mixing`
+        `(B, T, K, H, W, 1)`; those of `WindowCell` do not sum to 1.
 
     Raises:
         ValueError: if the shapes do not fit each other and the cell, or if a pixel is

@@ -166,14 +166,14 @@ def is_object(x, background, least):
     Args:
         x: (..., H, W, C) in [0, 1].
         background: of a shape that broadcasts.
-        least: distance from which on a pixel is an object's.
+        least: distance of the means from which on a pixel is an object's.
     """
     away = np.asarray(x, "float32") - background
-    far = np.linalg.norm(away, axis=-1)
+    far = distance(away, 0.0)
     beside = ndimage.maximum_filter(far, (*(1,) * (far.ndim - 2), 3, 3))
     for axis in (-3, -2):
         away = ndimage.correlate1d(away, SMOOTH, axis, mode="nearest")
-    return (np.linalg.norm(away, axis=-1) > least) & (far > RIM * beside)
+    return (distance(away, 0.0) > least) & (far > RIM * beside)
 
 
 def noise(x, step=1):

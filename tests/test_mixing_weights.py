@@ -168,3 +168,20 @@ def test_a_component_without_pixels_draws_nothing(rng):
     layered = cell(likelihood="gaussian", foreground=0.1)
     b = np.full((1, H, W, 1), 0.5, "float32")
     np.testing.assert_allclose(layered.next_frame(psi, pi, b), 0.1, rtol=1e-6)
+
+
+def test_they_may_be_set_after_a_first_use(rng):
+    nem = model("n-em", object_pixels=0.0)
+    nem.compile("adam", loss=NEMLoss())
+    frames = (rng.random((T + 2, H, W, 1)) < 0.3).astype("float32")
+    before, stream = nem.segment(frames), nem.stream()
+    stream(frames[0])
+    nem.cell.object_pixels = A
+    fresh = model("n-em")
+    fresh.set_weights(nem.get_weights())
+    after = nem.segment(frames)
+    assert np.abs(after.gamma - before.gamma).max() > 1e-3
+    np.testing.assert_allclose(after.gamma, fresh.segment(frames).gamma, atol=1e-6)
+    stream = nem.stream()
+    last = [stream(frame) for frame in frames][-1]
+    np.testing.assert_allclose(last.gamma, after.gamma[-1], atol=1e-5)

@@ -130,5 +130,5 @@ def test_components_that_share_evenly_are_refused():
     segment = functools.partial(nem.segment, frames)
     with pytest.raises(ValueError, match="or set nem.cell.object_pixels"):
         segment("auto")
-    with pytest.raises(ValueError, match="at least 1, received 'all'"):
+    with pytest.raises(ValueError, match="whole number, received 'all'"):
         segment("all")

@@ -15,7 +15,7 @@ STARTS = ("random", "sides")
 ENOUGH = 0.5  # of an object's pixels; a component that has as many counts half
 LEAST = 0.003  # weight of a component without any, beside 1
 KEPT = 0.5  # of the mixing weights of the frame before
-DIFFERENT = 0.25  # from black; half an object's pixel, where there is no `foreground`
+FROM_BLACK = 0.25  # the `foreground` of cells without one
 
 
 class EMCell(keras.layers.Layer):
@@ -94,8 +94,9 @@ class EMCell(keras.layers.Layer):
 
     Returns:
         psi' `(B, K*H*W*C)`, flat since that is what `keras.layers.RNN` knows of
-        outputs, and behind it pi', if it is not 1/K (`predicted` reads them); and the
-        new states `[theta', psi', pi']`, with the background if there was one.
+        outputs; with `object_pixels` pi' behind it, `(B, K*H*W*C + K)` in all
+        (`predicted` reads them); and the new states `[theta', psi', pi']`, with the
+        background if there was one.
 
     Raises:
         ValueError: if `components` or `units` is below 1, `floor`, `theta_noise` or
@@ -298,6 +299,9 @@ class EMCell(keras.layers.Layer):
         Args:
             change: psi minus the prior, `(..., K, H, W, C)`.
             pi: mixing weights, `(..., K, H, W, 1)`; None: all equal.
+
+        Returns:
+            `(..., K, H, W, C)`.
         """
         if pi is None or not self.weighs:
             return change
@@ -345,6 +349,9 @@ class EMCell(keras.layers.Layer):
             x: the frame, `(B, H, W, C)`.
             pi: the weights before it, `(B, K, H, W, 1)`.
             background: of a layered cell, `(B, H, W, C)`.
+
+        Returns:
+            pi', `(B, K, H, W, 1)`, sums to 1 over K.
         """
         w = ops.expand_dims(self.objects(x, background), (1, -1))  # (B, 1, H, W, 1)
         mass = ops.sum(gamma * w, (2, 3), keepdims=True)  # (B, K, 1, 1, 1)
@@ -360,7 +367,7 @@ class EMCell(keras.layers.Layer):
         away = ops.cast(x, "float32")
         if background is not None:
             away = away - ops.cast(background, "float32")
-        far = ops.sum(ops.square(away), -1) / (self.foreground or DIFFERENT) ** 2
+        far = ops.sum(ops.square(away), -1) / (self.foreground or FROM_BLACK) ** 2
         return 1.0 - ops.exp(-math.log(2.0) * far)
 
     def evidence(self, gamma, noisy, psi):
@@ -405,10 +412,13 @@ class EMCell(keras.layers.Layer):
             ValueError: if it is no number, or below 1.
         """
         components = self.components if components is None else components
-        if isinstance(components, str) or components < 1:
+        if isinstance(components, str):
             raise ValueError(
-                f"components: expected at least 1, received {components!r}"
+                f"components: expected a whole number, received {components!r}; give "
+                'K ("auto" is of segment and trainers.evaluate)'
             )
+        if components < 1:
+            raise ValueError(f"components: expected at least 1, received {components}")
         return components
 
     def first_pi(self, pi):

@@ -26,8 +26,8 @@ def segment(nem, frames, components=None, seed=0, starts=1, background=None):
     """`NeuralEM.segment`; arguments, returns and errors are said there."""
     nem.check_weights()
     frames, batched = _as_clips(frames, nem.cell.frame_shape)  # (B, T, H, W, C)
-    few = components == AUTO
-    components = nem.cell.check_components(most(nem.cell) if few else components)
+    spare = components == AUTO
+    components = nem.cell.check_components(most(nem.cell) if spare else components)
     memory.check(components, frames.size, "fewer clips at a time")
     seeds = seed + np.arange(len(frames)) if np.ndim(seed) == 0 else seed
     if len(seeds) != len(frames):
@@ -44,7 +44,7 @@ def segment(nem, frames, components=None, seed=0, starts=1, background=None):
     else:
         backgrounds.refuse(background)
         found = _plain(nem, clips, starts)
-    if few:
+    if spare:
         found = only_used(nem.cell, frames, found, background)
     return found if batched else Segmentation(*(part[0] for part in found))
 

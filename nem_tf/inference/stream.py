@@ -154,6 +154,7 @@ class Steps:
         """
         cell = self._cell
         key = (components, len(state[0]), cell.floor, cell.keep_floor)
+        key += (cell.object_pixels,)
         with self._lock:
             weights = self._weights()
             if key not in self._compiled:

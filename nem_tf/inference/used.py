@@ -3,7 +3,7 @@
 import numpy as np
 from keras import ops
 
-from nem_tf.cells.em_cell import DIFFERENT
+from nem_tf.cells.em_cell import FROM_BLACK
 
 AUTO = "auto"  # K, where the number of objects is not known
 MOST = 8  # K then, or the cell's own if that is larger
@@ -22,7 +22,7 @@ def most(cell):
         raise ValueError(
             "components: expected a number, since this model's components share all "
             f"pixels evenly, received {AUTO!r}; give K, or set nem.cell.object_pixels "
-            "to about the pixels of an object"
+            "to about the pixels of an object (trainers: --object-pixels)"
         )
     return max(MOST, cell.components)
 
@@ -30,9 +30,9 @@ def most(cell):
 def present(cell, segments, x, components):
     """The components that win a quarter of an object's pixels of a frame.
 
-    An object has the cell's `usual_pixels`; where nothing says how many, a K-th of the
-    frame's. Background is left aside: of a layered cell what its segments say, else
-    pixels less than 0.25 away from black.
+    An object has the cell's `usual_pixels`; where nothing says how many, a K-th of
+    those of the frame that are not background. Background is left aside: of a layered
+    cell what its segments say, else pixels less than 0.25 away from black.
 
     Args:
         cell: an `EMCell`, or what has its `layered` and `usual_pixels`.
@@ -46,7 +46,7 @@ def present(cell, segments, x, components):
     if cell.layered:
         on = segments > 0
     else:
-        on = ops.sum(ops.square(x), -1) > DIFFERENT**2
+        on = ops.sum(ops.square(x), -1) > FROM_BLACK**2
     numbers = ops.arange(components, dtype="int32") + int(cell.layered)
     mine = ops.equal(ops.expand_dims(segments, -3), numbers[:, None, None])
     won = ops.logical_and(mine, ops.expand_dims(on, -3))  # (..., K, H, W)

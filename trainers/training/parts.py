@@ -121,7 +121,7 @@ class Cell(Part):
     )
     object_pixels: float = option(
         0.0,
-        "about how many pixels of a frame an object has: when the model is used, the "
+        "about how many pixels of a frame an object has: but for updates, the "
         "weights pi of Eq. 1 then follow what components explain, and those to spare "
         "stay empty; the paper's 0 keeps them equal",
         least=0.0,
