@@ -222,8 +222,9 @@ class _Choice:
     def of_clip(self, found, reply):
         """The likeliest of the end: of each (starts, T, ...) its (T, ...)."""
         if self._starts > 1:
-            sums = reply["log_likelihood"].astype(float).sum(1)
-            self.start = int(np.where(np.isnan(sums), -np.inf, sums).argmax())
+            from nem_tf.inference.starts import largest
+
+            self.start = largest(reply["log_likelihood"].astype(float).sum(1))
         return [x[self.start] for x in found]
 
     def of_piece(self, found, reply):

@@ -129,11 +129,11 @@ class ClipModel(keras.Model):
             raise
 
     def _trace_anew_if_set(self):
-        """Forget the graphs that were made for another `object_pixels` of the cell."""
-        now = self.cell.object_pixels
-        if getattr(self, "_object_pixels", now) != now:
+        """Forget the graphs that were made for other `switches` of the cell."""
+        now = self.cell.switches
+        if getattr(self, "_switches", now) != now:
             self.train_function = self.test_function = self.predict_function = None
-        self._object_pixels = now
+        self._switches = now
 
     def _looked_through(self, x):
         """Clips whose pixels were looked at, where the model's graph cannot do it."""

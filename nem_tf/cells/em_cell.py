@@ -199,6 +199,11 @@ class EMCell(keras.layers.Layer):
         return self.object_pixels > 0
 
     @property
+    def switches(self):
+        """What may be set at any time; a graph is of the values it was made for."""
+        return self.floor, self.keep_floor, self.object_pixels
+
+    @property
     def spares(self):
         """Whether components to spare stay empty: K may be more than there is."""
         return self.weighs

@@ -99,6 +99,11 @@ def fit(noisy, psi, likelihood):
     return np.nan_to_num(ops.convert_to_numpy(fits), nan=-np.inf)
 
 
+def largest(sums):
+    """The place of the largest of some sums of `log_likelihood`; NaN is none."""
+    return int(np.where(np.isnan(sums), -np.inf, sums).argmax())
+
+
 def likeliest(predict, clips, starts, likelihood):
     """Group clips from several random starts each, and keep the likeliest.
 
@@ -119,18 +124,18 @@ def likeliest(predict, clips, starts, likelihood):
     Raises:
         ValueError: if `starts` is below 1, or the clips do not fit the model.
     """
-    best, largest = {}, None
+    best, most = {}, None
     for pi in several_starts(clips["pi"], check_starts(starts)):
         outputs = {**predict({**clips, "pi": pi}), "pi": pi}
         if starts == 1:
             return outputs
         fits = fit(clips["noisy"], outputs["psi"], likelihood)  # (B,)
-        if largest is None:
+        if most is None:
             best = {name: np.array(values) for name, values in outputs.items()}
-            largest = fits
+            most = fits
             continue
-        better = fits > largest
-        largest = np.where(better, fits, largest)
+        better = fits > most
+        most = np.where(better, fits, most)
         for name, values in outputs.items():
             best[name][better] = np.asarray(values)[better]
     return best
@@ -166,7 +171,7 @@ class LikeliestSoFar:
 
     def __call__(self, fits, gamma, where=None):
         self._sums += fits
-        best = int(np.where(np.isnan(self._sums), -np.inf, self._sums).argmax())
+        best = largest(self._sums)
         if best == self.start:
             return
         gamma = np.nan_to_num(np.asarray(gamma, "float32")[..., 0])

@@ -153,8 +153,7 @@ class Steps:
             state: of one clip from each of B starts, for its shapes.
         """
         cell = self._cell
-        key = (components, len(state[0]), cell.floor, cell.keep_floor)
-        key += (cell.object_pixels,)
+        key = (components, len(state[0]), *cell.switches)
         with self._lock:
             weights = self._weights()
             if key not in self._compiled:
