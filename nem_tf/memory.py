@@ -2,8 +2,6 @@
 
 import psutil
 
-GRADIENT = 16  # numbers that `WindowCell` keeps for each of psi while it is trained
-
 
 def check(components, pixels, remedy, machines=1, kept=2, what="psi and gamma"):
     """Raise ValueError if psi and gamma alone would not fit the memory.

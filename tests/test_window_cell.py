@@ -179,6 +179,7 @@ def test_any_k(trained):
         ({"grid": 1}, "grid: expected at least 2, received 1"),
         ({"object_size": 0.5}, "object_size: expected at least 1, received 0.5"),
         ({"foreground": 0}, "foreground: expected a distance above 0, received 0"),
+        ({"foreground": None}, "foreground: expected a distance .* received None"),
         ({"fill": 1.5}, "fill: expected above 0 to 1, received 1.5"),
         ({"distinct": 1}, "distinct: expected 0 to below 1, received 1"),
     ],

@@ -106,6 +106,7 @@ class EMCell(keras.layers.Layer):
 
     unused: tuple[str, ...] = ()  # arguments below that a subclass does without
     begins = False  # whether `iterate` gives pixels to components that only begin
+    kept_in_training = 0  # float32 numbers for each of psi, for gradients; 0: not known
 
     def __init__(
         self,

@@ -82,6 +82,7 @@ class WindowCell(EMCell):
     """
 
     begins = True
+    kept_in_training = 16  # measured
     unused = ("floor", "keep_floor", "start", "object_pixels")
 
     def __init__(
@@ -107,6 +108,11 @@ class WindowCell(EMCell):
                     f"{name}: expected none, since WindowCell begins and shares pixels "
                     f"in a way of its own, received {kwargs[name]}; leave it out"
                 )
+        if foreground is None:
+            raise ValueError(
+                "foreground: expected a distance above 0, since WindowCell knows "
+                "objects by it, received None; leave it out for 0.15"
+            )
         kwargs = {**kwargs, "dtype": "float32", "autocast": False}
         likelihood = (e_step if isinstance(e_step, EStep) else EStep(e_step)).likelihood
         if likelihood.binary:

@@ -203,7 +203,6 @@ def _prepared(experiment_class, config):
     import keras
 
     from nem_tf import memory
-    from nem_tf.cells import WindowCell
 
     keras.utils.set_random_seed(config.clips.seed)
     strategy = devices.choose(config)
@@ -223,7 +222,7 @@ def _prepared(experiment_class, config):
     )
     experiment.clips("test", clips=training.test_size)
     cell = experiment.cell()
-    if isinstance(cell, WindowCell):
+    if cell.kept_in_training:
         steps = getattr(clips, "train_steps", clips.steps)
         pixels = clips.batch_size * steps * math.prod(cell.frame_shape)
         memory.check(
@@ -231,7 +230,7 @@ def _prepared(experiment_class, config):
             pixels,
             "a smaller --size or --batch-size",
             machines=config.run.hosts,
-            kept=memory.GRADIENT,
+            kept=cell.kept_in_training,
             what="gradients",
         )
     if cell.layered and "background" not in validation.element_spec:
