@@ -1,7 +1,9 @@
 """Images of TFRecord files in the layout of the multi-object benchmarks.
 
 These are multi-dSprites, Tetrominoes, Objects Room and CLEVR with masks: each record
-has an `image` and a `mask` of each entity, the background's first.
+has an `image` and a `mask` of each entity, the background's first. In multi-dSprites
+the masks of a pixel are side by side. In Objects Room sky, floor and two walls are
+entities of their own.
 """
 
 import io
@@ -16,15 +18,17 @@ from reading import base, labels, video
 ENCODED = (b"\x89PNG", b"\xff\xd8\xff")  # how a PNG and a JPEG begin
 ASPECTS = ((1, 1), (3, 4), (9, 16), (2, 3), (4, 5))  # rows to columns
 GZIPPED = b"\x1f\x8b"
+ROOM = "objects_room", 4  # how files of Objects Room are called; sky, floor and walls
 
 
 class Records(base.Source):
     """The images of TFRecord files, plain or compressed by gzip; clips of one frame.
 
     A record has `image`, the bytes of uint8 (H, W, C) with C 1 or 3, or a PNG or JPEG;
-    and, if labels are known, `mask`, those of (entities, H, W, 1), where entity 0 is
-    the background and label 0. H and W are square, or in the ratio of usual pictures,
-    unless a record has `height` and `width`.
+    and, if labels are known, `mask`, those of (entities, H, W, 1) or
+    (H, W, entities, 1), where entity 0 is the background and label 0: in files called
+    objects_room the first four are. Each byte may be a string. H and W are square, or
+    in the ratio of usual pictures, unless a record has `height` and `width`.
 
     Args:
         paths: of the files, in their order.
@@ -53,7 +57,8 @@ class Records(base.Source):
                     yield base.broken(path.name, error)
                     break
                 name = f"{path.name}/{i:06d}"
-                yield _clip(record, name, f"{path}, record {i + 1}")
+                behind = ROOM[1] if path.name.startswith(ROOM[0]) else 1
+                yield _clip(record, name, f"{path}, record {i + 1}", behind)
 
     def state(self):
         return base.state_of(self.paths)
@@ -76,8 +81,8 @@ def _records(path):
             yield dict(tf.train.Example.FromString(record).features.feature)
 
 
-def _clip(record, name, called):
-    """The clip of one record's features."""
+def _clip(record, name, called, behind):
+    """The clip of one record's features; so many entities are `behind` the others."""
     if "image" not in record:
         raise video.VideoError(
             f"{called}: expected a feature 'image', received {sorted(record)}; save "
@@ -89,8 +94,8 @@ def _clip(record, name, called):
         size = image.shape[:2]
         codes = None
         if masks:
-            masks = np.frombuffer(masks, np.uint8).reshape(-1, *size)
-            codes = labels.of_masks(masks)
+            codes = labels.of_masks(_masks(masks, size))
+            codes = np.maximum(codes - (behind - 1), 0)
     return base.Clip(
         name,
         lambda: iter([video.Frame(called, image)]),
@@ -99,6 +104,21 @@ def _clip(record, name, called):
         image.shape[-1],
         labels=None if codes is None else lambda: iter([codes]),
     )
+
+
+def _masks(data, size):
+    """uint8 (entities, H, W).
+
+    Entities come first or last; each pixel is of one of them, which says where.
+    """
+    flat = np.frombuffer(data, np.uint8)
+    first, last = flat.reshape(-1, *size), flat.reshape(*size, -1)
+    last = np.moveaxis(last, -1, 0)
+
+    def clear(masks):
+        return (np.count_nonzero(masks, axis=0) == 1).sum()
+
+    return last if clear(last) > clear(first) else first
 
 
 def _image(record, called):

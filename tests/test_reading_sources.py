@@ -300,6 +300,52 @@ def test_images_of_records(tmp_path, rng, compression, size):
     np.testing.assert_array_equal([codes(clip)[0] for clip in source], groups)
 
 
+FACTORS = {  # of each entity, beside image and mask; how many numbers
+    "tetrominoes": {"x": 1, "y": 1, "shape": 1, "color": 3, "visibility": 1},
+    "multi_dsprites": {"x": 1, "shape": 1, "color": 3, "visibility": 1, "scale": 1},
+    "objects_room": {},
+    "clevr": {"x": 1, "pixel_coords": 3, "visibility": 1},
+}
+
+
+@pytest.mark.parametrize(
+    ("name", "shape", "entities", "behind"),
+    [
+        ("tetrominoes", (35, 35, 3), 4, 1),
+        ("multi_dsprites", (64, 64, 3), 5, 1),
+        ("multi_dsprites", (64, 64, 1), 4, 1),
+        ("objects_room", (64, 64, 3), 7, 4),
+        ("clevr", (240, 320, 3), 11, 1),
+    ],
+)
+@pytest.mark.parametrize("compression", ["GZIP", ""])
+def test_records_as_the_benchmarks_have_them(
+    tmp_path, rng, name, shape, entities, behind, compression
+):
+    present = entities - 1  # the last one is not in the image
+    images = rng.integers(0, 256, (2, *shape), np.uint8)
+    groups = np.sort(rng.integers(0, present, (2, *shape[:2])), axis=1)
+    for part, (image, group) in enumerate(zip(images, groups, strict=True)):
+        mask = masks_of(group, entities)
+        if name == "multi_dsprites":  # (H, W, entities, 1)
+            mask = np.moveaxis(mask, 0, 2)
+        one = record(image, mask)
+        for factor, numbers in FACTORS[name].items():
+            values = rng.uniform(size=entities * numbers)
+            if factor == "visibility":
+                values = np.arange(entities) < present
+            floats = tf.train.FloatList(value=values)
+            one.features.feature[factor].float_list.CopyFrom(floats)
+        if name == "clevr":  # encoded by a byte
+            size = tf.train.BytesList(value=[b"\1"] * entities)
+            one.features.feature["size"].bytes_list.CopyFrom(size)
+        save_records(tmp_path / f"{name}_{part}.tfrecords", [one], compression)
+    source = find(tmp_path)
+    assert same(source, images[:, None])
+    wanted = np.maximum(groups - (behind - 1), 0)
+    np.testing.assert_array_equal([codes(clip)[0] for clip in source], wanted)
+
+
 def test_grey_and_encoded_images(tmp_path, rng):
     image = rng.integers(0, 256, (9, 9, 1), np.uint8)
     tall = rng.integers(0, 256, (10, 7, 3), np.uint8)
