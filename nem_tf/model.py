@@ -10,7 +10,7 @@ from nem_tf.inference.stream import Steps, Stream
 from nem_tf.layers.prepared import prepared
 from nem_tf.losses import NEMLoss
 from nem_tf.scores.metrics import AdjustedRandIndex, DistinctComponents, Purity
-from nem_tf.scores.prediction import next_step
+from nem_tf.scores.prediction import next_step, next_step_name
 from nem_tf.scores.tables import contingency_table
 
 
@@ -26,9 +26,10 @@ class NeuralEM(ClipModel):
         nem.fit(nem_tf.data.flying_shapes("train"))
 
     `fit` and `evaluate` report, beside the loss, its terms `intra` and `inter`,
-    `next_step_bound` (see `scores.next_step`), and, if the clips have labels `groups`
-    `(B, T+1, H, W)`, `ari`, `distinct_components` and `purity`, each a mean over the
-    steps that the loss is taken at and where a pixel is labelled (NaN if none is).
+    `next_step_bound` or `next_step_error` (see `scores.next_step`), and, if the clips
+    have labels `groups` `(B, T+1, H, W)`, `ari`, `distinct_components` and `purity`,
+    each a mean over the steps that the loss is taken at and where a pixel is labelled
+    (NaN if none is).
     Nothing is learned from the labels. Metrics given to `compile` for `psi` get the
     frames `(B, T, 1, H, W, C)` as their truth, those for `gamma` the labels
     `(B, T, H, W)`, at the same steps. The loss is Eq. 5, each clip times its
@@ -83,7 +84,7 @@ class NeuralEM(ClipModel):
         self.built = True
         self.stream_steps = Steps(cell)
         self._terms = _Means()
-        self._bound = keras.metrics.Mean(name="next_step_bound")
+        self._bound = keras.metrics.Mean(name=next_step_name(cell))
         self._grouping = [
             AdjustedRandIndex(objects),
             DistinctComponents(objects),

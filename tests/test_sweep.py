@@ -108,7 +108,8 @@ def undrawn(monkeypatch):
 def scored(evaluation):
     """What a sweep should find, of one number of objects and one K."""
     test = evaluation.score()["test"]
-    found = {name: test[name] for name in ("purity", "next_step_bound")}
+    names = test.keys() & {"purity", "next_step_bound", "next_step_error"}
+    found = {name: test[name] for name in names}
     return found | {name: test[name]["last"] for name in ("ami", "ari")}
 
 
@@ -179,7 +180,9 @@ def test_the_cell_of_the_training_is_framed(monkeypatch, tmp_path):
         sweep.draw({**found, "as_trained": trained}, "shapes", tmp_path)
         maps, frames = drawn(figures[-1])
         assert frames == frame * len(SCORES)
-        assert [name.split(" (")[0] for name in maps] == [*report.swept(False).values()]
+        assert [name.split(" (")[0] for name in maps] == [
+            report.SWEPT[name] for name in SCORES
+        ]
         title = figures[-1].get_suptitle()
         assert "7 clips a cell" in title and ("framed" in title) == bool(frame)
 
@@ -246,11 +249,13 @@ def test_clips_that_are_what_they_are_have_one_row(own, tmp_path):
         found = swept.sweep(tmp_path, components=(2, 3))["sweep"]
     assert found["objects"] == [None] and found["as_trained"] == [None, 3]
     alone = Evaluation(model, Config(**how), components=2, **data, **labels)
-    for name, value in scored(alone).items():
+    one = scored(alone)
+    assert "next_step_error" in one and "next_step_bound" not in one
+    for name, value in one.items():
         assert found[name][0][0] == pytest.approx(value, abs=1e-5), name
     bare = Evaluation(model, Config(sweep=True, **how), **data)
     result = bare.sweep(tmp_path, components=(2, 3))
     assert not set(SCORES[:-1]) & result["sweep"].keys()
-    *_, title, columns, row, mark = report.of_sweep(result, layered=True)
+    *_, title, columns, row, mark = report.of_sweep(result)
     assert title == "  next-step error, nats, last step"
     assert row.split()[0] == "any" and row.endswith("*")

@@ -160,8 +160,7 @@ def _main(model, config, changed):
         out = evaluation.out(model)
         run_folder.make(out)
     if config.sweep:
-        layered = evaluation.model.nem.cell.layered
-        lines, files = report.of_sweep(evaluation.sweep(out), layered), SWEEP_FILES
+        lines, files = report.of_sweep(evaluation.sweep(out)), SWEEP_FILES
     else:
         lines, files = report.of_evaluation(evaluation.run(out)), FILES
     print("\n".join(lines))

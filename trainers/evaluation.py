@@ -334,7 +334,7 @@ class Evaluation:
             del result["settings"][name]
         result["sweep"] = found
         with progress.Phase("drawing"):
-            sweep.draw(found, self._title, out, layered=self.model.nem.cell.layered)
+            sweep.draw(found, self._title, out)
         _write(result, out)
         return result
 

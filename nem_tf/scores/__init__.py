@@ -27,7 +27,12 @@ from nem_tf.scores.mutual_information import (
     labelled_ami,
 )
 from nem_tf.scores.occlusion import Drawn, drawn
-from nem_tf.scores.prediction import next_step, next_step_bound, next_step_error
+from nem_tf.scores.prediction import (
+    next_step,
+    next_step_bound,
+    next_step_error,
+    next_step_name,
+)
 from nem_tf.scores.segmentation import (
     Grouping,
     ari_with_background,
@@ -80,6 +85,7 @@ __all__ = [
     "next_step",
     "next_step_bound",
     "next_step_error",
+    "next_step_name",
     "no_learning",
     "order_of_objects",
     "otsu",

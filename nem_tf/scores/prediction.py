@@ -38,6 +38,11 @@ def next_step_error(x, psi, likelihood, mixing=None):
     return -ops.sum(log_p, axis=axes.PIXELS)
 
 
+def next_step_name(cell):
+    """What `next_step` is of a cell: "next_step_bound" or "next_step_error"."""
+    return "next_step_error" if cell.layered else "next_step_bound"
+
+
 def next_step(cell, x, outputs):
     """`next_step_bound`, the paper's, or of a layered cell `next_step_error`.
 

@@ -28,7 +28,8 @@ FLUSH_SECONDS = 10.0  # what is younger may not be seen yet
 GROUPING = ("ami", "ami_mean", "ari", "distinct_components", "purity")
 MEANING = {
     "loss": "nats per clip (Eq. 5)",
-    "next_step_bound": "nats per frame",
+    "next_step_bound": "-log P of the next frame under max psi, nats per frame",
+    "next_step_error": "-log P of the next frame under the mixture, nats per frame",
     "ami": "adjusted mutual information at the last step: 1 is perfect, 0 chance",
     "ami_mean": "adjusted mutual information, mean over steps",
     "ari": "adjusted Rand index, mean over steps: 1 is perfect, 0 chance",

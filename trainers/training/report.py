@@ -14,6 +14,17 @@ SEGMENTS = {  # scores over a background, by name
     "ari_with_background": "ARI with background",
     "best_overlap": "best overlap (IoU)",
 }
+NEXT_STEP = {  # lower is better; a model has one of them
+    "next_step_bound": "next-step bound",
+    "next_step_error": "next-step error",
+}
+SWEPT = {  # of a sweep, by name; without labels it has the last alone
+    "ami": "AMI",
+    "ari": "ARI",
+    "purity": "purity per object",
+    "components_used": "components used",
+    **{key: f"{name}, nats" for key, name in NEXT_STEP.items()},
+}
 NONE = "none"
 
 
@@ -64,26 +75,23 @@ def of_evaluation(result):
         labels = "" if right is None else f"   as many as objects in {right:.0%}"
         yield f"  {'used in a clip':24}{test['used_components']:10.3f}{labels}"
     terms = ", ".join(f"{name} {test[name]:.1f}" for name in result["terms"])
-    layered = "psnr" in test
-    yield (
-        f"  loss {test['loss']:.1f} nats per clip ({terms}, unweighted)\n"
-        f"  next-step {'error' if layered else 'bound'} {test['next_step_bound']:.2f} "
-        "nats per frame"
-    )
+    yield f"  loss {test['loss']:.1f} nats per clip ({terms}, unweighted)"
+    for key, name in NEXT_STEP.items():
+        if key in test:
+            yield f"  {name} {test[key]:.2f} nats per frame"
 
 
-def of_sweep(result, layered=False):
+def of_sweep(result):
     """Lines of a table: AMI, or without labels the error, by objects (rows) and K.
 
     Args:
         result: what results.json says, with a `sweep`.
-        layered: whether the model knows a background.
     """
     found = result["sweep"]
     yield from _of_clips(result, "", f"{found['clips']} {{}} a cell")
     yield ""
-    score = "ami" if "ami" in found else "next_step_bound"
-    yield f"  {swept(layered)[score]}, last step"
+    score = next(key for key in SWEPT if key in found)
+    yield f"  {SWEPT[score]}, last step"
     first, *others = found["components"]
     columns = f"{f'K = {first}':>9}" + "".join(f"{k:>9}" for k in others)
     yield f"  {'objects':10}{columns}"
@@ -98,18 +106,6 @@ def of_sweep(result, layered=False):
         yield f"  {label!s:11}{''.join(cells)}".rstrip()
     if marked:
         yield "  * as in training"
-
-
-def swept(layered):
-    """The scores of a sweep, by name; a model may be `layered`, over a background."""
-    next_step = "next-step error" if layered else "next-step bound"
-    return {
-        "ami": "AMI",
-        "ari": "ARI",
-        "purity": "purity per object",
-        "components_used": "components used",
-        "next_step_bound": f"{next_step}, nats",
-    }
 
 
 def _of_clips(result, model, clips):

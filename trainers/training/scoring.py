@@ -22,6 +22,7 @@ DIAGNOSTICS = (
     "distinct_components",
     "purity",
     "next_step_bound",
+    "next_step_error",
     "psnr",
     "repeat_psnr",
     "moving_foretold",
@@ -43,12 +44,13 @@ def collect(nem: NeuralEM, clips, objects=None, starts=1) -> dict[str, np.ndarra
         starts: random starts of each clip, of which the likeliest is scored.
 
     Returns:
-        float64 arrays: `CURVES` and `DIAGNOSTICS`, shape (N, T), `next_step_bound` in
-        nats per frame, see `scores.next_step`; `loss` and its terms, shape (N,), nats
-        per clip; `used_components`, how many are used, and `used_as_labelled`, whether
-        as many as there are labels (`inference.used`), shape (N,); and the counts of
-        `occlusion.Drawn`, shape (N, T). What says how well labels are met is left out
-        of clips without `groups`, and NaN where a frame has no labelled pixel.
+        float64 arrays: `CURVES` and `DIAGNOSTICS`, shape (N, T), `next_step_bound`, or
+        of a layered cell `next_step_error`, in nats per frame; `loss` and its terms,
+        shape (N,), nats per clip; `used_components`, how many are used, and
+        `used_as_labelled`, whether as many as there are labels (`inference.used`),
+        shape (N,); and the counts of `occlusion.Drawn`, shape (N, T). What says how
+        well labels are met is left out of clips without `groups`, and NaN where a frame
+        has no labelled pixel.
 
     Raises:
         ValueError: if a weight of the model is not finite.
@@ -67,7 +69,7 @@ def _score_batch(nem, batch, objects, starts):
     x, psi = batch["clean"][:, 1:], outputs["psi"]
     found = {
         **nem.loss.per_clip(x, outputs),
-        "next_step_bound": scores.next_step(nem.cell, x, outputs),
+        scores.next_step_name(nem.cell): scores.next_step(nem.cell, x, outputs),
     }
     gamma, behind = np.asarray(outputs["gamma"], "float32"), batch.get("background")
     behind = None if behind is None else behind[:, None]

@@ -32,10 +32,10 @@ def collect(
         starts: random starts of each clip, of which the likeliest is scored.
 
     Returns:
-        dict of float64 arrays (N, M), means over clips: `next_step_bound`, nats per
-        frame; and of clips with labels `ami`, `ari`, `purity` and `components_used`, as
-        `nem_tf.scores` defines them. AMI and ARI are NaN where no clip shows two
-        objects.
+        dict of float64 arrays (N, M), means over clips: `next_step_bound`, or
+        of a layered cell `next_step_error`, nats per frame; and of clips with labels
+        `ami`, `ari`, `purity` and `components_used`, as `nem_tf.scores` defines them.
+        AMI and ARI are NaN where no clip shows two objects.
 
     Raises:
         ValueError: if a weight of the model is not finite.
@@ -85,8 +85,8 @@ def _score(nem, batch, objects, starts):
     outputs = likeliest(nem.predict_on_batch, inputs, starts, nem.cell.likelihood)
     parts = [name for name in ("psi", "mixing") if name in outputs]
     last = {name: outputs[name][:, -1:] for name in parts}
-    bound = scores.next_step(nem.cell, batch["clean"][:, -1:], last)
-    found = {"next_step_bound": ops.convert_to_numpy(bound)[:, 0]}
+    nats = scores.next_step(nem.cell, batch["clean"][:, -1:], last)
+    found = {scores.next_step_name(nem.cell): ops.convert_to_numpy(nats)[:, 0]}
     if "groups" not in batch:
         return found
     groups, gamma = batch["groups"][:, -1], outputs["gamma"][:, -1]
@@ -119,17 +119,18 @@ def _means(cell):
     return means
 
 
-def draw(found, title, folder, layered=False):
+def draw(found, title, folder):
     """sweep.png, a heat map a score.
 
     Args:
         found: what results.json says of the sweep.
         title: names the experiment and the source of its data.
         folder: a path.
-        layered: whether the model knows a background.
     """
-    titles = report.swept(layered)
-    titles["next_step_bound"] += " (lower is better)"
+    titles = {
+        name: f"{title} (lower is better)" if name in report.NEXT_STEP else title
+        for name, title in report.SWEPT.items()
+    }
     tables = {titles[name]: found[name] for name in titles if name in found}
     axes = found["objects"], found["components"]
     trained = list(zip(axes, found["as_trained"], strict=True))
