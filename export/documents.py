@@ -276,6 +276,14 @@ def _card(about):
     return "\n".join(lines)
 
 
+def _range(values):
+    """A number, or from the least to the largest of H lists."""
+    if not isinstance(values, list):
+        return f"{values:g}"
+    flat = [value for row in values for value in row]
+    return f"{min(flat):g} to {max(flat):g}, as its pixel flickers"
+
+
 def _limits(about):
     """Lines about what frames and backgrounds have to be."""
     size = " x ".join(map(str, about["frame_shape"]))
@@ -283,7 +291,7 @@ def _limits(about):
         return [
             f"* Frames are {size}, before a background that stands still and is "
             "known: an object is what differs from it by more than "
-            f"{about['foreground']:g}, Euclidean over the channels.",
+            f"{_range(about['foreground'])}, Euclidean over the channels.",
             "* Confidence is about components; where segmentation is 0 it means "
             "little.",
         ]

@@ -54,8 +54,11 @@ class OwnSize:
         Args:
             frames: the model's, (T, H, W, C).
             behind: their background, (H, W, C).
-            foreground: distance at which a pixel is as likely an object's.
+            foreground: distance at which a pixel is as likely an object's, a number
+                or (H, W).
         """
+        if np.ndim(foreground):
+            foreground = self._enlarged(np.asarray(foreground))[..., None]
         some = np.linspace(0, len(frames) - 1, background.FRAMES).astype(int)
         some, pictures = set(some.tolist()), self._pictures()
         total = np.zeros((*self.size, self._shape[-1]), "float32")
@@ -81,6 +84,8 @@ class OwnSize:
             the picture, uint8 (h, w, 3), and int32 (h, w): 0 where its background
             explains a pixel, else the component, 1 to K.
         """
+        if np.ndim(foreground):
+            foreground = self._enlarged(np.asarray(foreground))
         pictures = self._pictures()
         picture = x = None
         for shares in gamma[..., 0]:

@@ -252,7 +252,8 @@ def _of_layers(cell):
     """What tells objects of a layered model from their background."""
     if not cell.layered:
         return {}
-    return {"background": cell.background, "foreground": cell.foreground}
+    foreground = cell.get_config()["foreground"]  # a number, or H lists of W
+    return {"background": cell.background, "foreground": foreground}
 
 
 def _settings(trained):

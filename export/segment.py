@@ -127,7 +127,7 @@ def load(path, components=None):
     And what it says of itself: `frame_shape`, whether it is `binary`: of binary pixels,
     the `usual_pixels` of an object, and whether it is `layered`; then also its kind of
     `background`, and `foreground`, the distance from it at which a pixel is as likely
-    an object's.
+    an object's, a number or (H, W).
 
     Args:
         path: see the module.

@@ -251,7 +251,9 @@ class ServedModel:
             ]
             away = sum(w * part for w, part in zip(SMOOTH, parts, strict=True))
         smooth = tf.norm(away, axis=-1, keepdims=True)
-        found = (smooth > self.cell.foreground) & (far > RIM * beside)
+        least = tf.constant(self.cell.foreground, "float32")
+        least = least[..., None] if least.shape.rank else least  # (H, W, 1)
+        found = (smooth > least) & (far > RIM * beside)
         return tf.reshape(found, tf.shape(frames)[:-1])
 
     def _state_shapes(self):

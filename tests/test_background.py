@@ -190,6 +190,22 @@ def test_noise_that_is_cut_off_at_black(deviation):
     assert background.noise(np.zeros((5, 8, 9, 1), "float32")) == 0
 
 
+def test_a_pixel_that_flickers_more_has_a_larger_distance(rng):
+    deviation = np.full((10, 12), 0.02)
+    deviation[2:8, :5] = 0.1
+    x = 0.5 + rng.normal(size=(90, 2, 10, 12, 3)) * deviation[..., None]
+    found = background.distances(x.astype("float32"), 0.15)
+    np.testing.assert_allclose(found[3:7, :4], 0.2 * np.sqrt(3), rtol=0.25)
+    assert (found[:, 7:] == np.float32(0.15)).all()
+    levels = np.rint(255 * x.clip(0, 1)).astype(np.uint8)
+    np.testing.assert_allclose(background.distances(levels, 0.15), found, atol=0.05)
+    assert background.distances(x[:60], 0.15) == 0.15  # too few to tell
+    assert background.distances(x[..., 7:, :], 0.15) == 0.15  # all alike
+    moving = x[..., 7:, :].copy()
+    moving[::2, 1, 4:6] += 0.4  # an object comes or goes in half of the pairs
+    assert background.distances(moving, 0.15) == 0.15
+
+
 def test_a_speck_of_noise_is_no_object_and_a_rim_is_one():
     x = np.zeros((2, 8, 9, 1), "float32")
     x[0, 2, 2] = 0.3  # alone

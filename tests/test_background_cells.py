@@ -1,5 +1,7 @@
 """The paper's cells over a background image, the pixelwise prior of Eq. 5."""
 
+import json
+
 import keras
 import numpy as np
 import pytest
@@ -118,13 +120,18 @@ def test_it_is_saved(tmp_path, rng):
 def test_it_is_served(tmp_path):
     """A stream of the exported model gives what the model gives, begun by sides."""
     cell = tiny.cell("dense", "gaussian")
-    config = {**cell.get_config(), "foreground": FAR, "start": "sides"}
+    far = np.full((H, W), FAR, "float32")
+    far[3] = 0.5  # a row that flickers
+    config = {**cell.get_config(), "foreground": far, "start": "sides"}
     nem = NeuralEM(type(cell).from_config(config))
     nem.compile("adam", loss=NEMLoss())
     trained = Trained(nem, "x", {"steps": 5}, "generated", None, {}, None)
     saved_model.export(trained, tmp_path, "x", K, batch_sizes=(1,))
     served = ExportedModel(tmp_path / "x" / "1", K)
-    assert served.layered and served.foreground == FAR
+    assert served.layered
+    np.testing.assert_allclose(served.foreground, far, atol=1e-6)
+    card = (tmp_path / "x" / "1" / "MODEL_CARD.md").read_text()
+    assert f"by more than {FAR} to 0.5, as its pixel flickers" in card
     frames = np.full((T, H, W, 1), 0.5, "float32")
     for t in range(T):
         frames[t, 2:5, 2 + t : 6 + t], frames[t, 5:8, 6:9] = 0.95, 0.05
@@ -134,12 +141,27 @@ def test_it_is_served(tmp_path):
         nem.segment(frames, seed=3, background=background),
     )
     np.testing.assert_array_equal(found.segments, expected.segments)
+    assert expected.segments[:, 2].any() and not expected.segments[:, 3].any()
     np.testing.assert_allclose(found.gamma, expected.gamma, atol=1e-4)
     reply = served.model.signatures["chunk"](
         frames=frames[None], **served._state(np.ones((1, K, H, W, 1)), background[None])
     )
     ours = nem.cell.next_frame(reply["psi"].numpy(), background=background)
     np.testing.assert_allclose(reply["next_frame"][:, -1], ours, atol=1e-5)
+
+
+def test_the_distance_of_each_pixel():
+    even, uneven = np.full((H, W), FAR), np.full((H, W), FAR)
+    uneven[1, 2] = 10 * FAR
+    x = np.full((1, H, W, 1), 1.5 * FAR, "float32")
+    alone, same, more = (model("dense", f).cell for f in (FAR, even, uneven))
+    w, also, less = (np.asarray(cell.objects(x)) for cell in (alone, same, more))
+    np.testing.assert_allclose(also, w, rtol=1e-6)
+    assert less[0, 1, 2] < 0.02 < w[0, 1, 2] and (less != w).sum() == 1
+    again = type(more).from_config(json.loads(json.dumps(more.get_config())))
+    np.testing.assert_array_equal(again.foreground, more.foreground)
+    found = more.is_object(x, 0.0 * x)
+    assert not found[0, 1, 2] and found.sum() == H * W - 1
 
 
 def test_half_precision_and_lanes():
@@ -162,6 +184,8 @@ def test_configurations_without_a_background_are_as_they_were():
     ("settings", "line"),
     [
         ({"foreground": 0.0}, "foreground: expected a distance above 0"),
+        ({"foreground": np.ones((2, 2))}, "foreground: expected a number or shape"),
+        ({"foreground": np.zeros((H, W))}, "foreground: expected a distance above 0"),
         ({"foreground": 0.1, "background": "pink"}, "background: expected auto, plain"),
         (
             {"foreground": 0.1, "e_step": EStep("bernoulli")},

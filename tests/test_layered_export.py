@@ -156,3 +156,20 @@ def test_an_overlay_is_a_tint_with_an_outline():
     np.testing.assert_array_equal(drawn[segments == 0], 100)
     np.testing.assert_allclose(drawn[2, 3:9] - colour, 0, atol=0.5)
     np.testing.assert_allclose(drawn[4, 5] - (55 + 0.45 * colour), 0, atol=0.5)
+
+
+def test_a_distance_of_each_pixel_is_enlarged(scene, tmp_path):
+    frames, background, _ = scene
+    np.save(tmp_path / "clip.npy", frames)
+    own = OwnSize(tmp_path / "clip.npy", (H, W, C))
+    far = np.full((H, W), 0.15, "float32")
+    far[:, : W // 2] = 9.0
+    gamma = np.full((1, K, H, W, 1), 1 / K)
+    ((_, even),), ((_, uneven),) = (
+        list(own.segments(gamma, background, d))[:1] for d in (0.15, far)
+    )
+    left = w // 2 - w // W
+    assert even[:, :left].any() and not uneven[:, :left].any()
+    right = np.s_[:, w // 2 + w // W :]
+    assert even[right].any()
+    np.testing.assert_array_equal(uneven[right], even[right])

@@ -130,11 +130,33 @@ def test_what_is_asked_of_a_run_that_goes_on(path):
     assert OwnClips(type(began).of(**values)).config == began
 
 
-def test_a_run_without_mirror_was_not_mirrored(path):
+def test_a_run_of_an_earlier_version_goes_on_as_it_began(path):
     values = config_file.as_json(experiment(path).config)
-    del values["mirror"]
+    del values["mirror"], values["flicker"]
     old = config_file.from_json(OwnClips, values, resumed=True)
-    assert old.clips.mirror == "off" and experiment(path).config.clips.mirror == "on"
+    assert (old.clips.mirror, old.clips.flicker) == ("off", "off")
+    now = experiment(path).config.clips
+    assert (now.mirror, now.flicker) == ("on", "on")
+
+
+def test_what_flickers_has_a_distance_of_its_own(path, tmp_path, capsys, rng):
+    frames = np.load(path).astype(int)
+    frames[:, :, 18:, :8] += rng.integers(-60, 60, (12, T, 6, 8, 3))
+    np.save(tmp_path / "clips.npy", frames.clip(0, 255).astype(np.uint8))
+    size = {"size": (H, W), "object_size": 6.0}
+    made = experiment(tmp_path / "clips.npy", **size)
+    cell, clips = made.cell(), made.config.clips
+    assert cell.foreground.shape == (H, W) and cell.foreground[19:, 1:7].min() > 0.3
+    rest = cell.foreground[:17]
+    assert (rest == np.float32(clips.foreground)).all() and clips.mirror == "off"
+    made.show(tmp_path)
+    assert "in 6 % of the pixels, which flicker" in capsys.readouterr().err
+    assert OwnClips(made.config).config == made.config
+    off = experiment(tmp_path / "clips.npy", flicker="off", **size)
+    assert off.cell().foreground == clips.foreground == 0.12
+    assert off.config.clips.mirror == "on"
+    mirrored = experiment(tmp_path / "clips.npy", mirror="on", **size)
+    assert mirrored.config.clips.mirror == "on"
 
 
 def test_settings_that_a_cell_has_no_use_for(path):

@@ -46,8 +46,8 @@ PRESETS = ", ".join(
 )
 MODEL = f"what is scored: a run folder, a .keras file or a preset ({PRESETS})"
 OF_TRAINING = {  # settings of clips that change nothing of those that are scored
-    "test": ("train_steps", "mirror", "object_size", "fill", "foreground"),
-    "validation": ("mirror", "object_size", "fill", "foreground"),
+    "test": ("train_steps", "mirror", "object_size", "fill", "foreground", "flicker"),
+    "validation": ("mirror", "object_size", "fill", "foreground", "flicker"),
 }
 
 

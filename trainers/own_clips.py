@@ -13,6 +13,8 @@ import dataclasses
 import pathlib
 import sys
 
+import numpy as np
+
 from reading.kinds import KINDS, PICTURES
 from trainers.experiment import Experiment
 from trainers.training import command, parts, settings
@@ -124,6 +126,12 @@ class Clips(parts.Clips):
         "distance from the background, over all channels, from which on a pixel is an "
         "object's, 0 to 1; 0: by the noise of the clips",
         least=0.0,
+    )
+    flicker: str = option(
+        "off",
+        "whether that distance is larger where the same pixels of all clips flicker "
+        "more than the others; clips are not mirrored then, unless asked for",
+        choices=("on", "off"),
     )
     noise: float = option(0.0, "chance that a pixel is noisy", least=0.0, most=1.0)
     batch_size: int = option(
@@ -237,6 +245,7 @@ OF_MODEL: dict[str, dict] = {  # settings of a model, unless asked for otherwise
 SHAPES_TAKE = 2  # times the epochs: what only shapes tell apart takes longer
 _TRAINING = {
     "mirror": "on",
+    "flicker": "on",
     "learning_rates": (0.002,),
     "schedule": "cosine",
     "clip_norm": 20.0,
@@ -356,7 +365,15 @@ class OwnClips(Experiment):
             )
         }
         train_size = min(training.train_size, counts["train"])
+        least = clips.foreground or chosen.foreground
+        self.foreground = least
+        if clips.flicker == "on":
+            self.foreground = look.distances(self.decoded, least)
+        mirror = clips.mirror
+        if np.ndim(self.foreground) and "mirror" not in asked:
+            mirror = "off"
         found = config.replaced(
+            mirror=mirror,
             size=tuple(self.size),
             channels=self.channels,
             components=clips.components or chosen.components,
@@ -364,7 +381,7 @@ class OwnClips(Experiment):
             train_steps=train_steps,
             object_size=clips.object_size or min(chosen.object_size, min(self.size)),
             fill=clips.fill or round(self.findings.fill, 3),
-            foreground=clips.foreground or chosen.foreground,
+            foreground=least,
             batch_size=min(clips.batch_size, train_size),
             train_size=train_size,
             validation_size=min(training.validation_size, counts["validation"]),
@@ -383,7 +400,7 @@ class OwnClips(Experiment):
         clips = self.config.clips
         return {
             "object_size": clips.object_size,
-            "foreground": clips.foreground,
+            "foreground": self.foreground,
             "background": self.decoded.background_kind,
             "fill": clips.fill,
         }
@@ -409,6 +426,12 @@ class OwnClips(Experiment):
             reasons["model"] = "as it was asked for"
         if given.background != "auto":
             reasons["background"] = "as it was asked for"
+        if np.ndim(self.foreground):
+            more = 100 * (self.foreground > clips.foreground).mean()
+            reasons["foreground"] += (
+                f"; up to {self.foreground.max():.2f} in {max(more, 1):.0f} % of the "
+                "pixels, which flicker"
+            )
         chosen = self.chosen._replace(
             size=tuple(self.size),
             components=clips.components,

@@ -47,7 +47,8 @@ class EMCell(keras.layers.Layer):
         pi'_k = (pi_k + a_k / sum a) / 2
 
     w says how surely a pixel is not background; without a `foreground` b is black and
-    0.25 in its place. EM's own answer is a_k = m_k: of components that share an object
+    0.25 in its place. A `foreground` of each pixel is the deviation that Eq. 5's prior
+    has there. EM's own answer is a_k = m_k: of components that share an object
     the one that has more gets more, and in the end all. But so does a large object of
     a small one. Here all that have about an object's pixels count alike, and those that
     share one compete, and spare ones end empty. In training pi' is 1/K: while nothing
@@ -78,7 +79,9 @@ class EMCell(keras.layers.Layer):
             cheaper to hold than parts of two. The theta that is carried on has none. It
             is drawn from the noisy frame: the same frame, the same noise.
         foreground: distance from the background, Euclidean over the channels, from
-            which on a pixel is an object's; None, the paper's, is no background.
+            which on a pixel is an object's; a number, or `(H, W)`, one of each pixel,
+            where some flicker more, see `reading.background.distances`; None, the
+            paper's, is no background.
         background: how `segment` and streams find the background of frames that come
             without: "plain", "still" or "auto", see `reading.background`.
         object_pixels: A, about how many pixels of a frame an object has; 0, the
@@ -100,8 +103,8 @@ class EMCell(keras.layers.Layer):
 
     Raises:
         ValueError: if `components` or `units` is below 1, `floor`, `theta_noise` or
-            `object_pixels` negative, `start` unknown, `foreground` not above 0 or
-            without Gaussian pixels, or a shape does not fit.
+            `object_pixels` negative, `start` unknown, `foreground` not above 0, of
+            another shape, or without Gaussian pixels, or a shape does not fit.
     """
 
     unused: tuple[str, ...] = ()  # arguments below that a subclass does without
@@ -144,10 +147,6 @@ class EMCell(keras.layers.Layer):
             raise ValueError(
                 f"start: expected {' or '.join(STARTS)}, received {start!r}"
             )
-        if foreground is not None and not foreground > 0:
-            raise ValueError(
-                f"foreground: expected a distance above 0, received {foreground}"
-            )
         if background not in backgrounds.KINDS:
             raise ValueError(
                 f"background: expected {', '.join(backgrounds.KINDS)}, received "
@@ -162,7 +161,7 @@ class EMCell(keras.layers.Layer):
         self.keep_floor = bool(keep_floor)
         self.start = start
         self.theta_noise = float(theta_noise)
-        self.foreground = None if foreground is None else float(foreground)
+        self.foreground = _distance(foreground, self.frame_shape[:2])
         self.background = background
         self.object_pixels = float(object_pixels)
         if self.layered and self.likelihood.binary:
@@ -373,7 +372,8 @@ class EMCell(keras.layers.Layer):
         away = ops.cast(x, "float32")
         if background is not None:
             away = away - ops.cast(background, "float32")
-        far = ops.sum(ops.square(away), -1) / (self.foreground or FROM_BLACK) ** 2
+        least = FROM_BLACK if self.foreground is None else self.foreground
+        far = ops.sum(ops.square(away), -1) / least**2
         return 1.0 - ops.exp(-math.log(2.0) * far)
 
     def evidence(self, gamma, noisy, psi):
@@ -471,7 +471,10 @@ class EMCell(keras.layers.Layer):
     def _of_background(self):
         if not self.layered:
             return {}  # as configurations were before there was one
-        return {"foreground": self.foreground, "background": self.background}
+        foreground = self.foreground
+        if np.ndim(foreground):
+            foreground = np.asarray(foreground, "float64").round(5).tolist()
+        return {"foreground": foreground, "background": self.background}
 
     @classmethod
     def from_config(cls, config):
@@ -482,3 +485,21 @@ class EMCell(keras.layers.Layer):
             if isinstance(value, dict) and name != "dtype"
         }
         return cls(**{**config, **parts})
+
+
+def _distance(foreground, size):
+    """A `foreground` as a float or as float32 (H, W), 5 digits as in configurations."""
+    if foreground is None:
+        return None
+    found = np.asarray(foreground, "float32")
+    found = found.round(5) if found.ndim else found
+    if found.shape not in ((), size):
+        raise ValueError(
+            f"foreground: expected a number or shape {size}, received {found.shape}; "
+            "give one of each pixel of a frame"
+        )
+    if not np.all(found > 0):
+        raise ValueError(
+            f"foreground: expected a distance above 0, received {found.min():g}"
+        )
+    return found if found.ndim else float(foreground)

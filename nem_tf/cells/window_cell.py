@@ -57,7 +57,7 @@ class WindowCell(EMCell):
         object_size: about an object's side, pixels; windows fit themselves to objects
             of 0.3 to 1.6 times as much.
         foreground: distance from the background, Euclidean over the channels, at which
-            a pixel is as likely an object's.
+            a pixel is as likely an object's: a number, or `(H, W)`.
         fill: about how much of its box an object covers, in (0, 1]; strokes cover less.
         distinct: share of what a component draws that no other one explains as well;
             one with less rests.

@@ -21,6 +21,7 @@ from scipy import ndimage
 from reading import background, base
 
 CLIPS, FRAMES = 64, 8  # that are looked at; frames of each clip
+PAIRS = 256  # about, of a frame and the next one, that tell where it flickers
 STEPS = 8  # T of the windows that are counted
 SPECK = 6  # pixels; a region of less is noise
 LITTLE = 0.25  # of an object's side; a smaller region is a flaw of the video, no object
@@ -127,8 +128,9 @@ def look(clips, steps=STEPS):
     noise = float(np.median([background.noise(_pairs(clips, i), 2) for i in places]))
     foreground = float(background.least_distance(noise, clips.channels))
     boxes, shares, covered = [], [], 0
+    least = distances(clips, foreground)
     for x, b in zip(samples, behind, strict=True):
-        for mask in background.distance(x, b) >= foreground:
+        for mask in background.distance(x, b) >= least:
             regions, areas = _regions(mask)
             covered += sum(areas)
             found = ndimage.find_objects(regions)
@@ -269,6 +271,28 @@ def lines(findings, chosen):
     return found
 
 
+def distances(clips, least):
+    """From where on each pixel of clips is an object's, see `background.distances`.
+
+    Args:
+        clips: `reading.own.OwnClips`; the training clips count.
+        least: distance where it flickers no more than usual.
+
+    Returns:
+        `least`, or float32 (H, W).
+    """
+    train = clips.split("train")
+    places = train[base.spread(len(train), CLIPS)] if len(train) else []
+    pairs = []
+    for i in places:
+        count = int(clips.lengths[i]) - 1
+        pairs += [
+            clips.frames(i, t, t + 2)
+            for t in base.spread(count, math.ceil(PAIRS / len(places)))
+        ]
+    return background.distances(np.stack(pairs), least) if pairs else least
+
+
 def draw(clips, findings, path):
     """Draw up to eight clips: a frame, the background, and the regions, in colours.
 
@@ -277,7 +301,8 @@ def draw(clips, findings, path):
         findings: `Findings`; regions are those from `foreground` on.
         path: of the picture, a PNG.
     """
-    columns = [_column(clips, i, findings) for i in base.spread(len(clips), SHOWN)]
+    least = distances(clips, findings.foreground)
+    columns = [_column(clips, i, least) for i in base.spread(len(clips), SHOWN)]
     height, width = clips.size
     scale = max(1, round(SIDE / width))
     wide, high, gap = width * scale, height * scale, 6
@@ -399,11 +424,11 @@ def _why_size(findings, size, side, wide, fixed, unseen):
     return f"so that objects are about {wide} pixels wide"
 
 
-def _column(clips, i, findings):
+def _column(clips, i, least):
     """Name, a frame, the background and the regions of clip i."""
     x = _frames(clips, i)
     b = clips.background(i) / np.float32(255)
-    masks = background.distance(x, b) >= findings.foreground
+    masks = background.distance(x, b) >= least
     t = int(masks.sum(axis=(1, 2)).argmax())
     labels, areas = _regions(masks[t])
     frame = np.broadcast_to(x[t], (*x.shape[1:3], 3))
