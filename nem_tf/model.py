@@ -261,7 +261,7 @@ class NeuralEM(ClipModel):
             if self.cell.layered or self.cell.weighs:  # gamma takes more than psi
                 gamma = self.loss.at_steps(gamma)
             else:
-                gamma = self.cell.e_step(x, psi)
+                gamma = self.cell.assign(x, psi)
         return x, psi, gamma
 
     def _outputs_by_lane(self, x, psi, gamma, outputs):

@@ -28,7 +28,8 @@ def model(kind="dense", likelihood="bernoulli", **changed):
 
 def weights(mass, before):
     """The class's formula for masses (K,)."""
-    a = mass**3 / (mass**3 + (A / 2) ** 3) + 0.003
+    one = mass**3 / (mass**3 + (A / 2) ** 3) / (1 + (mass / (1.2 * A)) ** 12)
+    a = one + 0.003
     return (before + a / a.sum()) / 2
 
 
@@ -69,12 +70,13 @@ def test_of_two_that_share_an_object_one_gets_it():
     assert pi[0, 0].min() > 0.98
 
 
-def test_objects_of_any_size_count_alike():
+def test_one_with_several_objects_loses_them():
+    """72 and 24 pixels, all of them on, where an object has 24."""
     gamma = np.zeros((1, 2, H, W, 1), "float32")
-    gamma[:, 0, :6], gamma[:, 1, 6:] = 1.0, 1.0  # 72 and 24 pixels, all of them on
+    gamma[:, 0, :6], gamma[:, 1, 6:] = 1.0, 1.0
     x, pi = np.ones((1, H, W, 1), "float32"), np.full_like(gamma, 0.5)
-    found = np.asarray(cell().weigh(gamma, x, pi))[0, :, 0, 0, 0]
-    np.testing.assert_allclose(found, 0.5, atol=0.02)
+    found = cell(object_pixels=24.0).weigh(gamma, x, pi)
+    np.testing.assert_allclose(found[0, :, 0, 0, 0], [0.25, 0.75], atol=0.01)
 
 
 @pytest.mark.parametrize("kind", ["dense", "n-em"])

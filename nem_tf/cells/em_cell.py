@@ -15,7 +15,9 @@ STARTS = ("random", "sides")
 ENOUGH = 0.5  # of an object's pixels; a component that has as many counts half
 LEAST = 0.003  # weight of a component without any, beside 1
 KEPT = 0.5  # of the mixing weights of the frame before
+MOST = 1.2  # of an object's pixels; a component that has as many counts half, too
 FROM_BLACK = 0.25  # the `foreground` of cells without one
+NEAR = 0.1  # of psi at its brightest: what a halo adds in the middle
 
 
 class EMCell(keras.layers.Layer):
@@ -43,7 +45,7 @@ class EMCell(keras.layers.Layer):
     Eq. 1 have an M-step of their own:
 
         m_k   = sum_i w_i gamma_ik,   w = 1 - 2^-(|x - b| / foreground)^2
-        a_k   = m_k^3 / (m_k^3 + (A / 2)^3) + 0.003
+        a_k   = m_k^3 / (m_k^3 + (A / 2)^3) / (1 + (m_k / 1.2 A)^12) + 0.003
         pi'_k = (pi_k + a_k / sum a) / 2
 
     w says how surely a pixel is not background; without a `foreground` b is black and
@@ -51,9 +53,17 @@ class EMCell(keras.layers.Layer):
     has there. EM's own answer is a_k = m_k: of components that share an object
     the one that has more gets more, and in the end all. But so does a large object of
     a small one. Here all that have about an object's pixels count alike, and those that
-    share one compete, and spare ones end empty. In training pi' is 1/K: while nothing
+    share one compete, spare ones end empty, and one that has two objects loses one
+    of them. In training pi' is 1/K: while nothing
     is learned yet, all share everything, and the first to have a little more would get
     it (AMI after 300 updates on flying shapes 0.68, else 0.90; docs/experiments.md).
+
+    Where there are more objects than components, some are explained by none, and
+    gamma is then decided pixel by pixel, by what little the components predict there.
+    With a `halo` all pixels of such an object go to the component that is nearest:
+
+        h_k    = blur(psi_k) / max blur(psi_k)        Gaussian, `halo` pixels wide
+        psi_k := psi_k + 0.1 h_k (1 - psi_k)          in the E-step alone
 
     Args:
         frame_shape: (H, W, C).
@@ -86,6 +96,8 @@ class EMCell(keras.layers.Layer):
             without: "plain", "still" or "auto", see `reading.background`.
         object_pixels: A, about how many pixels of a frame an object has; 0, the
             paper's, is pi' = 1/K.
+        halo: how far a component reaches beyond what it predicts, standard deviation
+            in pixels; 0, the paper's, is not at all.
 
     Call arguments:
         packed: x[t] and x_noisy[t] as `axes.pack_frames` puts them together, shape
@@ -102,9 +114,10 @@ class EMCell(keras.layers.Layer):
         background if there was one.
 
     Raises:
-        ValueError: if `components` or `units` is below 1, `floor`, `theta_noise` or
-            `object_pixels` negative, `start` unknown, `foreground` not above 0, of
-            another shape, or without Gaussian pixels, or a shape does not fit.
+        ValueError: if `components` or `units` is below 1, `floor`, `theta_noise`,
+            `object_pixels` or `halo` negative, a halo over a background, `start`
+            unknown, `foreground` not above 0, of another shape, or without Gaussian
+            pixels, or a shape does not fit.
     """
 
     unused: tuple[str, ...] = ()  # arguments below that a subclass does without
@@ -124,6 +137,7 @@ class EMCell(keras.layers.Layer):
         foreground=None,
         background="auto",
         object_pixels=0.0,
+        halo=0.0,
         **kwargs,
     ):
         super().__init__(**kwargs)
@@ -140,6 +154,7 @@ class EMCell(keras.layers.Layer):
             ("floor", floor),
             ("theta_noise", theta_noise),
             ("object_pixels", object_pixels),
+            ("halo", halo),
         ):
             if not value >= 0:
                 raise ValueError(f"{name}: expected at least 0, received {value}")
@@ -164,6 +179,11 @@ class EMCell(keras.layers.Layer):
         self.foreground = _distance(foreground, self.frame_shape[:2])
         self.background = background
         self.object_pixels = float(object_pixels)
+        self.halo = float(halo)
+        if self.layered and self.halo:
+            raise ValueError(
+                f"halo: expected 0 with a foreground, received {halo}; leave one out"
+            )
         if self.layered and self.likelihood.binary:
             raise ValueError(
                 "foreground: expected none with pixels that are black or white, "
@@ -201,7 +221,7 @@ class EMCell(keras.layers.Layer):
     @property
     def switches(self):
         """What may be set at any time; a graph is of the values it was made for."""
-        return self.floor, self.keep_floor, self.object_pixels
+        return self.floor, self.keep_floor, self.object_pixels, self.halo
 
     @property
     def spares(self):
@@ -247,7 +267,19 @@ class EMCell(keras.layers.Layer):
 
     def assign(self, x, psi, pi=None):
         """gamma of frames, given what was predicted of them."""
-        return self.e_step(x, psi, pi)
+        return self.e_step(x, self.reaching(psi), pi)
+
+    def reaching(self, psi):
+        """psi with its `halo`, (..., H, W, C), as the E-step sees it."""
+        if not self.halo:
+            return psi
+        psi = ops.cast(psi, "float32")
+        height, width, _ = self.frame_shape
+        rows, columns = (_blur(size, self.halo) for size in (height, width))
+        near = ops.einsum("ij,...jkc->...ikc", rows, psi)
+        near = ops.einsum("ij,...kjc->...kic", columns, near)
+        largest = ops.max(near, axis=axes.PIXELS, keepdims=True)
+        return psi + NEAR * near / (largest + 1e-3) * (1.0 - psi)
 
     def assign_next(self, x, states):
         """gamma of the frame that comes after some states, see `assign`."""
@@ -327,9 +359,10 @@ class EMCell(keras.layers.Layer):
             gamma of the frame `(B, K, H, W, 1)` and the new states.
         """
         theta, psi, pi, *background = states
-        gamma = self.e_step(x, psi, pi)  # (B, K, H, W, 1)
+        seen = self.reaching(psi)
+        gamma = self.e_step(x, seen, pi)  # (B, K, H, W, 1)
         floor = self.floor if training or self.keep_floor else 0.0
-        share = self.e_step(x, psi, pi, floor=floor) if floor else gamma
+        share = self.e_step(x, seen, pi, floor=floor) if floor else gamma
         seed = draws.fingerprint(noisy) if training and self.theta_noise else None
         noisy = ops.cast(noisy, psi.dtype)  # `Stream` calls this without autocast
         noisy = ops.expand_dims(noisy, axes.COMPONENTS)  # (B, 1, H, W, C)
@@ -360,8 +393,9 @@ class EMCell(keras.layers.Layer):
         """
         w = ops.expand_dims(self.objects(x, background), (1, -1))  # (B, 1, H, W, 1)
         mass = ops.sum(gamma * w, (2, 3), keepdims=True)  # (B, K, 1, 1, 1)
-        cubed = (mass / (ENOUGH * self.object_pixels)) ** 3
-        weight = cubed / (cubed + 1.0) + LEAST
+        objects = mass / self.object_pixels
+        enough = (objects / ENOUGH) ** 3
+        weight = enough / (enough + 1.0) / (1.0 + (objects / MOST) ** 12) + LEAST
         weight = weight / ops.sum(weight, 1, keepdims=True)
         before = ops.mean(ops.cast(pi, weight.dtype), (2, 3), keepdims=True)
         after = KEPT * before + (1.0 - KEPT) * weight
@@ -465,6 +499,7 @@ class EMCell(keras.layers.Layer):
             "start": self.start,
             "theta_noise": self.theta_noise,
             "object_pixels": self.object_pixels,
+            "halo": self.halo,
             **self._of_background(),
         }
 
@@ -485,6 +520,13 @@ class EMCell(keras.layers.Layer):
             if isinstance(value, dict) and name != "dtype"
         }
         return cls(**{**config, **parts})
+
+
+def _blur(size, deviation):
+    """A Gaussian along an axis, as a matrix, float32 (size, size)."""
+    apart = np.arange(size)[:, None] - np.arange(size)
+    kernel = np.exp(-((apart / deviation) ** 2) / 2) * (abs(apart) <= 3 * deviation)
+    return (kernel / (deviation * math.sqrt(2 * math.pi))).astype("float32")
 
 
 def _distance(foreground, size):

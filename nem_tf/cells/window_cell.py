@@ -14,7 +14,7 @@ ANYWHERE = 1e-3  # added to every mixing weight: an object may be elsewhere
 NEAR = 0.05  # mixing weight of a component near its place, where it draws nothing
 STRANGE = 1e-3  # added to a fit: at a pixel that nobody explains, pi decides
 BESIDE = 1.15  # half objects; pixels so near, of a component's colour, are its own
-CLAIM = 0.4  # of an object has to be unexplained around a place for a new component
+CLAIM = 0.25  # of an object has to be unexplained around a place for a new component
 FAINT = 0.04  # of an object's pixels; a component that has less gives up
 MARGIN = 1.3  # half a window, in half objects
 SIZES = 0.3, 1.6  # windows fit themselves to objects of so many times the usual size
@@ -83,7 +83,7 @@ class WindowCell(EMCell):
 
     begins = True
     kept_in_training = 16  # measured
-    unused = ("floor", "keep_floor", "start", "object_pixels")
+    unused = ("floor", "keep_floor", "start", "object_pixels", "halo")
 
     def __init__(
         self,

@@ -126,6 +126,12 @@ class Cell(Part):
         "stay empty; the paper's 0 keeps them equal",
         least=0.0,
     )
+    halo: float = option(
+        0.0,
+        "how far a component reaches beyond what it predicts, pixels: what none "
+        "predicts goes to the nearest, all of it; for more objects than components",
+        least=0.0,
+    )
     gamma_gradient: str = option(
         "off", "whether gradients flow through gamma", choices=("on", "off")
     )
