@@ -1,0 +1,157 @@
+"""Compare settings of slot attention on validation clips.
+
+    python -m benchmarks.peers.tuning [--minutes 3] [--data flying_shapes3 flying_mnist]
+                                      [--only NAME ...] [--table-only]
+
+Each is trained for so many minutes of one core, counted as time of the processor, so
+that other work on the machine does not matter, and with the schedule of so many
+minutes. Results go into results/peers/tuning.json; what is there is not done again.
+Prints the table.
+"""
+
+import argparse
+import dataclasses
+import json
+import os
+import pathlib
+import sys
+
+from benchmarks.peers import tasks
+from benchmarks.peers.settings import NARROW, Settings
+from trainers.training.files import replacing
+
+RESULTS = pathlib.Path(__file__).parents[2] / "results" / "peers" / "tuning.json"
+VALIDATION = 128  # clips
+CANDIDATES: dict[str, dict] = {
+    "published": {"precision": "bfloat16"},
+    "published, batch 16, rate 1e-3": {
+        "precision": "bfloat16",
+        "batch_size": 16,
+        "rate": 1e-3,
+        "clip_norm": 1.0,
+    },
+    "narrow": NARROW,
+    "narrow, rate 2e-4": {**NARROW, "rate": 2e-4},
+    "narrow, rate 2e-3": {**NARROW, "rate": 2e-3},
+    "narrow, rate 4e-4": {**NARROW, "rate": 4e-4},
+    "narrow, 3 frames, batch 32": {**NARROW, "frames": 3, "batch_size": 32},
+    "narrow, 10 frames, batch 8": {**NARROW, "frames": 10, "batch_size": 8},
+    "narrow, batch 8": {**NARROW, "batch_size": 8},
+    "narrow, sigma 0.3": {**NARROW, "sigma": 0.3},
+    "narrow, 2 iterations": {**NARROW, "iterations": 2},
+    "narrow, next frame": {**NARROW, "target": "next"},
+    "narrow, clip 0.05": {**NARROW, "clip_norm": 0.05},
+    "narrow, slots of 32": {**NARROW, "slot_size": 32},
+    "narrow, slots of 128": {**NARROW, "slot_size": 128},
+    "narrow, full layer 3 x 3": {**NARROW, "full_kernel": 3},
+    "narrow, encoder stride 1": {**NARROW, "encoder_stride": 1},
+    "decoder 16": {**NARROW, "decoder_width": 16},
+    "decoder 64": {**NARROW, "decoder_width": 64},
+    "encoder 64": {**NARROW, "encoder_width": 64},
+    "narrow, squared error": {**NARROW, "loss": "squared"},
+}
+
+
+def main(arguments=None):
+    """Train what was not tried, write and print the table; 0."""
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--minutes", type=float, default=3.0, help="of one core (3)")
+    data = ["flying_shapes3", "flying_mnist"]
+    parser.add_argument("--data", nargs="+", choices=tasks.TASKS, default=data)
+    parser.add_argument("--only", nargs="+", choices=CANDIDATES, help="these settings")
+    parser.add_argument("--table-only", action="store_true", help="train nothing")
+    parser.add_argument("--results", type=pathlib.Path, default=RESULTS)
+    given = parser.parse_args(arguments)
+    found = _read(given.results)
+    if not given.table_only:
+        os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+        for label in given.only or CANDIDATES:
+            for name in given.data:
+                key = {"data": name, "setting": label, "minutes": given.minutes}
+                if any(key.items() <= row.items() for row in found):
+                    continue
+                print(f"{name}: {label} ...", file=sys.stderr, flush=True)
+                row = {**key, **_tried(name, CANDIDATES[label], given.minutes)}
+                found = [*_read(given.results), row]  # another command may add to it
+                _write(given.results, found)
+                print(json.dumps(row), file=sys.stderr, flush=True)
+    print("\n".join(lines(found)))
+    return 0
+
+
+def _tried(name, changes, minutes):
+    """What a short training reaches: validation scores, losses and updates."""
+    import torch
+
+    from benchmarks.peers.slot_training import Training, parameters
+
+    torch.set_num_threads(1)
+    sprites = None
+    if name == "sprites":
+        sprites = tasks.make_sprites("runs/peers/clips", 0)
+    settings = Settings(**changes)
+    seconds = 60 * minutes
+    marks = [seconds * share for share in (0.25, 0.5, 0.75)]
+    training = Training(
+        name,
+        settings,
+        0,
+        seconds,
+        marks,
+        sprites=sprites,
+        validation=VALIDATION,
+        by_cpu=True,
+    )
+    row = {
+        "settings": dataclasses.asdict(settings),
+        "parameters": parameters(training.model),
+    }
+    try:
+        training.run()
+    except FloatingPointError as error:
+        return {**row, "failed": str(error)}
+    at = training.at
+    return {
+        **row,
+        "updates": at.updates,
+        "ms": round(1000 * at.seconds / at.updates, 1),
+        "curve": at.curve,
+    }
+
+
+def lines(found):
+    """The table in Markdown, best settings first."""
+    yield "| data | setting | minutes | AMI, noise | AMI, clean | loss | updates |"
+    yield "|---|---|---|---|---|---|---|"
+
+    def best(row):
+        if "failed" in row:
+            return row["data"], row["minutes"], 1.0
+        last = row["curve"][-1]
+        return row["data"], row["minutes"], -(last["noisy"] or last["clean"])["ami"]
+
+    for row in sorted(found, key=best):
+        label = f"| {row['data']} | {row['setting']} | {row['minutes']:g} |"
+        if "failed" in row:
+            yield f"{label} no number | | | |"
+            continue
+        last = row["curve"][-1]
+        noisy = f"{last['noisy']['ami']:.3f}" if last["noisy"] else ""
+        yield (
+            f"{label} {noisy} | {last['clean']['ami']:.3f} | "
+            f"{last['validation_loss']:.1f} | {row['updates']} |"
+        )
+
+
+def _read(path):
+    return json.loads(path.read_text()) if path.is_file() else []
+
+
+def _write(path, found):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with replacing(path) as beside:
+        beside.write_text(json.dumps(found, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    sys.exit(main())
