@@ -183,14 +183,16 @@ def test_the_client_with_several_starts(nem, models, clip):
         server.stop()
     seen = log_likelihoods(models, frames, background, seeds)
     np.testing.assert_allclose(seen[:, 1:].sum(1), sums, rtol=1e-4)
-    best = seen.sum(1).argmax()  # the first frame was predicted, too
-    assert [one.start for one in played] == [best, best]
-    np.testing.assert_allclose(played[1].found.gamma, founds[best].gamma, atol=1e-4)
-    last, expected = (x.gamma[-1, ..., 0] for x in (played[0].found, founds[best]))
+    total = seen.sum(1)  # the first frame was predicted, too
+    # Starts may be equally likely: those that differ in the order of components alone.
+    np.testing.assert_allclose(total[[x.start for x in played]], total.max(), 1e-5)
+    streamed, whole = (founds[x.start] for x in played)
+    np.testing.assert_allclose(played[1].found.gamma, whole.gamma, atol=1e-4)
+    last, expected = (x.gamma[-1, ..., 0] for x in (played[0].found, streamed))
     overlap = np.einsum("khw,jhw->kj", last, expected)
     _, order = linear_sum_assignment(overlap, maximize=True)
     np.testing.assert_allclose(last, expected[order], atol=1e-4)
-    segments, objects = played[0].found.segments[-1], founds[best].segments[-1] > 0
+    segments, objects = played[0].found.segments[-1], streamed.segments[-1] > 0
     np.testing.assert_array_equal(segments > 0, objects)
     np.testing.assert_array_equal(segments[objects], last.argmax(0)[objects] + 1)
 
