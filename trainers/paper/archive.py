@@ -74,7 +74,7 @@ class Archive:
         target = self.kept(recipe, training, seed)
         target.mkdir(parents=True, exist_ok=True)
         config = read(source / "config.json")
-        del config["command"]  # it and some settings hold paths
+        config.pop("command", None)  # it and some settings hold paths
         kind = experiments.find(training.experiment)
         config["settings"] = config_file.of_result(kind.Settings, config["settings"])
         text = config_file.text(config)

@@ -111,9 +111,12 @@ def lines_of(what, seeds, others, some=False):
 def not_run(archive, scores):
     """One line: what no run of a recipe gave, with the paper's numbers."""
     shown = {x for x in scores if any(archive.results(y, x) for y in reported.RECIPES)}
-    missing, begun = [], []
+    missing, begun, level = [], [], []
     for recipe in reported.RECIPES:
         expected = [x for x in scores if recipe in x.training.recipes]
+        level += [
+            f"`{recipe}`, {x.label}" for x in expected if _level(archive, recipe, x)
+        ]
         without = [x for x in expected if not archive.results(recipe, x)]
         if not without or recipe in OPTIONAL:
             continue
@@ -126,7 +129,14 @@ def not_run(archive, scores):
         missing += [f"`{recipe}`, {'; '.join(labels)}"] if labels else []
     lines = [f"Not run: {'. '.join(missing)}."] if missing else []
     lines += [f"Not ended: {'; '.join(begun)}."] if begun else []
+    lines += [f"Ended when AMI was level: {'; '.join(level)}."] if level else []
     return " ".join(lines)
+
+
+def _level(archive, recipe, score):
+    """Whether a run of a row ended although its loss still fell (`--level-epochs`)."""
+    runs = () if score.test else archive.results(recipe, score).values()
+    return any(run.get("ended") == "level" for run in runs)
 
 
 def _label(score, shown):

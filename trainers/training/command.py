@@ -176,6 +176,7 @@ def _finish(experiment, this):
         "seed": config.clips.seed,
         "seconds": round(this.at.seconds, 1),
         "updates": this.updates,
+        "ended": this.at.ended,
         "resumes": this.at.resumes,
         "test": scoring.summary(scores),
     }

@@ -114,7 +114,8 @@ class Keep(keras.callbacks.Callback):
         self.save()
         if self._asked():
             self._stop()
-        self.model.stop_training = at.waited >= self.run.config.training.patience
+        most = self.run.config.per_stage("epochs")[at.stage]
+        self.model.stop_training = self.run.over(most) is not None
 
     def save(self):
         """Save the state as it is now."""

@@ -1,6 +1,8 @@
 """One stage of training: keras.Model.fit from where the run stands."""
 
+import csv
 import dataclasses
+import io
 import time
 from collections.abc import Callable
 
@@ -15,6 +17,8 @@ from trainers.training.interrupts import Interrupts
 from trainers.training.run_folder import RunFolder
 from trainers.training.settings import Settings
 from trainers.training.state import Position
+
+LEVEL = 0.01  # of AMI
 
 
 @dataclasses.dataclass
@@ -46,6 +50,29 @@ class Run:
     def done(self):
         """Updates done in the stage."""
         return self.at.epoch * self.config.updates_per_epoch + self.at.update
+
+    def over(self, epochs):
+        """Why the stage is over: "epochs", "patience" or "level"; None if it is not.
+
+        Args:
+            epochs: of the stage, at most.
+        """
+        if self.at.waited >= self.config.training.patience:
+            return "patience"
+        if self.devices.any(self._is_level()):
+            return "level"
+        return "epochs" if self.at.epoch >= epochs else None
+
+    def _is_level(self):
+        """Whether the AMI of the stage's last `level_epochs` epochs is within 0.01."""
+        count = self.config.run.level_epochs
+        if not count:
+            return False
+        rows = csv.DictReader(io.StringIO(self.log))
+        stage = str(self.at.stage + 1)
+        ami = [row.get("val_ami") for row in rows if row["stage"] == stage]
+        last = [float(one) for one in ami[-count:] if one]
+        return len(last) == count and max(last) - min(last) <= LEVEL
 
     @property
     def best(self):
@@ -118,6 +145,7 @@ def fit(
         _train(run, nem, clips, epochs, [schedule, *shown, keep])
         with bar.phase("taking the best weights"):
             _take_best(run, nem)
+            at.ended = run.over(epochs)
             at.next_stage()
             keep.save()
 
@@ -140,7 +168,7 @@ def _train(run, nem, clips, epochs, listed):
     at, config = run.at, run.config
     updates = config.updates_per_epoch
     validation = clips("validation", clips=config.training.validation_size)
-    while at.epoch < epochs and at.waited < config.training.patience:
+    while not run.over(epochs):
         listing = keras.callbacks.CallbackList(listed, add_history=True, model=nem)
         if at.update == updates:  # it was stopped in the validation
             _finish_epoch(nem, validation, listing, at)

@@ -264,6 +264,13 @@ class Run(Part):
         old_flag="--preset",
         often=True,
     )
+    level_epochs: int = option(
+        0,
+        "stop a stage whose AMI of the validation clips stayed within 0.01 for so many "
+        "epochs, although the loss still falls; 0: never",
+        least=0,
+        about_run=True,
+    )
     save_minutes: float = option(
         10.0,
         "the state is saved so often and after each epoch; 0: after each update",

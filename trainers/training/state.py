@@ -35,6 +35,7 @@ class Position:
     waited: int = 0  # epochs since then
     seconds: float = 0.0  # of training
     resumes: int = 0  # how often the run was continued
+    ended: str | None = None  # why the stage before was over, see `loop.Run.over`
 
     @property
     def epochs(self):
