@@ -2,10 +2,12 @@
 
 import dataclasses
 import math
+import pathlib
 import statistics
 import time
 
 import torch
+import torch._dynamo  # before TensorFlow: after it, this import crashes
 
 from benchmarks.peers import scoring, tasks
 from benchmarks.peers.slot_attention import SAVi
@@ -65,7 +67,8 @@ class Training:
         by_cpu=False,
     ):
         self.name, self.settings, self.seed = name, settings, seed
-        self.seconds, self.marks, self.path = seconds, marks, state
+        self.seconds, self.marks = seconds, marks
+        self.path = None if state is None else pathlib.Path(state)
         self.sprites, self.by_cpu = sprites, by_cpu
         task = tasks.TASKS[name]
         torch.manual_seed(seed)

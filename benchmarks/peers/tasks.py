@@ -76,7 +76,7 @@ TASKS = {
     "flying_mnist": Task(
         title="flying MNIST",
         maker="flying_mnist",
-        arguments={},
+        arguments={"digits": "mnist"},
         objects=2,
         components=2,
         steps=20,
@@ -84,7 +84,7 @@ TASKS = {
         binary=False,
         noise=0.2,
         trainer="flying_mnist",
-        flags=("--stages", "50000"),
+        flags=("--stages", "50000", "--digits", "mnist"),
     ),
     "sprites": Task(
         title="coloured sprites",
