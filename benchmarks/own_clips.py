@@ -22,7 +22,7 @@ from typing import NamedTuple
 import numpy as np
 
 from benchmarks import own_scenes
-from trainers.training.files import replacing
+from trainers.training.files import replacing, write_json
 from trainers.training.machine import machine
 
 TEST_CLIPS = 1000  # made, of which a tenth is the test split
@@ -90,7 +90,7 @@ def main(arguments=None):
     done = {kind: _scores(out, kind) for kind in KINDS}
     done = {kind: found for kind, found in done.items() if found["runs"]}
     table = {"machine": machine(), "kinds": done}
-    (out / "table.json").write_text(json.dumps(table, indent=1) + "\n")
+    write_json(out / "table.json", table)
     print("\n".join(_lines(done)))
     return 0
 

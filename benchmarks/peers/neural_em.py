@@ -12,7 +12,7 @@ import time
 import numpy as np
 
 from benchmarks.peers import tasks
-from trainers.training.files import replacing
+from trainers.training.files import write_json
 
 POLL_SECONDS = 0.5
 AT_ONCE = 50  # clips that are scored
@@ -84,8 +84,7 @@ class Trainer:
                 child.send_signal(signal.SIGTERM)
                 child.wait()
         if spent is not None:
-            with replacing(clock) as beside:
-                beside.write_text(json.dumps(round(spent, 1)))
+            write_json(clock, round(spent, 1))
         if child.returncode not in (0, 143, -signal.SIGTERM):
             tail = (self.folder / "trainer.log").read_text()[-2000:]
             raise RuntimeError(

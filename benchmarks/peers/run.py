@@ -22,7 +22,7 @@ import time
 import numpy as np
 
 from benchmarks.peers import tasks
-from trainers.training.files import replacing
+from trainers.training.files import write_json
 from trainers.training.machine import commit, machine
 
 METHODS = ("ours", "paper", "slot_attention", "no_learning")
@@ -71,8 +71,7 @@ def main(arguments=None):
         **found,
     }
     given.result.parent.mkdir(parents=True, exist_ok=True)
-    with replacing(given.result) as beside:
-        beside.write_text(json.dumps(result, indent=1) + "\n")
+    write_json(given.result, result)
     return 0
 
 
@@ -117,7 +116,7 @@ def slot_attention(given):
         "updates": at.updates,
         "parameters": parameters(training.model),
         "ms_update": round(1000 * at.seconds / at.updates, 1),
-        "ms_frame": training.ms_a_frame(clips.noisy[0][:FRAMES]),
+        "ms_frame": ms_each(training.stream(), clips.noisy[0][:FRAMES]),
         "memory_mb": memory,
         "settings": dataclasses.asdict(settings),
         "curve": [
@@ -245,8 +244,7 @@ def tuned_filters(name, validation, path):
             )
             known[name][kind] = {**dataclasses.asdict(best), "validation_ami": score}
         path.parent.mkdir(parents=True, exist_ok=True)
-        with replacing(path) as beside:
-            beside.write_text(json.dumps(known, indent=1) + "\n")
+        write_json(path, known)
     fields = {field.name for field in dataclasses.fields(method.Filter)}
     return {
         kind: method.Filter(**{x: found[x] for x in found.keys() & fields})

@@ -3,7 +3,6 @@
 import dataclasses
 import math
 import pathlib
-import statistics
 import time
 
 import torch
@@ -127,18 +126,20 @@ class Training:
         ]
         return torch.cat(found).numpy()
 
-    @torch.no_grad()
-    def ms_a_frame(self, clip):
-        """Median of milliseconds for a frame, one by one: clip (T, H, W, C)."""
+    def stream(self):
+        """A function that takes the frames of a clip one by one: (H, W, C)."""
         model = self.model.eval()
-        slots, took = model.begin(1), []
-        for t, frame in enumerate(torch.tensor(clip)):
-            began = time.perf_counter()
-            keys, values = model.read(frame[None, None])
-            slots, after = model.step(keys[:, 0], values[:, 0], slots, first=t == 0)
-            model.decoder(after)
-            took.append(time.perf_counter() - began)
-        return round(1000 * statistics.median(took[len(took) // 4 :]), 3)
+        slots, first = model.begin(1), True
+
+        @torch.no_grad()
+        def step(frame):
+            nonlocal slots, first
+            keys, values = model.read(torch.tensor(frame)[None, None])
+            slots, after = model.step(keys[:, 0], values[:, 0], slots, first)
+            first = False
+            return model.decoder(after)
+
+        return step
 
     def _update(self, noisy, clean):
         self.model.train()

@@ -42,35 +42,30 @@ class Task(NamedTuple):
     flags: tuple[str, ...] = ()
 
 
-def _flying(count, words):
+def _shapes(maker, title, count, steps, noise, arguments, flags=()):
     return Task(
-        title=f"{words} flying shapes",
-        maker="flying_shapes",
-        arguments={"objects": count},
+        title=title,
+        maker=maker,
+        arguments=arguments,
         objects=count,
         components=count,
-        steps=20,
+        steps=steps,
         shape=(28, 28, 1),
         binary=True,
-        noise=0.2,
-        trainer="flying_shapes",
-        flags=("--objects", str(count), "--components", str(count)),
+        noise=noise,
+        trainer=maker,
+        flags=flags,
     )
 
 
+def _flying(count, words):
+    flags = ("--objects", str(count), "--components", str(count))
+    title, arguments = f"{words} flying shapes", {"objects": count}
+    return _shapes("flying_shapes", title, count, 20, 0.2, arguments, flags)
+
+
 TASKS = {
-    "static_shapes": Task(
-        title="static shapes",
-        maker="static_shapes",
-        arguments={},
-        objects=3,
-        components=3,
-        steps=15,
-        shape=(28, 28, 1),
-        binary=True,
-        noise=0.1,
-        trainer="static_shapes",
-    ),
+    "static_shapes": _shapes("static_shapes", "static shapes", 3, 15, 0.1, {}),
     "flying_shapes3": _flying(3, "three"),
     "flying_shapes5": _flying(5, "five"),
     "flying_mnist": Task(

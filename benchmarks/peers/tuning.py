@@ -18,7 +18,7 @@ import sys
 
 from benchmarks.peers import tasks
 from benchmarks.peers.settings import NARROW, Settings
-from trainers.training.files import replacing
+from trainers.training.files import write_json
 
 RESULTS = pathlib.Path(__file__).parents[2] / "results" / "peers" / "tuning.json"
 VALIDATION = 128  # clips
@@ -73,7 +73,8 @@ def main(arguments=None):
                 print(f"{name}: {label} ...", file=sys.stderr, flush=True)
                 row = {**key, **_tried(name, CANDIDATES[label], given.minutes)}
                 found = [*_read(given.results), row]  # another command may add to it
-                _write(given.results, found)
+                given.results.parent.mkdir(parents=True, exist_ok=True)
+                write_json(given.results, found)
                 print(json.dumps(row), file=sys.stderr, flush=True)
     print("\n".join(lines(found)))
     return 0
@@ -145,12 +146,6 @@ def lines(found):
 
 def _read(path):
     return json.loads(path.read_text()) if path.is_file() else []
-
-
-def _write(path, found):
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with replacing(path) as beside:
-        beside.write_text(json.dumps(found, indent=1) + "\n")
 
 
 if __name__ == "__main__":

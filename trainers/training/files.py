@@ -1,6 +1,7 @@
 """Files that are written whole or not at all."""
 
 import contextlib
+import json
 import os
 
 
@@ -28,3 +29,9 @@ def replacing(path):
             os.fsync(folder)
         finally:
             os.close(folder)
+
+
+def write_json(path, content):
+    """Write a JSON file whole or not at all."""
+    with replacing(path) as beside:
+        beside.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
