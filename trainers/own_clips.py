@@ -444,7 +444,8 @@ class OwnClips(Experiment):
         findings = self.findings
         if given.foreground:
             findings = findings._replace(foreground=given.foreground)
-        look.draw(self.decoded, findings, folder / "data.png")
+        least = np.maximum(self.foreground, findings.foreground)
+        look.draw(self.decoded, findings, folder / "data.png", least)
 
     def read(self, split, asked):
         from nem_tf import data

@@ -293,15 +293,17 @@ def distances(clips, least):
     return background.distances(np.stack(pairs), least) if pairs else least
 
 
-def draw(clips, findings, path):
+def draw(clips, findings, path, least=None):
     """Draw up to eight clips: a frame, the background, and the regions, in colours.
 
     Args:
         clips: `reading.own.OwnClips`.
-        findings: `Findings`; regions are those from `foreground` on.
+        findings: `Findings`.
         path: of the picture, a PNG.
+        least: distance from the background that regions have, a number or (H, W), see
+            `distances`; None is that of the findings.
     """
-    least = distances(clips, findings.foreground)
+    least = findings.foreground if least is None else least
     columns = [_column(clips, i, least) for i in base.spread(len(clips), SHOWN)]
     height, width = clips.size
     scale = max(1, round(SIDE / width))
