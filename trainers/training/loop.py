@@ -59,15 +59,13 @@ class Run:
         """
         if self.at.waited >= self.config.training.patience:
             return "patience"
-        if self.devices.any(self._is_level()):
+        count = self.config.run.level_epochs
+        if count and self.devices.any(self._is_level(count)):
             return "level"
         return "epochs" if self.at.epoch >= epochs else None
 
-    def _is_level(self):
-        """Whether the AMI of the stage's last `level_epochs` epochs is within 0.01."""
-        count = self.config.run.level_epochs
-        if not count:
-            return False
+    def _is_level(self, count):
+        """Whether the AMI of the stage's last `count` epochs is within 0.01."""
         rows = csv.DictReader(io.StringIO(self.log))
         stage = str(self.at.stage + 1)
         ami = [row.get("val_ami") for row in rows if row["stage"] == stage]
