@@ -57,8 +57,7 @@ class OwnSize:
             foreground: distance at which a pixel is as likely an object's, a number
                 or (H, W).
         """
-        if np.ndim(foreground):
-            foreground = self._enlarged(np.asarray(foreground))[..., None]
+        least = self._least(foreground)
         some = np.linspace(0, len(frames) - 1, background.FRAMES).astype(int)
         some, pictures = set(some.tolist()), self._pictures()
         total = np.zeros((*self.size, self._shape[-1]), "float32")
@@ -66,7 +65,7 @@ class OwnSize:
         for t, (frame, (_, x)) in enumerate(zip(frames, pictures, strict=False)):
             if t in some:
                 far = background.distance(frame, behind)
-                near = self._enlarged(far)[..., None] < SURELY * foreground
+                near = (self._enlarged(far) < SURELY * least)[..., None]
                 total += x * near
                 count += near
         planes = [self._enlarged(plane) for plane in np.moveaxis(behind, -1, 0)]
@@ -84,14 +83,13 @@ class OwnSize:
             the picture, uint8 (h, w, 3), and int32 (h, w): 0 where its background
             explains a pixel, else the component, 1 to K.
         """
-        if np.ndim(foreground):
-            foreground = self._enlarged(np.asarray(foreground))
+        least = self._least(foreground)
         pictures = self._pictures()
         picture = x = None
         for shares in gamma[..., 0]:
             picture, x = next(pictures, (picture, x))  # a still image stays
             shares = np.stack([self._enlarged(share) for share in shares])
-            is_object = background.is_object(x, behind, foreground)
+            is_object = background.is_object(x, behind, least)
             yield picture, np.where(is_object, shares.argmax(axis=0) + 1, 0)
 
     def _pictures(self):
@@ -106,6 +104,12 @@ class OwnSize:
                 if self._threshold is not None:
                     x = (x > self._threshold).astype("float32")
                 yield np.broadcast_to(picture, (*self.size, 3)), x
+
+    def _least(self, foreground):
+        """A `foreground` at the video's size: a number, or (h, w)."""
+        if not np.ndim(foreground):
+            return foreground
+        return self._enlarged(np.asarray(foreground))
 
     def _enlarged(self, plane):
         """Numbers at the model's pixels, (H, W), at those of the video, (h, w)."""
