@@ -50,13 +50,15 @@ class EMCell(keras.layers.Layer):
 
     w says how surely a pixel is not background; without a `foreground` b is black and
     0.25 in its place. A `foreground` of each pixel is the deviation that Eq. 5's prior
-    has there. EM's own answer is a_k = m_k: of components that share an object
-    the one that has more gets more, and in the end all. But so does a large object of
-    a small one. Here all that have about an object's pixels count alike, and those that
-    share one compete, spare ones end empty, and one that has two objects loses one
-    of them. In training pi' is 1/K: while nothing
-    is learned yet, all share everything, and the first to have a little more would get
-    it (AMI after 300 updates on flying shapes 0.68, else 0.90; docs/experiments.md).
+    has there.
+
+    EM's own answer is a_k = m_k: of components that share an object the one that has
+    more gets more, and in the end all. But so does a large object of a small one. Here
+    all that have about an object's pixels count alike: those that share one compete,
+    spare ones end empty, and one that has two objects loses one of them. In training
+    pi' is 1/K: while nothing is learned yet, all share everything, and the first to
+    have a little more would get it (AMI after 300 updates on flying shapes 0.68, else
+    0.90; docs/experiments.md).
 
     Where there are more objects than components, some are explained by none, and
     gamma is then decided pixel by pixel, by what little the components predict there.
