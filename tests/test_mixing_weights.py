@@ -28,7 +28,8 @@ def model(kind="dense", likelihood="bernoulli", **changed):
 
 def weights(mass, before):
     """The class's formula for masses (K,)."""
-    one = mass**3 / (mass**3 + (A / 2) ** 3) / (1 + (mass / (1.2 * A)) ** 12)
+    n = max(1, np.ceil(mass.mean() / A - 0.2))
+    one = mass**3 / (mass**3 + (A / 2) ** 3) / (1 + (mass / (1.2 * n * A)) ** 12)
     a = one + 0.003
     return (before + a / a.sum()) / 2
 
@@ -70,13 +71,28 @@ def test_of_two_that_share_an_object_one_gets_it():
     assert pi[0, 0].min() > 0.98
 
 
+def explaining(*rows, **changed):
+    """pi' of components that explain rows of pixels that are on; an object has 24."""
+    gamma = np.zeros((1, len(rows), H, W, 1), "float32")
+    for k, end in enumerate(np.cumsum(rows)):
+        gamma[:, k, end - rows[k] : end] = 1.0
+    x = np.zeros((1, H, W, 1), "float32")
+    x[:, : sum(rows)] = 1.0
+    pi = np.full_like(gamma, 1 / len(rows))
+    found = cell(object_pixels=24.0, **changed).weigh(gamma, x, pi)
+    return np.asarray(found)[0, :, 0, 0, 0]
+
+
 def test_one_with_several_objects_loses_them():
-    """72 and 24 pixels, all of them on, where an object has 24."""
-    gamma = np.zeros((1, 2, H, W, 1), "float32")
-    gamma[:, 0, :6], gamma[:, 1, 6:] = 1.0, 1.0
-    x, pi = np.ones((1, H, W, 1), "float32"), np.full_like(gamma, 0.5)
-    found = cell(object_pixels=24.0).weigh(gamma, x, pi)
-    np.testing.assert_allclose(found[0, :, 0, 0, 0], [0.25, 0.75], atol=0.01)
+    """48 and 24 of its 12 columns' pixels, and a component that is spare."""
+    np.testing.assert_allclose(explaining(4, 2, 0), [0.17, 0.66, 0.17], atol=0.01)
+
+
+def test_one_keeps_what_too_few_have_to_share():
+    """Three objects and two components, then four: two of them, but not three."""
+    np.testing.assert_allclose(explaining(4, 2), 0.5, atol=0.01)
+    three, one = explaining(6, 2)
+    assert one - three > 0.2
 
 
 @pytest.mark.parametrize("kind", ["dense", "n-em"])

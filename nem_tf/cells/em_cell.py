@@ -15,7 +15,8 @@ STARTS = ("random", "sides")
 ENOUGH = 0.5  # of an object's pixels; a component that has as many counts half
 LEAST = 0.003  # weight of a component without any, beside 1
 KEPT = 0.5  # of the mixing weights of the frame before
-MOST = 1.2  # of an object's pixels; a component that has as many counts half, too
+MOST = 1.2  # of an even share of the objects; a component that has it counts half, too
+SPREAD = 0.2  # of an object, by which objects may be larger than object_pixels
 FROM_BLACK = 0.25  # the `foreground` of cells without one
 NEAR = 0.1  # of psi at its brightest: what a halo adds in the middle
 
@@ -45,7 +46,8 @@ class EMCell(keras.layers.Layer):
     Eq. 1 have an M-step of their own:
 
         m_k   = sum_i w_i gamma_ik,   w = 1 - 2^-(|x - b| / foreground)^2
-        a_k   = m_k^3 / (m_k^3 + (A / 2)^3) / (1 + (m_k / 1.2 A)^12) + 0.003
+        n     = max(1, ceil(sum_k m_k / K A - 0.2))
+        a_k   = m_k^3 / (m_k^3 + (A / 2)^3) / (1 + (m_k / 1.2 n A)^12) + 0.003
         pi'_k = (pi_k + a_k / sum a) / 2
 
     w says how surely a pixel is not background; without a `foreground` b is black and
@@ -55,7 +57,8 @@ class EMCell(keras.layers.Layer):
     EM's own answer is a_k = m_k: of components that share an object the one that has
     more gets more, and in the end all. But so does a large object of a small one. Here
     all that have about an object's pixels count alike: those that share one compete,
-    spare ones end empty, and one that has two objects loses one of them. In training
+    spare ones end empty, and one that has two objects loses one of them, unless there
+    are more objects than components: n is how many one of these must have. In training
     pi' is 1/K: while nothing is learned yet, all share everything, and the first to
     have a little more would get it (AMI after 300 updates on flying shapes 0.68, else
     0.90; docs/experiments.md).
@@ -397,7 +400,9 @@ class EMCell(keras.layers.Layer):
         mass = ops.sum(gamma * w, (2, 3), keepdims=True)  # (B, K, 1, 1, 1)
         objects = mass / self.object_pixels
         enough = (objects / ENOUGH) ** 3
-        weight = enough / (enough + 1.0) / (1.0 + (objects / MOST) ** 12) + LEAST
+        each = ops.ceil(ops.mean(objects, 1, keepdims=True) - SPREAD)
+        share = objects / (MOST * ops.maximum(each, 1.0))
+        weight = enough / (enough + 1.0) / (1.0 + share**12) + LEAST
         weight = weight / ops.sum(weight, 1, keepdims=True)
         before = ops.mean(ops.cast(pi, weight.dtype), (2, 3), keepdims=True)
         after = KEPT * before + (1.0 - KEPT) * weight
