@@ -3,8 +3,8 @@
     python -m benchmarks.all [--only training_step,data_speed]
 
 Each one is a process of its own, one after another, 20 minutes in all on 2 cores;
-`--only` keeps the other sections as they are. `crash` and `own_clips` are left out:
-they are in docs/experiments.md and RESULTS.md.
+`--only` keeps the other sections as they are. `crash`, `own_clips` and `partitions` are
+left out: they are in docs/experiments.md and RESULTS.md.
 """
 
 import argparse

@@ -4,9 +4,10 @@
 
 MODEL is a run folder or a preset of a cell over black. gamma of the objects' pixels is
 replaced by the true partition in all steps, or in the first ones only; the other
-pixels' gamma is even then. Prints Eq. 5 at the last step, under the model's own E-step,
-and AMI there. If the true partition has the lower loss, training does not lead away
-from it: EM does not find it from a random start.
+pixels' gamma is even then. Mixing weights are equal and the E-step has no floor, as in
+the recipe `paper`. Prints Eq. 5 at the last step, under the model's own E-step, and AMI
+there. If the true partition has the lower loss, training does not lead away from it: EM
+does not find it from a random start.
 """
 
 import os
@@ -20,7 +21,7 @@ import argparse
 import numpy as np
 from keras import ops
 
-from nem_tf import scores
+from nem_tf import axes, scores
 from nem_tf.losses import inter_cluster, intra_cluster
 from trainers import evaluation
 from trainers.training import trained
@@ -70,13 +71,13 @@ def of_batch(nem, batch, count):
 
     Args:
         nem: a `NeuralEM`.
-        batch: clean (B, T + 1, H, W, C), noisy (B, T, H, W, C) and groups
-            (B, T + 1, H, W).
+        batch: clean (B, T + 1, H, W, C), noisy (B, T, H, W, C), pi (B, K, H, W, 1)
+            and groups (B, T + 1, H, W).
         count: steps, 0 to T.
     """
     cell = nem.cell
     clean, noisy, groups = batch["clean"], batch["noisy"], batch["groups"]
-    theta, psi, pi, *_ = cell.get_initial_state(len(clean))
+    theta, psi, pi = cell.get_initial_state(pi=batch["pi"])
     components = psi.shape[1]
     for t in range(noisy.shape[1]):
         if t < count:
@@ -85,6 +86,7 @@ def of_batch(nem, batch, count):
             gamma = cell.assign(clean[:, t], psi, pi)
         evidence = cell.evidence(gamma, noisy[:, t, None], psi)
         theta, psi = cell.m_step(evidence, theta, None)
+        pi = axes.uniform_pi(pi)
     x = clean[:, -1]
     gamma = cell.assign(x, psi, pi)
     segments = ops.convert_to_numpy(gamma)[..., 0].argmax(1)
