@@ -309,7 +309,8 @@ class NeuralEM(ClipModel):
         """Group the frames of a live video one by one, as they come.
 
         Args:
-            components: K; by default the cell's.
+            components: K; by default the cell's. "auto" where the number of objects is
+                not known.
             seed: of the random start, an integer from 0 to 2**31 - 1.
             background: of a layered cell, (H, W, C) in [0, 1]; None estimates it from
                 the last frames, again and again.

@@ -114,6 +114,14 @@ def test_segment_takes_auto(rng):
     assert one.segments.shape == (4, H, W)
 
 
+def test_a_stream_takes_auto(rng):
+    nem = model()
+    frames = (rng.random((3, H, W, 1)) < 0.5).astype("float32")
+    stream, whole = nem.stream("auto"), nem.segment(frames, 8)
+    for frame, segments in zip(frames, whole.segments, strict=True):
+        np.testing.assert_array_equal(stream(frame).segments, segments)
+
+
 def test_layers_take_auto_and_count_from_1(monkeypatch):
     monkeypatch.setattr(used, "MOST", 4)
     frames, background, labels = layered.scene()
@@ -130,5 +138,7 @@ def test_components_that_share_evenly_are_refused():
     segment = functools.partial(nem.segment, frames)
     with pytest.raises(ValueError, match="or set nem.cell.object_pixels"):
         segment("auto")
+    with pytest.raises(ValueError, match="or set nem.cell.object_pixels"):
+        nem.stream("auto")
     with pytest.raises(ValueError, match="whole number, received 'all'"):
         segment("all")

@@ -462,7 +462,7 @@ class EMCell(keras.layers.Layer):
         if isinstance(components, str):
             raise ValueError(
                 f"components: expected a whole number, received {components!r}; give "
-                'K ("auto" is of segment and trainers.evaluate)'
+                'K ("auto" is of segment, stream and trainers.evaluate)'
             )
         if components < 1:
             raise ValueError(f"components: expected at least 1, received {components}")

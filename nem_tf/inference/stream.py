@@ -17,6 +17,7 @@ from nem_tf.inference.starts import (
     log_likelihood,
     several_starts,
 )
+from nem_tf.inference.used import AUTO, most
 from nem_tf.layers.prepared import prepare, prepared
 from nem_tf.random_start import random_start
 
@@ -35,7 +36,8 @@ class Stream:
 
     Args:
         nem: a `NeuralEM`.
-        components: K; by default the cell's.
+        components: K; by default the cell's. "auto", where the number of objects is not
+            known: 8, or the cell's if that is larger; those to spare stay empty.
         seed: of the random start, an integer from 0 to 2**31 - 1.
         background: of a layered model, (H, W, C) in [0, 1]; None estimates it from the
             last frames, see `backgrounds.Running`.
@@ -57,7 +59,8 @@ class Stream:
     Raises:
         ValueError: if the frame has another shape, or pixels not in [0, 1], or, when
             the stream is made, if the background has, if there is one for a model
-            without layers, if `starts` is below 1, or if a weight is not finite.
+            without layers, if `starts` is below 1, if `components` is "auto" but the
+            cell's spare ones do not stay empty, or if a weight is not finite.
     """
 
     def __init__(self, nem, components=None, seed=0, background=None, starts=1):
@@ -68,6 +71,7 @@ class Stream:
         elif background is not None:
             background = backgrounds.of_stream(background, self._cell.frame_shape)
         self._background = background
+        components = most(nem.cell) if components == AUTO else components
         self._components = self._cell.check_components(components)
         self._starts = check_starts(starts)
         pi = random_start([seed], self._components, self._cell.frame_shape)
