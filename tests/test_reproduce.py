@@ -89,7 +89,10 @@ def test_static_shapes_are_trained_once_and_written_into_the_document(
     assert run(place, "static_shapes", *flags) == 0
     text = (place / "RESULTS.md").read_text()
     assert text.startswith("# Mine\n\nAbove.\n")
-    heads, _, row = [line for line in text.splitlines() if line.startswith("| ")]
+    heads, _, row, *spare = [line for line in text.splitlines() if line[:2] == "| "]
+    assert [line[2:29] for line in spare] == [
+        f"RNN-EM, K = 3; tested K = {components}" for components in (5, 8)
+    ]
     measured = dict(zip(*(line.split(" | ") for line in (heads, row)), strict=True))
     assert measured["| what"] == "| RNN-EM, K = 3" and measured["n"] == "2"
     assert "±" in measured["AMI"] and measured["the paper's"] == "0.826 ± 0.005"
@@ -313,7 +316,8 @@ def test_a_part_without_a_run_says_so(part, tmp_path):
 
 def test_what_has_not_ended_is_told_from_what_was_not_run(tmp_path):
     kept = archive.Archive(tmp_path / "results", tmp_path / "runs")
-    first, second, *_ = reported.PARTS["static_shapes"]
+    scores = {score.label: score for score in reported.PARTS["static_shapes"]}
+    first, second = scores["RNN-EM, K = 3"], scores["RNN-EM, K = 4"]
     folder = kept.kept("paper", first.training, 0)
     folder.mkdir(parents=True)
     (folder / "log.csv").touch()
