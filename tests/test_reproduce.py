@@ -485,11 +485,11 @@ def test_a_deviation_is_never_written_as_zero():
 def test_seeds_that_do_not_begin_at_zero_are_named(tmp_path):
     source = pathlib.Path(__file__).parents[1] / "results" / "ours" / "static_shapes"
     target = tmp_path / "ours" / "static_shapes"
-    for seed in (1, 3):
+    for seed in (1, 2):
         name = f"rnn-em-k3/seed{seed}"
         shutil.copytree(source / name, target / name)
     text = tables.section(archive.Archive(tmp_path, tmp_path), "static_shapes")
-    assert "Seeds of RNN-EM, K = 3 (`ours`): 1, 3." in text
+    assert "Seeds of RNN-EM, K = 3 (`ours`): 1, 2." in text
     assert "| RNN-EM, K = 3 | `ours` | 2 |" in text
 
 
