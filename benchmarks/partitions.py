@@ -54,12 +54,13 @@ def main(arguments=None):
     config = evaluation.Config(clips=given.clips, split="validation")
     clips = evaluation.Evaluation(model, config).clips(given.clips)
     clips = [{k: np.asarray(v) for k, v in batch.items()} for batch in clips]
+    sizes = [len(batch["clean"]) for batch in clips]
     last = clips[0]["noisy"].shape[1]
     print("| steps with the true partition | intra | inter | Eq. 5 | AMI |")
     print("|---|---|---|---|---|")
     for count in (*FIRST, last):
-        found = np.mean([of_batch(model.nem, batch, count) for batch in clips], 0)
-        intra, inter, ami = Found(*found)
+        found = [of_batch(model.nem, batch, count) for batch in clips]
+        intra, inter, ami = np.average(found, axis=0, weights=sizes)
         total = intra + model.nem.loss.inter_weight * inter
         label = {0: "none", last: f"all {last}"}.get(count, f"first {count}")
         print(f"| {label} | {intra:.1f} | {inter:.1f} | {total:.1f} | {ami:.3f} |")

@@ -71,7 +71,7 @@ def test_of_two_that_share_an_object_one_gets_it():
     assert pi[0, 0].min() > 0.98
 
 
-def explaining(*rows, **changed):
+def explaining(*rows):
     """pi' of components that explain rows of pixels that are on; an object has 24."""
     gamma = np.zeros((1, len(rows), H, W, 1), "float32")
     for k, end in enumerate(np.cumsum(rows)):
@@ -79,7 +79,7 @@ def explaining(*rows, **changed):
     x = np.zeros((1, H, W, 1), "float32")
     x[:, : sum(rows)] = 1.0
     pi = np.full_like(gamma, 1 / len(rows))
-    found = cell(object_pixels=24.0, **changed).weigh(gamma, x, pi)
+    found = cell(object_pixels=24.0).weigh(gamma, x, pi)
     return np.asarray(found)[0, :, 0, 0, 0]
 
 

@@ -8,7 +8,7 @@ from keras import ops
 from nem_tf import memory, pixels
 from nem_tf.inference import backgrounds
 from nem_tf.inference.starts import likeliest
-from nem_tf.inference.used import AUTO, most, only_used
+from nem_tf.inference.used import AUTO, count, only_used
 from nem_tf.random_start import random_start
 
 
@@ -27,7 +27,7 @@ def segment(nem, frames, components=None, seed=0, starts=1, background=None):
     nem.check_weights()
     frames, batched = _as_clips(frames, nem.cell.frame_shape)  # (B, T, H, W, C)
     spare = components == AUTO
-    components = nem.cell.check_components(most(nem.cell) if spare else components)
+    components = count(nem.cell, components)
     memory.check(components, frames.size, "fewer clips at a time")
     seeds = seed + np.arange(len(frames)) if np.ndim(seed) == 0 else seed
     if len(seeds) != len(frames):

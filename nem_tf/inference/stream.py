@@ -17,7 +17,7 @@ from nem_tf.inference.starts import (
     log_likelihood,
     several_starts,
 )
-from nem_tf.inference.used import AUTO, most
+from nem_tf.inference.used import count
 from nem_tf.layers.prepared import prepare, prepared
 from nem_tf.random_start import random_start
 
@@ -71,8 +71,7 @@ class Stream:
         elif background is not None:
             background = backgrounds.of_stream(background, self._cell.frame_shape)
         self._background = background
-        components = most(nem.cell) if components == AUTO else components
-        self._components = self._cell.check_components(components)
+        self._components = count(self._cell, components)
         self._starts = check_starts(starts)
         pi = random_start([seed], self._components, self._cell.frame_shape)
         self._pi = np.concatenate(several_starts(pi, self._starts))

@@ -27,6 +27,15 @@ def most(cell):
     return max(MOST, cell.components)
 
 
+def count(cell, components):
+    """K that a call asks for: a number, "auto", or the cell's if None.
+
+    Raises:
+        ValueError: if it is no number or below 1, or see `most`.
+    """
+    return cell.check_components(most(cell) if components == AUTO else components)
+
+
 def present(cell, segments, x, components):
     """The components that win a quarter of an object's pixels of a frame.
 
