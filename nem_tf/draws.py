@@ -24,10 +24,15 @@ _LEVELS = 2.0**16 - 1  # of brightness; odd, so that all bits count in binary fr
 
 def normals(seed, count):
     """N(0, 1) draws: uint32 or int32 (B,) -> float32 (B, count)."""
-    bits = _shifted(words(seed, 2 * count), 9)  # (B, 2 * count)
-    uniform = (ops.cast(bits, "float32") + 0.5) / 2.0**23  # in (0, 1), exactly
+    uniform = uniforms(seed, 2 * count)  # (B, 2 * count)
     radius = ops.sqrt(-2.0 * ops.log(uniform[:, :count]))  # Box and Muller
     return radius * ops.cos(2.0 * math.pi * uniform[:, count:])
+
+
+def uniforms(seed, count):
+    """Draws from (0, 1), its ends left out: (B,) -> float32 (B, count)."""
+    bits = _shifted(words(seed, count), 9)
+    return (ops.cast(bits, "float32") + 0.5) / 2.0**23  # exactly
 
 
 def words(seed, count):

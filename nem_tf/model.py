@@ -117,7 +117,7 @@ class NeuralEM(ClipModel):
         """psi, gamma and, if they are not uniform, pi of some clips."""
         packed = axes.pack_frames(clean[:, :-1], noisy)  # (B, T, 2H, W, C)
         layered = {"background": background[0]} if background else {}
-        state = self.cell.get_initial_state(pi=pi, **layered)
+        state = self.cell.get_initial_state(pi=pi, training=training, **layered)
         found = self.rnn(packed, initial_state=state, training=training)
         psi, more = self.cell.predicted(found, ops.shape(pi)[1])
         gamma = self.cell.assign(clean[:, 1:], psi, *more)

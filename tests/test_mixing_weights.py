@@ -7,6 +7,7 @@ import pytest
 from export import saved_model, segment
 from export.segment import ExportedModel
 from nem_tf import NEMLoss, NeuralEM, data
+from nem_tf.random_start import random_start
 from tests import tiny
 from tests.tiny import B, H, K, T, W
 from trainers.training.trained import Trained
@@ -115,6 +116,30 @@ def test_training_keeps_them_equal(rng):
     plain.set_weights(nem.get_weights())
     losses = [m.train_on_batch(batch, return_dict=True)["loss"] for m in (nem, plain)]
     np.testing.assert_allclose(*losses, rtol=1e-6)
+
+
+def test_components_are_left_out_of_updates(rng):
+    """From two of five on, as the start of each clip says; none when it is used."""
+    thin = cell(fewest_components=2)
+    pi = random_start(np.arange(600), 5, (H, W, 1))
+    left = np.asarray(thin.thinned(pi))
+    np.testing.assert_allclose(left.sum(1), 1.0, rtol=1e-6)
+    count = (left.max((2, 3, 4)) > 0).sum(1)
+    assert (np.bincount(count, minlength=6)[2:] > 120).all() and count.min() == 2
+    np.testing.assert_array_equal(thin.thinned(pi[7:8]), left[7:8])
+    nem = NeuralEM(thin, objects=3)
+    nem.compile("adam", loss=NEMLoss(), run_eagerly=True)
+    batch = {**tiny.batch(rng, components=5, clips=40), "pi": np.asarray(pi[:40])}
+    found = nem(batch, training=True)
+    gone = left[:40].max((2, 3, 4)) == 0  # (B, K)
+    mixing = np.asarray(found["mixing"])[:, -1, :, 0, 0, 0]
+    assert mixing[gone].max() < 0.2 and np.asarray(nem(batch)["mixing"]).min() > 0
+    assert np.isfinite(nem.train_on_batch(batch, return_dict=True)["loss"])
+
+
+def test_none_is_left_out_where_equal_weights_would_share():
+    with pytest.raises(ValueError, match="fewest_components.*object_pixels.*d 2"):
+        cell(object_pixels=0.0, fewest_components=2)
 
 
 def test_a_loss_of_the_last_step_knows_them(rng):

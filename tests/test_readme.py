@@ -79,7 +79,7 @@ def test_scores_and_minutes_are_those_of_the_kept_runs():
         files = sorted((ROOT / "results" / "ours" / folder).glob("seed*/results.json"))
         runs = [json.loads(file.read_text()) for file in files]
         last = [run["test"]["ami"]["last"] for run in runs]
-        assert score == f"**{tables._spread(archive.sample(last))}**"
+        assert score == f"**{tables.spread(archive.sample(last))}**"
         assert seeds == str(len(runs))
         assert {run["test"]["clips"] for run in runs} == {10_000}
         minutes = sorted({round(run["seconds"] / 60) for run in runs})

@@ -477,9 +477,9 @@ def test_a_row_has_the_seeds_of_those_it_is_compared_with(tmp_path):
 
 
 def test_a_deviation_is_never_written_as_zero():
-    spread = [tables._spread(archive.sample(x)) for x in ([0.5], [0.5, 0.5002])]
+    spread = [tables.spread(archive.sample(x)) for x in ([0.5], [0.5, 0.5002])]
     assert spread == ["0.500", "0.500 ± <0.0005"]
-    assert tables._spread(archive.sample([0.5, 0.502])) == "0.501 ± 0.001"
+    assert tables.spread(archive.sample([0.5, 0.502])) == "0.501 ± 0.001"
 
 
 def test_seeds_that_do_not_begin_at_zero_are_named(tmp_path):

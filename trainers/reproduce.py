@@ -278,7 +278,8 @@ class Reproduction:
         """One run, to its end, and keep its small files."""
         recipe = self.config.recipe
         run = self.archive.run(recipe, training, seed)
-        flags = {**training.settings, "recipe": recipe, "seed": seed, "out": run}
+        of_run = {"recipe": recipe, "seed": seed, "out": run}
+        flags = {**training.flags(recipe), **of_run}
         line = [f"trainers.{training.experiment}", *as_flags(flags), *self.extra]
         line += ["--resume", "auto"]
         if alone:

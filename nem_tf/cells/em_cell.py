@@ -61,7 +61,9 @@ class EMCell(keras.layers.Layer):
     are more objects than components: n is how many one of these must have. In training
     pi' is 1/K: while nothing is learned yet, all share everything, and the first to
     have a little more would get it (AMI after 300 updates on flying shapes 0.68, else
-    0.90; docs/experiments.md).
+    0.90). That teaches to share, and where K is always more than there are objects, to
+    have a part of each; `fewest_components` teaches to have one alone
+    (docs/experiments.md).
 
     Where there are more objects than components, some are explained by none, and
     gamma is then decided pixel by pixel, by what little the components predict there.
@@ -103,6 +105,9 @@ class EMCell(keras.layers.Layer):
             paper's, is pi' = 1/K.
         halo: how far a component reaches beyond what it predicts, standard deviation
             in pixels; 0, the paper's, is not at all.
+        fewest_components: in training, with how many components a clip begins at least:
+            from so many to K, drawn anew; the others begin without a pixel, and
+            `object_pixels`, which it takes, is on. 0, the paper's, is all K.
 
     Call arguments:
         packed: x[t] and x_noisy[t] as `axes.pack_frames` puts them together, shape
@@ -110,7 +115,7 @@ class EMCell(keras.layers.Layer):
         states: `[theta, psi, pi]`, shapes `(B, K, M)`, `(B, K, H, W, C)` and
             `(B, K, H, W, 1)`; of a layered cell also the background, `(B, H, W, C)`.
         training: whether `floor`, if it is not kept, and `theta_noise` are on, and
-            `object_pixels` is off.
+            `object_pixels` is off, unless there are `fewest_components`, which are on.
 
     Returns:
         psi' `(B, K*H*W*C)`, flat since that is what `keras.layers.RNN` knows of
@@ -120,9 +125,10 @@ class EMCell(keras.layers.Layer):
 
     Raises:
         ValueError: if `components` or `units` is below 1, `floor`, `theta_noise`,
-            `object_pixels` or `halo` negative, a halo over a background, `start`
-            unknown, `foreground` not above 0, of another shape, or without Gaussian
-            pixels, or a shape does not fit.
+            `object_pixels`, `halo` or `fewest_components` negative, the last without
+            `object_pixels`, a halo over a background, `start` unknown, `foreground` not
+            above 0, of another shape, or without Gaussian pixels, or a shape does not
+            fit.
     """
 
     unused: tuple[str, ...] = ()  # arguments below that a subclass does without
@@ -143,6 +149,7 @@ class EMCell(keras.layers.Layer):
         background="auto",
         object_pixels=0.0,
         halo=0.0,
+        fewest_components=0,
         **kwargs,
     ):
         super().__init__(**kwargs)
@@ -160,6 +167,7 @@ class EMCell(keras.layers.Layer):
             ("theta_noise", theta_noise),
             ("object_pixels", object_pixels),
             ("halo", halo),
+            ("fewest_components", fewest_components),
         ):
             if not value >= 0:
                 raise ValueError(f"{name}: expected at least 0, received {value}")
@@ -185,6 +193,12 @@ class EMCell(keras.layers.Layer):
         self.background = background
         self.object_pixels = float(object_pixels)
         self.halo = float(halo)
+        self.fewest_components = int(fewest_components)
+        if self.fewest_components and not self.weighs:
+            raise ValueError(
+                "fewest_components: expected 0 without object_pixels, received "
+                f"{fewest_components}; say how many pixels an object has"
+            )
         if self.layered and self.halo:
             raise ValueError(
                 f"halo: expected 0 with a foreground, received {halo}; leave one out"
@@ -222,6 +236,11 @@ class EMCell(keras.layers.Layer):
     def weighs(self):
         """Whether the mixing weights follow what the components explain."""
         return self.object_pixels > 0
+
+    @property
+    def thins(self):
+        """Whether some clips begin with fewer components in training."""
+        return self.weighs and self.fewest_components > 0
 
     @property
     def switches(self):
@@ -378,8 +397,8 @@ class EMCell(keras.layers.Layer):
         theta, psi = self.m_step(self.evidence(share, noisy, psi), theta, seed)
         if background:
             psi = psi + prior
-        if self.weighs and not training:
-            pi = self.weigh(gamma, x, pi, *background)
+        if self.weighs and (self.thins or not training):
+            pi = self.weigh(ops.stop_gradient(gamma), x, pi, *background)
         else:
             pi = axes.uniform_pi(pi)
         return gamma, [theta, psi, pi, *background]
@@ -472,17 +491,42 @@ class EMCell(keras.layers.Layer):
         """What `start` makes of a random start, (B, K, H, W, 1)."""
         return sides(pi) if self.start == "sides" else pi
 
-    def get_initial_state(self, batch_size=None, pi=None, background=None):
+    def thinned(self, pi):
+        """A start of some of the components, of `fewest_components` at least.
+
+        How many is a function of the start itself: the same start, the same number.
+
+        Args:
+            pi: `(B, K, H, W, 1)`.
+
+        Returns:
+            pi', the same shape, summing to 1 over K; 0 of the others.
+        """
+        count = ops.shape(pi)[1]
+        seed = draws.fingerprint(pi[:, 0])
+        least = ops.minimum(self.fewest_components, count)
+        more = ops.cast(count - least + 1, "float32") * draws.uniforms(seed, 1)
+        kept = ops.cast(least, "float32") + ops.floor(more)  # (B, 1)
+        kept = ops.cast(ops.arange(count), "float32") < kept  # (B, K)
+        pi = pi * ops.cast(kept[:, :, None, None, None], pi.dtype)
+        return pi / ops.sum(pi, axis=axes.COMPONENTS, keepdims=True)
+
+    def get_initial_state(
+        self, batch_size=None, pi=None, background=None, training=False
+    ):
         """theta = 0, psi = 0 and what `start` makes of pi; psi = b of a layered cell.
 
         Args:
             batch_size: B, if there is no `pi`.
             pi: `(B, K, H, W, 1)`; None is the random starts of seeds 0..B-1.
             background: of a layered cell, `(B, H, W, C)`; None is black.
+            training: whether `fewest_components` are enough.
         """
         if pi is None:
             pi = random_start(ops.arange(batch_size), self.components, self.frame_shape)
         pi = self.first_pi(pi)
+        if training and self.thins:
+            pi = self.thinned(pi)
         batch, components = ops.shape(pi)[:2]
         theta = ops.zeros((batch, components, self.units), self.compute_dtype)
         psi = ops.zeros((batch, components, *self.frame_shape), self.compute_dtype)
@@ -507,6 +551,7 @@ class EMCell(keras.layers.Layer):
             "theta_noise": self.theta_noise,
             "object_pixels": self.object_pixels,
             "halo": self.halo,
+            "fewest_components": self.fewest_components,
             **self._of_background(),
         }
 

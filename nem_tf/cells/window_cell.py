@@ -83,7 +83,14 @@ class WindowCell(EMCell):
 
     begins = True
     kept_in_training = 16  # measured
-    unused = ("floor", "keep_floor", "start", "object_pixels", "halo")
+    unused = (
+        "floor",
+        "keep_floor",
+        "start",
+        "object_pixels",
+        "halo",
+        "fewest_components",
+    )
 
     def __init__(
         self,

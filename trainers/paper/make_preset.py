@@ -135,7 +135,7 @@ def _card(name, source, archive, recipe, training, seed, result):
     used = {**usual, **config["settings"]}  # an older run lacks newer settings
     flags, own = (
         " ".join(as_flags({name: used[name] for name in names}))
-        for names in (kind.recipes[recipe], training.settings)
+        for names in (kind.recipes[recipe], training.flags(recipe))
     )
     task, limits = _ABOUT[training.experiment]
     which = f"Seed {seed}, the only one."

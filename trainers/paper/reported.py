@@ -16,14 +16,20 @@ class Training:
     Attributes:
         experiment: name of the trainer.
         name: of the folder, unique in the experiment.
-        settings: the flags in which it differs from a recipe.
+        settings: the flags in which it differs from any recipe.
         recipes: those that it is trained with.
+        ours: further flags of all recipes but the paper's.
     """
 
     experiment: str
     name: str
     settings: dict = dataclasses.field(default_factory=dict, hash=False)
     recipes: tuple[str, ...] = RECIPES
+    ours: dict = dataclasses.field(default_factory=dict, hash=False)
+
+    def flags(self, recipe):
+        """The flags in which it differs from a recipe."""
+        return self.settings if recipe == "paper" else {**self.settings, **self.ours}
 
     @property
     def pools(self):
@@ -77,8 +83,10 @@ def _shapes(objects, components, still=False):
     settings = {"objects": objects, "components": components}
     name = f"objects{objects}-k{components}"
     if still:
-        return Training("flying_shapes", f"static-{name}", {**settings, "static": True})
-    return Training("flying_shapes", name, settings)
+        name, settings = f"static-{name}", {**settings, "static": True}
+    spare = objects == 1 < components  # all would share the one object evenly
+    ours = {"fewest_components": 1} if spare else {}
+    return Training("flying_shapes", name, settings, ours=ours)
 
 
 STAGED = Training("flying_mnist", "staged", {"stages": "20,500,50000"})

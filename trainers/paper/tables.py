@@ -114,7 +114,7 @@ def _row(archive, recipe, score):
     found = score.results(archive, recipe)
     tests = [one["test"] for one in found.values()]
     ami = sample(test["ami"]["last"] for test in tests)
-    text = _spread(ami)
+    text = spread(ami)
     if score.paper and ami.mean >= score.paper[0]:
         text = f"**{text}**"
     where, minutes = "", ""
@@ -137,7 +137,7 @@ def _row(archive, recipe, score):
     }
 
 
-def _spread(values, digits=3):
+def spread(values, digits=3):
     """Mean and standard deviation of an `archive.Sample`; of one seed its value.
 
     A deviation that would be rounded to 0 is given as a bound.
@@ -175,5 +175,5 @@ def _bound(found, usual):
     if not found:
         return ""
     bound = sample(one["test"]["next_step_bound"] for one in found.values())
-    text = _spread(bound, 1)
+    text = spread(bound, 1)
     return text + (f" (n = {len(found)})" if len(found) != usual else "")

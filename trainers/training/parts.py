@@ -132,6 +132,13 @@ class Cell(Part):
         "predicts goes to the nearest, all of it; for more objects than components",
         least=0.0,
     )
+    fewest_components: int = option(
+        0,
+        "in an update, each clip begins with from so many up to K components, drawn "
+        "anew, and object_pixels is on: for a K that is always more than there are "
+        "objects; 0: K",
+        least=0,
+    )
     gamma_gradient: str = option(
         "off", "whether gradients flow through gamma", choices=("on", "off")
     )
