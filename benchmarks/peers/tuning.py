@@ -70,7 +70,7 @@ def main(arguments=None):
     parser.add_argument("--table-only", action="store_true", help="train nothing")
     parser.add_argument("--results", type=pathlib.Path, default=RESULTS)
     given = parser.parse_args(arguments)
-    found = _read(given.results)
+    found = kept(given.results)
     if not given.table_only:
         os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
         for label in given.only or CANDIDATES:
@@ -80,7 +80,7 @@ def main(arguments=None):
                     continue
                 print(f"{name}: {label} ...", file=sys.stderr, flush=True)
                 row = {**key, **_tried(name, CANDIDATES[label], given.minutes)}
-                found = [*_read(given.results), row]  # another command may add to it
+                found = [*kept(given.results), row]  # another command may add to it
                 given.results.parent.mkdir(parents=True, exist_ok=True)
                 write_json(given.results, found)
                 print(json.dumps(row), file=sys.stderr, flush=True)
@@ -152,7 +152,8 @@ def lines(found):
         )
 
 
-def _read(path):
+def kept(path=RESULTS):
+    """What was tried before, a list of dicts."""
     return json.loads(path.read_text()) if path.is_file() else []
 
 
