@@ -1,5 +1,6 @@
 """trainers.reproduce: every part of the paper at tiny sizes, its tables and figures."""
 
+import itertools
 import json
 import os
 import pathlib
@@ -385,6 +386,20 @@ def test_figure5_has_a_column_per_number_of_objects(tmp_path):
     assert (row["n"], row["1 object"], row["2 objects"]) == ("1", "12.5", "")
     table = tables._table([row])
     assert "1 object |" in table and "2 objects" not in table  # an empty column
+
+
+def test_only_one_object_for_five_is_trained_otherwise():
+    other = set()
+    for score in itertools.chain(*reported.PARTS.values()):
+        training = score.training
+        kind = experiments.find(training.experiment)
+        for recipe in training.recipes:
+            flags = training.flags(recipe)
+            if flags != training.settings:
+                other.add((training.name, recipe))
+                kind.configured(recipe=recipe, **flags)
+    names = "objects1-k5", "static-objects1-k5"
+    assert other == set(itertools.product(names, ("ours", "quick")))
 
 
 def test_a_failing_run_stops_those_beside_it(tmp_path, monkeypatch, capfd):
