@@ -8,6 +8,7 @@ class Settings:
     """Sizes and training; those of the papers unless `peers.settings` says more."""
 
     slot_size: int = 128  # D
+    spare_slots: int = 1  # beside one for each object: of the background
     encoder_width: int = 32  # channels of its four layers
     encoder_stride: int = 2  # of its first layer
     decoder_width: int = 64  # channels of its layers
@@ -28,6 +29,7 @@ class Settings:
 
 NARROW = {  # what all candidates of `tuning` change, but for the published sizes
     "slot_size": 64,
+    "spare_slots": 0,
     "decoder_width": 32,
     "full_kernel": 0,
     "first_iterations": 3,

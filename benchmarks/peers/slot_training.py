@@ -71,7 +71,8 @@ class Training:
         self.sprites, self.by_cpu = sprites, by_cpu
         task = tasks.TASKS[name]
         torch.manual_seed(seed)
-        self.model = SAVi(settings, task.shape, task.components, task.binary)
+        slots = task.objects + settings.spare_slots
+        self.model = SAVi(settings, task.shape, slots, task.binary)
         self.optimizer = torch.optim.Adam(self.model.parameters(), settings.rate)
         self.at = Progress()
         self.held = tasks.held_out(name, "validation", validation, seed)

@@ -24,9 +24,10 @@ RESULTS = pathlib.Path(__file__).parents[2] / "results" / "peers" / "tuning.json
 VALIDATION = 128  # clips
 EIGHT = {**NARROW, "batch_size": 8}
 CANDIDATES: dict[str, dict] = {
-    "published": {"precision": "bfloat16"},
+    "published": {"precision": "bfloat16", "spare_slots": 0},
     "published, batch 16, rate 1e-3": {
         "precision": "bfloat16",
+        "spare_slots": 0,
         "batch_size": 16,
         "rate": 1e-3,
         "clip_norm": 1.0,
@@ -44,6 +45,7 @@ CANDIDATES: dict[str, dict] = {
     "batch 8, 10 frames": {**EIGHT, "frames": 10},
     "batch 8, 3 frames, next frame": {**EIGHT, "frames": 3, "target": "next"},
     "batch 16, 3 frames": {**NARROW, "frames": 3},
+    "batch 8, 3 frames, a slot to spare": {**EIGHT, "frames": 3, "spare_slots": 1},
     "batch 8, next frame": {**EIGHT, "target": "next"},
     "batch 8, slots of 32": {**EIGHT, "slot_size": 32},
     "batch 8, sigma 0.3": {**EIGHT, "sigma": 0.3},
