@@ -45,6 +45,7 @@ CANDIDATES: dict[str, dict] = {
     "batch 8, 10 frames": {**EIGHT, "frames": 10},
     "batch 8, 3 frames, next frame": {**EIGHT, "frames": 3, "target": "next"},
     "batch 16, 3 frames": {**NARROW, "frames": 3},
+    "batch 8, 3 frames, squared error": {**EIGHT, "frames": 3, "loss": "squared"},
     "batch 8, 3 frames, a slot to spare": {**EIGHT, "frames": 3, "spare_slots": 1},
     "batch 8, next frame": {**EIGHT, "target": "next"},
     "batch 8, slots of 32": {**EIGHT, "slot_size": 32},
