@@ -324,6 +324,13 @@ def test_tunings_table_begins_with_the_best():
     assert [line.split(" | ")[1] for line in lines] == ["b", "a", "c"]
 
 
+def test_the_document_has_the_table_of_the_results():
+    rows = list(tables.table(tables.read(command.RESULTS)))
+    assert (command.RESULTS / "table.md").read_text().splitlines() == rows
+    document = (command.RESULTS.parents[1] / "RESULTS.md").read_text()
+    assert "\n".join(rows) in document
+
+
 def test_the_best_of_many_settings_was_chosen():
     """By validation clips of three flying shapes, where most were compared."""
     candidates = {name: Settings(**x) for name, x in tuning.CANDIDATES.items()}

@@ -116,7 +116,8 @@ def draw(found, path):
     from matplotlib.figure import Figure
 
     shown = [name for name in TASKS if any(r["data"] == name for r in found)]
-    figure = Figure(figsize=(3.1 * len(shown), 3.2), layout="constrained")
+    size = max(3.1 * len(shown), 5.0), 3.4
+    figure = Figure(figsize=size, layout="constrained")
     FigureCanvasAgg(figure)
     panels = figure.subplots(1, len(shown), sharey=True, squeeze=False)[0]
     for panel, data in zip(panels, shown, strict=True):
@@ -134,7 +135,7 @@ def draw(found, path):
                     minutes, values.min(0), values.max(0), color=how["color"], alpha=0.2
                 )
         panel.set(
-            title=TASKS[data].title, xlabel="minutes of two cores", ylim=(-0.02, 1)
+            title=TASKS[data].title, xlabel="minutes of two cores", ylim=(-0.02, 1.02)
         )
         panel.grid(alpha=0.3)
     panels[0].set_ylabel("AMI, validation clips")
@@ -143,9 +144,9 @@ def draw(found, path):
         for handle, label in zip(*panel.get_legend_handles_labels(), strict=True):
             handles.setdefault(label, handle)
     labels = [name for name in NAMES.values() if name in handles]
-    figure.legend(
-        [handles[name] for name in labels], labels, loc="outside lower center", ncols=4
-    )
+    shown_handles = [handles[name] for name in labels]
+    columns = 4 if shown[2:] else 2
+    figure.legend(shown_handles, labels, loc="outside lower center", ncols=columns)
     figure.savefig(path, dpi=120)
 
 
