@@ -27,7 +27,7 @@ class Settings:
     precision: str = "float32"  # of convolutions; or bfloat16
 
 
-NARROW = {  # what all candidates of `tuning` change, but for the published sizes
+NARROW: dict = {  # what all candidates of `tuning` change, but for the published sizes
     "slot_size": 64,
     "spare_slots": 0,
     "decoder_width": 32,
@@ -39,7 +39,7 @@ NARROW = {  # what all candidates of `tuning` change, but for the published size
     "precision": "bfloat16",
 }
 # On validation clips of three data sets: results/peers/tuning.json.
-BEST = {**NARROW, "batch_size": 8, "frames": 3}
+BEST: dict = {**NARROW, "batch_size": 8, "frames": 3}
 
 
 CHOSEN = Settings(**BEST)
