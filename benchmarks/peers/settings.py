@@ -38,7 +38,7 @@ NARROW: dict = {  # what all candidates of `tuning` change, but for the publishe
     "batch_size": 16,
     "precision": "bfloat16",
 }
-# On validation clips of three data sets: results/peers/tuning.json.
+# On validation clips of three flying shapes: results/peers/tuning.json.
 BEST: dict = {**NARROW, "batch_size": 8, "frames": 3}
 
 
