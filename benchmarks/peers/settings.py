@@ -8,7 +8,7 @@ class Settings:
     """Sizes and training; those of the papers unless `peers.settings` says more."""
 
     slot_size: int = 128  # D
-    spare_slots: int = 1  # beside one for each object: of the background
+    spare_slots: int = 1  # more than N-EM has components: for the background
     encoder_width: int = 32  # channels of its four layers
     encoder_stride: int = 2  # of its first layer
     decoder_width: int = 64  # channels of its layers
@@ -39,7 +39,4 @@ NARROW: dict = {  # what all candidates of `tuning` change, but for the publishe
     "precision": "bfloat16",
 }
 # On validation clips of three flying shapes: results/peers/tuning.json.
-BEST: dict = {**NARROW, "batch_size": 8, "frames": 3}
-
-
-CHOSEN = Settings(**BEST)
+CHOSEN = Settings(**{**NARROW, "batch_size": 8, "frames": 3})

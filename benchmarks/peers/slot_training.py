@@ -71,7 +71,7 @@ class Training:
         self.sprites, self.by_cpu = sprites, by_cpu
         task = tasks.TASKS[name]
         torch.manual_seed(seed)
-        slots = task.objects + settings.spare_slots
+        slots = task.components + settings.spare_slots
         self.model = SAVi(settings, task.shape, slots, task.binary)
         self.optimizer = torch.optim.Adam(self.model.parameters(), settings.rate)
         self.at = Progress()
