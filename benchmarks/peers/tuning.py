@@ -25,24 +25,13 @@ VALIDATION = 128  # clips
 EIGHT = {**NARROW, "batch_size": 8}
 CANDIDATES: dict[str, dict] = {
     "published": {"precision": "bfloat16", "spare_slots": 0},
-    "published, batch 16, rate 1e-3": {
-        "precision": "bfloat16",
-        "spare_slots": 0,
-        "batch_size": 16,
-        "rate": 1e-3,
-        "clip_norm": 1.0,
-    },
     "narrow": NARROW,
-    "narrow, rate 2e-4": {**NARROW, "rate": 2e-4},
     "narrow, rate 2e-3": {**NARROW, "rate": 2e-3},
     "narrow, 3 frames, batch 32": {**NARROW, "frames": 3, "batch_size": 32},
     "narrow, batch 8": EIGHT,
     "batch 4": {**NARROW, "batch_size": 4},
     "batch 8, rate 2e-3": {**EIGHT, "rate": 2e-3},
-    "batch 8, rate 4e-4": {**EIGHT, "rate": 4e-4},
     "batch 8, 3 frames": {**EIGHT, "frames": 3},
-    "batch 8, 2 frames": {**EIGHT, "frames": 2},
-    "batch 8, 10 frames": {**EIGHT, "frames": 10},
     "batch 8, 3 frames, next frame": {**EIGHT, "frames": 3, "target": "next"},
     "batch 16, 3 frames": {**NARROW, "frames": 3},
     "batch 8, 3 frames, squared error": {**EIGHT, "frames": 3, "loss": "squared"},
@@ -50,16 +39,8 @@ CANDIDATES: dict[str, dict] = {
     "batch 8, next frame": {**EIGHT, "target": "next"},
     "batch 8, slots of 32": {**EIGHT, "slot_size": 32},
     "batch 8, sigma 0.3": {**EIGHT, "sigma": 0.3},
-    "batch 8, 2 iterations": {**EIGHT, "iterations": 2},
-    "batch 8, encoder 64": {**EIGHT, "encoder_width": 64},
     "narrow, 2 iterations": {**NARROW, "iterations": 2},
-    "narrow, clip 0.05": {**NARROW, "clip_norm": 0.05},
-    "narrow, slots of 128": {**NARROW, "slot_size": 128},
-    "narrow, full layer 3 x 3": {**NARROW, "full_kernel": 3},
-    "narrow, encoder stride 1": {**NARROW, "encoder_stride": 1},
     "decoder 16": {**NARROW, "decoder_width": 16},
-    "decoder 64": {**NARROW, "decoder_width": 64},
-    "narrow, squared error": {**NARROW, "loss": "squared"},
 }
 
 
