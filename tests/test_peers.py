@@ -421,6 +421,17 @@ def test_losses_of_savi(slots):
     torch.testing.assert_close(model.of_pixels(x, pixels, masks), wanted)
 
 
+def test_a_slot_without_a_pixel_has_a_gradient(slots):
+    """Its mask is 0 there, the logarithm of which is no number."""
+    import torch
+
+    model = slots.SAVi(Settings(**TINY), (4, 4, 1), 2, False)
+    logits = torch.tensor([0.0, -200.0]).view(1, 2, 1, 1, 1).expand(1, 2, 4, 4, 1)
+    logits = logits.clone().requires_grad_()
+    model.of_pixels(torch.ones(1, 4, 4, 1), logits * 0, logits.softmax(1)).backward()
+    assert logits.grad.isfinite().all()
+
+
 GOES_ON = """
 import json, sys
 from benchmarks.peers import slot_training
