@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from benchmarks.peers import neural_em, no_learning, run, scoring, tables, tasks, tuning
-from benchmarks.peers.settings import CHOSEN, Settings
+from benchmarks.peers.settings import Settings, chosen
 
 command = importlib.import_module("benchmarks.peers.__main__")
 TINY = {
@@ -343,13 +343,14 @@ def test_the_front_page_has_its_scores():
             assert f"{ami:.3f}" in said, (data, method)
 
 
-def test_the_best_of_many_settings_was_chosen():
-    """By validation clips of three flying shapes, where most were compared."""
+@pytest.mark.parametrize("data", ["flying_shapes3", "flying_mnist"])
+def test_the_best_of_many_settings_was_chosen(data):
+    """By validation clips."""
     candidates = {name: Settings(**x) for name, x in tuning.CANDIDATES.items()}
-    kept = [x for x in tuning.kept() if x["data"] == "flying_shapes3"]
+    kept = [x for x in tuning.kept() if x["data"] == data]
     assert len(kept) >= 8
     best = max(kept, key=lambda row: row["curve"][-1]["noisy"]["ami"])
-    assert candidates[best["setting"]] == CHOSEN
+    assert candidates[best["setting"]] == chosen(data)
 
 
 # What needs PyTorch, which is no dependency.

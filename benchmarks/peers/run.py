@@ -85,14 +85,14 @@ def slot_attention(given):
     import torch
 
     from benchmarks.peers import scoring
-    from benchmarks.peers.settings import CHOSEN
+    from benchmarks.peers.settings import chosen
     from benchmarks.peers.slot_training import Stopped, Training, parameters
 
-    cores = len(given.cores)
+    cores, settings = len(given.cores), chosen(given.data)
     torch.set_num_threads(cores)
     training = Training(
         given.data,
-        CHOSEN,
+        settings,
         given.seed,
         given.seconds,
         [120 * mark / cores for mark in TWO_CORE_MARKS],
@@ -117,7 +117,7 @@ def slot_attention(given):
         "ms_update": round(1000 * at.seconds / at.updates, 1),
         "ms_frame": ms_each(training.stream(), clips.noisy[0][:FRAMES]),
         "memory_mb": memory,
-        "settings": dataclasses.asdict(CHOSEN),
+        "settings": dataclasses.asdict(settings),
         "curve": [
             {"minutes": two_core_minutes(point["seconds"], cores), **point}
             for point in at.curve

@@ -23,6 +23,7 @@ from trainers.training.files import write_json
 RESULTS = pathlib.Path(__file__).parents[2] / "results" / "peers" / "tuning.json"
 VALIDATION = 128  # clips
 EIGHT = {**NARROW, "batch_size": 8}
+SPARE = {**EIGHT, "frames": 3, "spare_slots": 1}
 CANDIDATES: dict[str, dict] = {
     "published": {"precision": "bfloat16", "spare_slots": 0},
     "narrow": NARROW,
@@ -35,7 +36,11 @@ CANDIDATES: dict[str, dict] = {
     "batch 8, 3 frames, next frame": {**EIGHT, "frames": 3, "target": "next"},
     "batch 16, 3 frames": {**NARROW, "frames": 3},
     "batch 8, 3 frames, squared error": {**EIGHT, "frames": 3, "loss": "squared"},
-    "batch 8, 3 frames, a slot to spare": {**EIGHT, "frames": 3, "spare_slots": 1},
+    "batch 8, 3 frames, a slot to spare": SPARE,
+    "a slot to spare, next frame": {**SPARE, "target": "next"},
+    "a slot to spare, next of 6 frames": {**SPARE, "target": "next", "frames": 6},
+    "a slot to spare, squared error": {**SPARE, "loss": "squared"},
+    "a slot to spare, 6 frames": {**SPARE, "frames": 6},
     "batch 8, next frame": {**EIGHT, "target": "next"},
     "batch 8, slots of 32": {**EIGHT, "slot_size": 32},
     "batch 8, sigma 0.3": {**EIGHT, "sigma": 0.3},
