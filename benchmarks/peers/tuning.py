@@ -40,7 +40,16 @@ CANDIDATES: dict[str, dict] = {
     "a slot to spare, next frame": {**SPARE, "target": "next"},
     "a slot to spare, next of 6 frames": {**SPARE, "target": "next", "frames": 6},
     "a slot to spare, squared error": {**SPARE, "loss": "squared"},
-    "a slot to spare, 6 frames": {**SPARE, "frames": 6},
+    "a slot to spare, squared error, rate 4e-4": {
+        **SPARE,
+        "loss": "squared",
+        "rate": 4e-4,
+    },
+    "a slot to spare, squared error, sigma 0.3": {
+        **SPARE,
+        "loss": "squared",
+        "sigma": 0.3,
+    },
     "batch 8, next frame": {**EIGHT, "target": "next"},
     "batch 8, slots of 32": {**EIGHT, "slot_size": 32},
     "batch 8, sigma 0.3": {**EIGHT, "sigma": 0.3},
