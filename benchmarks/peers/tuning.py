@@ -45,10 +45,24 @@ CANDIDATES: dict[str, dict] = {
         "loss": "squared",
         "rate": 4e-4,
     },
-    "a slot to spare, squared error, sigma 0.3": {
-        **SPARE,
+    "batch 8, 3 frames, squared error, rate 4e-4": {
+        **EIGHT,
+        "frames": 3,
         "loss": "squared",
-        "sigma": 0.3,
+        "rate": 4e-4,
+    },
+    "batch 16, 3 frames, squared error, rate 4e-4, clip 0.05": {
+        **NARROW,
+        "frames": 3,
+        "loss": "squared",
+        "rate": 4e-4,
+        "clip_norm": 0.05,
+    },
+    "batch 8, 3 frames, squared error, slots of 32": {
+        **EIGHT,
+        "frames": 3,
+        "loss": "squared",
+        "slot_size": 32,
     },
     "batch 8, next frame": {**EIGHT, "target": "next"},
     "batch 8, slots of 32": {**EIGHT, "slot_size": 32},
