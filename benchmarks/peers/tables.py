@@ -119,7 +119,7 @@ def draw(found, path):
     size = max(3.1 * len(shown), 5.0), 3.4
     figure = Figure(figsize=size, layout="constrained")
     FigureCanvasAgg(figure)
-    panels = figure.subplots(1, len(shown), sharey=True, squeeze=False)[0]
+    panels = figure.subplots(1, len(shown), sharex=True, sharey=True, squeeze=False)[0]
     for panel, data in zip(panels, shown, strict=True):
         kind = "noisy" if TASKS[data].noise else "clean"
         for method, name in NAMES.items():
