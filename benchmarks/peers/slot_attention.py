@@ -27,7 +27,7 @@ from torch import nn
 EPSILON = 1e-8  # keeps a slot without places finite (Algorithm 1)
 VARIANCE = 0.0625  # of a pixel in the mixture of Gaussians: that of N-EM's E-step
 TINY = 1e-6  # of a probability
-NONE = 1e-30  # of a mask: a slot with 0 has no logarithm, and its gradient no number
+LEAST_MASK = 1e-30  # in its logarithm, whose gradient at 0 is no number
 
 
 class SAVi(nn.Module):
@@ -118,7 +118,7 @@ class SAVi(nn.Module):
             each = (x - (masks * pixels).sum(1)) ** 2 / (2 * VARIANCE)
         else:
             far = ((x[:, None] - pixels) ** 2).sum(-1, keepdim=True)
-            logs = masks.clamp_min(NONE).log()
+            logs = masks.clamp_min(LEAST_MASK).log()
             each = -torch.logsumexp(logs - far / (2 * VARIANCE), 1)
         return each.sum((1, 2, 3)).mean()
 

@@ -23,7 +23,10 @@ from trainers.training.files import write_json
 RESULTS = pathlib.Path(__file__).parents[2] / "results" / "peers" / "tuning.json"
 VALIDATION = 128  # clips
 EIGHT = {**NARROW, "batch_size": 8}
-SPARE = {**EIGHT, "frames": 3, "spare_slots": 1}
+THREE = {**EIGHT, "frames": 3}
+SPARE = {**THREE, "spare_slots": 1}
+SQUARED = {"loss": "squared"}
+SLOW = {**SQUARED, "rate": 4e-4}
 CANDIDATES: dict[str, dict] = {
     "published": {"precision": "bfloat16", "spare_slots": 0},
     "narrow": NARROW,
@@ -32,38 +35,27 @@ CANDIDATES: dict[str, dict] = {
     "narrow, batch 8": EIGHT,
     "batch 4": {**NARROW, "batch_size": 4},
     "batch 8, rate 2e-3": {**EIGHT, "rate": 2e-3},
-    "batch 8, 3 frames": {**EIGHT, "frames": 3},
-    "batch 8, 3 frames, next frame": {**EIGHT, "frames": 3, "target": "next"},
-    "batch 16, 3 frames": {**NARROW, "frames": 3},
-    "batch 8, 3 frames, squared error": {**EIGHT, "frames": 3, "loss": "squared"},
+    "batch 8, 3 frames": THREE,
+    "batch 8, 3 frames, next frame": {**THREE, "target": "next"},
+    "batch 16, 3 frames": {**THREE, "batch_size": 16},
+    "batch 8, 3 frames, squared error": {**THREE, **SQUARED},
+    "batch 8, 3 frames, squared error, rate 4e-4": {**THREE, **SLOW},
+    "batch 8, 3 frames, squared error, slots of 32": {
+        **THREE,
+        **SQUARED,
+        "slot_size": 32,
+    },
+    "batch 16, 3 frames, squared error, rate 4e-4, clip 0.05": {
+        **THREE,
+        **SLOW,
+        "batch_size": 16,
+        "clip_norm": 0.05,
+    },
     "batch 8, 3 frames, a slot to spare": SPARE,
     "a slot to spare, next frame": {**SPARE, "target": "next"},
     "a slot to spare, next of 6 frames": {**SPARE, "target": "next", "frames": 6},
-    "a slot to spare, squared error": {**SPARE, "loss": "squared"},
-    "a slot to spare, squared error, rate 4e-4": {
-        **SPARE,
-        "loss": "squared",
-        "rate": 4e-4,
-    },
-    "batch 8, 3 frames, squared error, rate 4e-4": {
-        **EIGHT,
-        "frames": 3,
-        "loss": "squared",
-        "rate": 4e-4,
-    },
-    "batch 16, 3 frames, squared error, rate 4e-4, clip 0.05": {
-        **NARROW,
-        "frames": 3,
-        "loss": "squared",
-        "rate": 4e-4,
-        "clip_norm": 0.05,
-    },
-    "batch 8, 3 frames, squared error, slots of 32": {
-        **EIGHT,
-        "frames": 3,
-        "loss": "squared",
-        "slot_size": 32,
-    },
+    "a slot to spare, squared error": {**SPARE, **SQUARED},
+    "a slot to spare, squared error, rate 4e-4": {**SPARE, **SLOW},
     "batch 8, next frame": {**EIGHT, "target": "next"},
     "batch 8, slots of 32": {**EIGHT, "slot_size": 32},
     "batch 8, sigma 0.3": {**EIGHT, "sigma": 0.3},
