@@ -89,7 +89,7 @@ def looked_through(clips):
         batch = {**batch, **{name: _asserted(name, batch[name]) for name in names}}
         return (batch, *element[1:]) if len(element) > 1 else batch
 
-    return clips.map(check, num_parallel_calls=tf.data.AUTOTUNE)
+    return clips.map(check)  # not ahead: see `data.pipeline.nothing_ahead`
 
 
 @contextlib.contextmanager

@@ -112,6 +112,7 @@ def from_arrays(
         epochs=epochs,
         part=part,
         background=None if behind is None else make_background,
+        in_python=True,
     )
 
 

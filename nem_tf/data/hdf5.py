@@ -95,6 +95,7 @@ def recorded(
         skip=skip,
         epochs=epochs,
         part=part,
+        in_python=True,
     )
 
 

@@ -163,6 +163,7 @@ def from_folder(
         part=part,
         background=None if background is None else make_background,
         mirror=mirror,
+        in_python=True,
     )
 
 

@@ -28,6 +28,7 @@ def batches(
     part,
     background=None,
     mirror=False,
+    in_python=False,
 ):
     """Number the examples, make their clips, add noise and the random start.
 
@@ -55,6 +56,8 @@ def batches(
         mirror: whether train shows a clip also mirrored, from left to right and from
             top to bottom, and backwards: drawn anew in each epoch, each for half of the
             clips.
+        in_python: whether `make_clips` or `background` call Python, as
+            tf.numpy_function does; then no batch is made ahead, see `nothing_ahead`.
         split, components, steps, batch_size, seed, clips, skip, epochs, part: see
             `shapes.flying_shapes`.
 
@@ -134,10 +137,24 @@ def batches(
     examples = examples.batch(batch_size, drop_remainder=whole)  # B is then known
     if parts > 1:
         examples = examples.map(lambda counter: tf.split(counter, parts)[which])
+    if in_python:
+        return examples.map(make_batch).with_options(nothing_ahead())
     made = examples.map(
         make_batch, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True
     )
     return made.prefetch(tf.data.AUTOTUNE)
+
+
+def nothing_ahead():
+    """Options of a data set that calls Python: no batch is made before it is asked for.
+
+    TensorFlow deletes an iterator with Python's lock in hand, and waits for the threads
+    that make batches ahead. Where one of these waits for Python, both wait for ever.
+    """
+    options = tf.data.Options()
+    options.experimental_optimization.map_parallelization = False
+    options.experimental_optimization.inject_prefetch = False
+    return options
 
 
 def _in_passes(start, stop, each):

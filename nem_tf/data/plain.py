@@ -54,9 +54,12 @@ def clips_of(x, split, *, components, background=None, batch_size=None):
             "x: expected a data set of frames (B, T+1, H, W) or (B, T+1, H, W, C), "
             f"received {frames.shape}; batch the clips first"
         )
-    return x.enumerate().map(
+    clips = x.enumerate().map(
         lambda place, batch: _batch(place, batch, components, background)
     )
+    if background is None:
+        return clips
+    return clips.with_options(pipeline.nothing_ahead())
 
 
 def _batch(place, batch, components, background):
