@@ -22,6 +22,8 @@ from typing import NamedTuple
 import numpy as np
 
 from benchmarks import own_scenes
+from trainers.paper.archive import sample
+from trainers.paper.tables import spread
 from trainers.training.files import replacing, write_json
 from trainers.training.machine import machine
 
@@ -175,10 +177,8 @@ def _lines(done):
         runs = found["runs"]
         cells = []
         for ours, plain in SCORES.values():
-            values = [run[ours] for run in runs]
-            spread = f" ± {np.std(values, ddof=1):.3f}" if len(values) > 1 else ""
             beside = f" ({runs[0][plain]:.3f})" if plain else ""
-            cells.append(f"{np.mean(values):.3f}{spread}{beside}")
+            cells.append(f"{spread(sample(run[ours] for run in runs))}{beside}")
         minutes = np.mean([run["minutes"] for run in runs])
         yield f"| {found['about']} | {' | '.join(cells)} | {minutes:.1f} |"
 

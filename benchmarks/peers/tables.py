@@ -6,6 +6,8 @@ import pathlib
 import numpy as np
 
 from benchmarks.peers.tasks import TASKS
+from trainers.paper.archive import sample
+from trainers.paper.tables import spread
 from trainers.training.files import replacing
 
 NAMES = {  # as rows and curves are called
@@ -92,10 +94,7 @@ def _main(runs):
 
 def _score(runs, kind, key):
     values = [r["test"][kind][key] for r in runs if r["test"][kind]]
-    if not values:
-        return ""
-    spread = f" ± {np.std(values, ddof=1):.3f}" if values[1:] else ""
-    return f"{np.mean(values):.3f}{spread}"
+    return spread(sample(values)) if values else ""
 
 
 def _cost(runs, key, form):
