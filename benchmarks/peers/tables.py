@@ -68,7 +68,7 @@ def table(found):
         groups = {method: runs for method, runs in groups.items() if runs}
         if not groups:
             continue
-        best = max(groups, key=lambda method: _main(groups[method]))
+        best = max(groups, key=lambda method: main_ami(groups[method]))
         order = list(groups)
         lost = best != "ours" and "ours" in groups
         if lost:
@@ -87,7 +87,7 @@ def table(found):
             )
 
 
-def _main(runs):
+def main_ami(runs):
     """The AMI that methods are compared by."""
     return np.mean([(r["test"]["noisy"] or r["test"]["clean"])["ami"] for r in runs])
 

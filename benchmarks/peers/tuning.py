@@ -132,6 +132,12 @@ def _tried(name, changes, minutes):
     }
 
 
+def last_ami(row):
+    """What a setting is judged by: AMI in noise or, where there is none, without."""
+    last = row["curve"][-1]
+    return (last["noisy"] or last["clean"])["ami"]
+
+
 def lines(found):
     """The table in Markdown, best settings first."""
     yield "| data | setting | minutes | AMI, noise | AMI, clean | loss | updates |"
@@ -140,8 +146,7 @@ def lines(found):
     def best(row):
         if "failed" in row:
             return row["data"], row["minutes"], 1.0
-        last = row["curve"][-1]
-        return row["data"], row["minutes"], -(last["noisy"] or last["clean"])["ami"]
+        return row["data"], row["minutes"], -last_ami(row)
 
     for row in sorted(found, key=best):
         label = f"| {row['data']} | {row['setting']} | {row['minutes']:g} |"
