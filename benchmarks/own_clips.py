@@ -163,7 +163,7 @@ def _scores(out, kind):
                 },
                 "psnr": round(test["psnr"], 2),
                 "repeat_psnr": test["repeat_psnr"] and round(test["repeat_psnr"], 2),
-                "segments_used": round(test["segments_used"], 2),
+                "used_components": round(test["used_components"], 2),
             }
         )
     return {"about": KINDS[kind].about, "clips": KINDS[kind].clips, "runs": runs}

@@ -30,7 +30,9 @@ def test_every_script_has_a_goal_on_the_page():
     assert SCRIPTS == sorted(every.GOALS)
 
 
-@pytest.mark.filterwarnings("ignore::DeprecationWarning:torch")
+@pytest.mark.filterwarnings(
+    "ignore::DeprecationWarning:torch", "ignore::UserWarning:torch"
+)
 @pytest.mark.parametrize("name", sorted(set(SCRIPTS) - set(STEPS)))
 def test_a_benchmark_runs(name, capsys, monkeypatch):
     """In this process, eagerly, and on a plain network."""
@@ -84,7 +86,7 @@ def test_the_table_of_own_clips(tmp_path, monkeypatch, capsys):
                             if key
                         },
                         **{"clips": 1, "psnr": 20.0, "repeat_psnr": None},
-                        "segments_used": 2.0,
+                        "used_components": 2.0,
                     }
                 },
             ),

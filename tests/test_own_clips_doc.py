@@ -86,7 +86,7 @@ def test_every_command_leaves_what_the_page_says(place):
         assert (run / name).is_file(), name
     test = json.loads((run / "results.json").read_text())["test"]
     for name in (
-        *("psnr", "repeat_psnr", "moving_foretold", "segments_used", "ami"),
+        *("psnr", "repeat_psnr", "moving_foretold", "used_components", "ami"),
         *("foreground_ari", "ari_with_background", "best_overlap"),
         *("no_learning_foreground_ari", "no_learning_best_overlap"),
     ):

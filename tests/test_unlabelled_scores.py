@@ -1,4 +1,4 @@
-"""Scores of clips without labels: prediction, moving pixels, segments in use."""
+"""Scores of clips without labels: prediction, and pixels that move."""
 
 import numpy as np
 import pytest
@@ -104,15 +104,6 @@ def test_share_of_moving_pixels_foretold_better_than_by_the_background(dot):
     assert np.isnan(still).all() and still.shape == (2,)
 
 
-def test_segments_in_use_have_enough_pixels():
-    segments = np.zeros((2, 4, 5), int)
-    segments[0, 0], segments[0, 1, :2], segments[1, 0, 0] = 3, 9, 9
-    assert list(scores.segments_used(segments, least=1)) == [2, 1]
-    assert list(scores.segments_used(segments, least=2)) == [2, 0]
-    assert list(scores.segments_used(segments, least=3)) == [1, 0]
-    assert scores.segments_used(scores.volume(segments), least=3) == 2
-
-
 FRAMES = np.zeros((3, 4, 5, 1))
 BAD = [
     (lambda: scores.foretold(FRAMES[:1], FRAMES[:1]), "frames: expected .* T of at"),
@@ -121,7 +112,6 @@ BAD = [
     (lambda: scores.moving(FRAMES, threshold=-1), "threshold: .* received -1"),
     (lambda: scores.moving_found(FRAMES, FRAMES), "segments: expected integers"),
     (lambda: scores.moving_found(FRAMES, np.zeros((3, 4), int)), "segments: .* shape"),
-    (lambda: scores.segments_used(np.zeros((3, 4), int), 0), "least: .* received 0"),
 ]
 
 

@@ -50,7 +50,6 @@ from nem_tf.scores.unlabelled import (
     moving_foretold,
     moving_found,
     psnr,
-    segments_used,
 )
 
 __all__ = [
@@ -92,7 +91,6 @@ __all__ = [
     "psnr",
     "purity",
     "purity_from_table",
-    "segments_used",
     "used_from_table",
     "volume",
 ]

@@ -140,31 +140,6 @@ def moving_foretold(frames, predicted, background, threshold=THRESHOLD):
     return _share(moves & (error < np.square(following - behind).sum(axis=-1)), moves)
 
 
-def segments_used(segments, least=10):
-    """How many segments above 0 have at least `least` pixels.
-
-    Args:
-        segments: integers, shape (..., H, W); for a clip as a whole, its `volume`.
-        least: pixels, at least 1.
-
-    Returns:
-        int64, shape (...).
-
-    Raises:
-        ValueError: if segments are not integers from 0 on, or `least` is below 1.
-    """
-    segments = np.asarray(segments)
-    check_numbers("segments", segments)
-    if not least >= 1:
-        raise ValueError(
-            f"least: expected at least 1 pixel, received {least!r}; 10 omits specks"
-        )
-    used = np.zeros(segments.shape[:-2], np.int64)
-    for number in np.unique(segments[segments > 0]):
-        used += (segments == number).sum(axis=(-2, -1)) >= least
-    return used
-
-
 def _frames(frames):
     frames = np.asarray(frames, np.float32)
     if frames.ndim < 4 or frames.shape[-4] < 2:

@@ -268,6 +268,7 @@ def _report(experiment_class, folder, result):
     minutes = result["seconds"] / 60
     scores = f"  loss on {test['clips']} test clips  {test['loss']:.1f} nats per clip"
     layered = "".join(f"{line}\n" for line in report.over_background(test))
+    used = "".join(f"{line}\n" for line in report.used(test))
     scores += "\n" if layered else "; without labels nothing else is scored\n"
     if "ami" in test:
         scores = (
@@ -280,7 +281,7 @@ def _report(experiment_class, folder, result):
             scores += (
                 "                          a first look; more without --recipe quick\n"
             )
-    scores += layered
+    scores += layered + used
     print(
         f"\n{result['experiment']}, data: {result['data']}, recipe {recipe}, "
         f"seed {result['seed']}: {result['updates']} updates in {minutes:.1f} minutes\n"

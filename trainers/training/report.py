@@ -70,10 +70,7 @@ def of_evaluation(result):
             mean = sum(curve) / len(curve)
             yield f"  {name:24}{curve[-1]:10.3f}{'':8}{mean:8.3f}"
     yield from over_background(test)
-    if "used_components" in test:  # not in results of earlier runs
-        right = test.get("used_as_labelled")
-        labels = "" if right is None else f"   as many as objects in {right:.0%}"
-        yield f"  {'used in a clip':24}{test['used_components']:10.3f}{labels}"
+    yield from used(test)
     terms = ", ".join(f"{name} {test[name]:.1f}" for name in result["terms"])
     yield f"  loss {test['loss']:.1f} nats per clip ({terms}, unweighted)"
     for key, name in NEXT_STEP.items():
@@ -142,10 +139,16 @@ def over_background(test):
         before = _number(test["repeat_psnr"], 1)
         before = "" if before == NONE else f"   the frame before it {before} dB"
         yield f"  {'next frame':24}{_number(test['psnr'], 1)} dB PSNR{before}"
-        yield (
-            f"  {'moving pixels foretold':24}{_number(test['moving_foretold'])}   "
-            f"components used {_number(test['segments_used'], 1)}"
-        )
+        yield f"  {'moving pixels foretold':24}{_number(test['moving_foretold'])}"
+
+
+def used(test):
+    """A line: the components used in a clip, as `inference.used` counts them."""
+    if "used_components" not in test:  # results of earlier runs
+        return
+    right = test.get("used_as_labelled")
+    labels = "" if right is None else f"   as many as objects in {right:.0%} of clips"
+    yield f"  {'components used':24}{_number(test['used_components'], 1)}{labels}"
 
 
 def _number(value, digits=3):

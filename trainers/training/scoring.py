@@ -26,7 +26,6 @@ DIAGNOSTICS = (
     "psnr",
     "repeat_psnr",
     "moving_foretold",
-    "segments_used",
 )
 
 
@@ -120,7 +119,6 @@ def _over_background(cell, batch, outputs, segments):
             "psnr": foretold.psnr,
             "repeat_psnr": foretold.repeat_psnr,
             "moving_foretold": scores.moving_foretold(frames, predicted[b], behind[b]),
-            "segments_used": scores.segments_used(segments[b]),
         }
         if "groups" in batch:
             labels = batch["groups"][b, 1:]
