@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from matplotlib.patches import Rectangle
 
-from nem_tf import EStep, NEMCell, NEMLoss, NeuralEM, plots, scores
+from nem_tf import EStep, NEMCell, NEMLoss, NeuralEM, plots
 from tests import layered
 from trainers import evaluate
 from trainers.evaluation import Config, Evaluation
@@ -15,7 +15,7 @@ from trainers.own_clips import OwnClips
 from trainers.training import report, sweep
 from trainers.training.trained import Trained
 
-SCORES = ("ami", "ari", "purity", "components_used", "next_step_bound")
+SCORES = ("ami", "ari", "purity", "next_step_bound", "used_components")
 
 
 @pytest.fixture(scope="module")
@@ -31,38 +31,6 @@ def model(nem):
     """Such a model as if it had learned from two objects with K = 3."""
     values = {"objects": 2, "components": 3, "steps": 4, "noise": 0.1, "model": "n-em"}
     return Trained(nem, "static_shapes", values, "generated", None, {}, None)
-
-
-def test_used_components_by_hand():
-    tables = [
-        ([[8, 0], [0, 4], [0, 0]], 2),  # a typical object has 6 pixels, half of it 3
-        ([[5, 0], [3, 4], [0, 0]], 2),
-        ([[6, 0], [1, 2], [2, 1]], 3),  # 3 of both is half of a typical one
-        ([[6, 2], [2, 0], [0, 2]], 1),
-        ([[8, 4], [0, 0], [0, 0]], 1),
-        ([[0, 3], [0, 2], [0, 0]], 1),  # of the object in view; the other is hidden
-        ([[0, 2], [0, 2], [0, 1]], 0),  # none has half of it
-        ([[0, 0], [0, 0], [0, 0]], 0),
-    ]
-    table = np.array([table for table, _ in tables], "float32")
-    used = np.asarray(scores.used_from_table(table))
-    np.testing.assert_array_equal(used, [count for _, count in tables])
-    every = np.asarray(scores.used_from_table(table, share=1e-6))
-    np.testing.assert_array_equal(every, [2, 2, 3, 3, 1, 2, 3, 0])
-    table[0, 1, 1] = np.nan
-    assert np.isnan(np.asarray(scores.used_from_table(table)[0]))
-    with pytest.raises(ValueError, match="share: expected more than 0, received 0"):
-        scores.used_from_table(table, share=0)
-
-
-def test_used_components_of_labels(rng):
-    groups = rng.integers(0, 3, (2, 5, 6))
-    gamma = rng.random((2, 4, 5, 6, 1)).astype("float32")
-    table = scores.contingency_table(groups, gamma)
-    for share in (0.2, 0.6):
-        wanted = scores.used_from_table(table, share)
-        found = scores.components_used(groups, gamma, share=share)
-        np.testing.assert_array_equal(found, wanted)
 
 
 def drawn(figure):
@@ -108,8 +76,8 @@ def undrawn(monkeypatch):
 def scored(evaluation):
     """What a sweep should find, of one number of objects and one K."""
     test = evaluation.score()["test"]
-    names = test.keys() & {"purity", "next_step_bound", "next_step_error"}
-    found = {name: test[name] for name in names}
+    names = {"purity", "next_step_bound", "next_step_error", "used_components"}
+    found = {name: test[name] for name in test.keys() & names}
     return found | {name: test[name]["last"] for name in ("ami", "ari")}
 
 
@@ -131,8 +99,6 @@ def test_a_cell_is_what_an_evaluation_of_it_finds(model, tmp_path, how, sizes, u
     wanted = scored(Evaluation(model, alone, steps=3, objects=3, components=5))
     for name, value in wanted.items():
         assert found[name][-1][-1] == pytest.approx(value, abs=1e-5), name
-    assert 1 <= found["components_used"][-1][-1] <= 5
-    assert found["components_used"][-1][0] <= sizes["components"][0]
 
 
 def test_what_is_written(model, tmp_path):
@@ -152,7 +118,7 @@ def test_what_is_written(model, tmp_path):
         assert np.shape(found[name]) == (2, 2)
     for name in ("ami", "ari"):  # a single object is compared with nothing
         assert found[name][0] == [None, None] and found[name][1][0] == 0
-    assert found["purity"][0][0] == 1 and found["components_used"][0][0] == 1
+    assert found["purity"][0][0] == 1 and found["used_components"][0][0] == 1
     for read in (result, written):
         head, empty, title, columns, one, two, mark = report.of_sweep(read)
         assert "static: T = 4, noise 0.1, 4 test clips a cell" in head and not empty
@@ -255,7 +221,7 @@ def test_clips_that_are_what_they_are_have_one_row(own, tmp_path):
         assert found[name][0][0] == pytest.approx(value, abs=1e-5), name
     bare = Evaluation(model, Config(sweep=True, **how), **data)
     result = bare.sweep(tmp_path, components=(2, 3))
-    assert not set(SCORES[:-1]) & result["sweep"].keys()
+    assert not set(SCORES[:-2]) & result["sweep"].keys()
     *_, title, columns, row, mark = report.of_sweep(result)
     assert title == "  next-step error, nats, last step"
     assert row.split()[0] == "any" and row.endswith("*")

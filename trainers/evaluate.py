@@ -15,7 +15,7 @@ AMI leaves out background and overlap, and divides by the larger entropy, as the
 does. Written are results.json, overview.png, clip.gif, per_step.png (as the paper's
 Figure 6) and covered.png (how well pixels are predicted that other objects cover).
 With --sweep written are results.json and sweep.png, heat maps of AMI, ARI, purity,
-components used and next-step bound over the numbers of objects and of components.
+next-step bound and components used over the numbers of objects and of components.
 """
 
 import dataclasses

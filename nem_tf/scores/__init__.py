@@ -13,13 +13,11 @@ from nem_tf.scores.metrics import (
     Purity,
     adjusted_rand_index,
     ari_from_table,
-    components_used,
     confidence,
     distinct_components,
     distinct_from_table,
     purity,
     purity_from_table,
-    used_from_table,
 )
 from nem_tf.scores.mutual_information import (
     adjusted_mutual_information,
@@ -65,7 +63,6 @@ __all__ = [
     "ari_from_table",
     "ari_with_background",
     "best_overlap",
-    "components_used",
     "confidence",
     "contingency_table",
     "distinct_components",
@@ -91,6 +88,5 @@ __all__ = [
     "psnr",
     "purity",
     "purity_from_table",
-    "used_from_table",
     "volume",
 ]

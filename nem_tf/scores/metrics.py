@@ -81,44 +81,6 @@ def distinct_from_table(table):
     return _unless_flawed(table, count)
 
 
-def used_from_table(table, share=0.5):
-    """How many components claim about as many pixels as an object has, for each table.
-
-    With K components on n objects those to spare should claim next to nothing. A
-    component counts as used if of all labelled pixels it claims at least `share` of a
-    typical object, the mean of those in view:
-
-        sum_n table_kn >= share * sum_kn table_kn / (objects in view)
-
-    Where each object has a component of its own and the others are idle, this is the
-    number of objects in view. An object that is torn in halves uses two components;
-    one that takes all objects is one.
-
-    Args:
-        table: pixel counts, float32, shape (..., K, n).
-        share: of a typical object's labelled pixels, above 0.
-
-    Returns:
-        float32, shape (...), a whole number from 0 to min(K, n / share); NaN where the
-        table is.
-
-    Raises:
-        ValueError: if `share` is not above 0.
-    """
-    # Objects without a labelled pixel are not in view. An image without any labelled
-    # pixel uses no component.
-    if not share > 0:
-        raise ValueError(
-            f"share: expected more than 0, received {share!r}; 0.5 is half an object"
-        )
-    claimed = ops.sum(table, axis=-1)  # (..., K)
-    sizes = ops.sum(table, axis=-2)  # (..., n)
-    in_view = ops.sum(ops.cast(sizes > 0, "float32"), axis=-1, keepdims=True)
-    pixels = ops.sum(sizes, axis=-1, keepdims=True)  # (..., 1)
-    enough = ops.logical_and(claimed * in_view >= share * pixels, claimed > 0)
-    return _unless_flawed(table, ops.sum(ops.cast(enough, "float32"), axis=-1))
-
-
 def purity_from_table(table):
     """Share of an object's pixels in its dominating component, mean over objects.
 
@@ -153,11 +115,6 @@ def adjusted_rand_index(groups, gamma, objects=8):
 def distinct_components(groups, gamma, objects=8):
     """`distinct_from_table` of labels (..., H, W) and gamma (..., K, H, W, 1)."""
     return distinct_from_table(contingency_table(groups, gamma, objects))
-
-
-def components_used(groups, gamma, objects=8, share=0.5):
-    """`used_from_table` of labels (..., H, W) and gamma (..., K, H, W, 1)."""
-    return used_from_table(contingency_table(groups, gamma, objects), share)
 
 
 def purity(groups, gamma, objects=8):

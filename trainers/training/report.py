@@ -18,12 +18,12 @@ NEXT_STEP = {  # lower is better; a model has one of them
     "next_step_bound": "next-step bound",
     "next_step_error": "next-step error",
 }
-SWEPT = {  # of a sweep, by name; without labels it has the last alone
+SWEPT = {  # of a sweep, by name; without labels it has the last two
     "ami": "AMI",
     "ari": "ARI",
     "purity": "purity per object",
-    "components_used": "components used",
     **{key: f"{name}, nats" for key, name in NEXT_STEP.items()},
+    "used_components": "components used in the clip",
 }
 NONE = "none"
 

@@ -70,10 +70,7 @@ def _score_batch(nem, batch, objects, starts):
         **nem.loss.per_clip(x, outputs),
         scores.next_step_name(nem.cell): scores.next_step(nem.cell, x, outputs),
     }
-    gamma, behind = np.asarray(outputs["gamma"], "float32"), batch.get("background")
-    behind = None if behind is None else behind[:, None]
-    segments = nem.cell.segments(x, gamma, behind)
-    used = used_components(nem.cell, segments, x, gamma.shape[2]).sum(-1)
+    segments, used = segments_used(nem.cell, batch, outputs["gamma"])
     found["used_components"] = used
     if nem.cell.layered:
         found |= _over_background(nem.cell, batch, outputs, segments)
@@ -101,6 +98,14 @@ def _score_batch(nem, batch, objects, starts):
     if "masks" in batch:
         found |= scores.drawn(psi, counts, batch["masks"][:, 1:])._asdict()
     return found
+
+
+def segments_used(cell, batch, gamma):
+    """Segments of the clean frames, (B, T, H, W), and how many a clip uses, (B,)."""
+    x, gamma = batch["clean"][:, 1:], np.asarray(gamma, "float32")
+    behind = batch.get("background")
+    segments = cell.segments(x, gamma, None if behind is None else behind[:, None])
+    return segments, used_components(cell, segments, x, gamma.shape[2]).sum(-1)
 
 
 def _over_background(cell, batch, outputs, segments):

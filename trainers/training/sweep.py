@@ -10,7 +10,7 @@ from keras import ops
 from nem_tf import plots, scores
 from nem_tf.data import keys, pipeline
 from nem_tf.inference import likeliest
-from trainers.training import progress, report
+from trainers.training import progress, report, scoring
 
 SEEN = ("clean", "noisy", "background")  # what the model takes beside the start
 OF_PAIRS = ("ami", "ari")  # they compare objects with each other
@@ -20,7 +20,7 @@ SHARES = ("ami", "ari", "purity")  # drawn from 0 to 1
 def collect(
     nem, clips_of, objects, components, *, clips, seed=0, split="test", starts=1
 ):
-    """Score every number of objects with every K at the last step.
+    """Score every number of objects with every K: at the last step, but for the used.
 
     Args:
         nem: a compiled model.
@@ -33,9 +33,10 @@ def collect(
 
     Returns:
         dict of float64 arrays (N, M), means over clips: `next_step_bound`, or
-        of a layered cell `next_step_error`, nats per frame; and of clips with labels
-        `ami`, `ari`, `purity` and `components_used`, as `nem_tf.scores` defines them.
-        AMI and ARI are NaN where no clip shows two objects.
+        of a layered cell `next_step_error`, nats per frame; `used_components`, how many
+        a clip uses (`inference.used`); and of clips with labels `ami`, `ari` and
+        `purity`, as `nem_tf.scores` defines them. AMI and ARI are NaN where no clip
+        shows two objects.
 
     Raises:
         ValueError: if a weight of the model is not finite.
@@ -86,7 +87,11 @@ def _score(nem, batch, objects, starts):
     parts = [name for name in ("psi", "mixing") if name in outputs]
     last = {name: outputs[name][:, -1:] for name in parts}
     nats = scores.next_step(nem.cell, batch["clean"][:, -1:], last)
-    found = {scores.next_step_name(nem.cell): ops.convert_to_numpy(nats)[:, 0]}
+    _, used = scoring.segments_used(nem.cell, batch, outputs["gamma"])
+    found = {
+        scores.next_step_name(nem.cell): ops.convert_to_numpy(nats)[:, 0],
+        "used_components": used,
+    }
     if "groups" not in batch:
         return found
     groups, gamma = batch["groups"][:, -1], outputs["gamma"][:, -1]
@@ -97,7 +102,6 @@ def _score(nem, batch, objects, starts):
         "ami": scores.ami_from_tables(counts),
         "ari": scores.ari_from_table(table),
         "purity": scores.purity_from_table(table),
-        "components_used": scores.used_from_table(table),
     }
     labelled = scores.labelled(groups)
     of_labels = {
