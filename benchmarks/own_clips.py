@@ -6,7 +6,7 @@ Makes clips of each kind (`benchmarks.own_scenes`), trains on them with the defa
 settings, one seed after another, and scores each run on the test split of a thousand
 clips of another seed: 100 of them. What is in the folder already is taken as it is, so
 a command that was stopped goes on. Prints the table, and writes it into table.json with
-all scores and minutes. One training takes five to ten minutes on two cores; several
+all scores and minutes. One training takes four to fifteen minutes of one core; several
 commands with other --kinds may fill one folder.
 """
 

@@ -199,8 +199,8 @@ class Run(parts.Run):
 
     recipe: str = option(
         "ours",
-        "settings that flags then change: the best known, five to fifteen minutes on "
-        "two cores, or those for a first look",
+        "settings that flags then change: the best known, four to fifteen minutes on "
+        "one core, or those for a first look",
         choices=("ours", "quick"),
         often=True,
     )

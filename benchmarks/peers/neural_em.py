@@ -23,7 +23,7 @@ OFTEN = (  # of the paper's recipe: the same updates, scored more often
     "100000",
 )
 EPOCH_UPDATES = {"static_shapes": "200"}  # of the paper's recipe
-EPOCHS = {  # of our recipe, where all of them take more than fifteen minutes
+EPOCHS = {  # of our recipe, fewer: to end in fifteen minutes on slower machines, too
     "flying_shapes5": "8",
     "flying_mnist": "10",
 }
