@@ -313,8 +313,7 @@ def _videos(given, shape, layered):
         if layered:
             own = OwnSize(path, shape)
             background = own.small_background(taken.frames, given.background)
-        frames = result.as_clip(taken.frames)
-        found.append((taken._replace(frames=frames), background))
+        found.append((result.as_clip(taken), background))
     return found
 
 

@@ -2,7 +2,7 @@
 
 import hashlib
 
-from trainers.training import config_file
+from trainers.training import config_file, report
 
 ABOUT, README, CARD, SUMS = "about.json", "README.md", "MODEL_CARD.md", "SHA256SUMS"
 
@@ -251,14 +251,10 @@ def _card(about):
         lines += ["Not known: the model came without its config.json."]
     lines += ["", "## Scores", ""]
     if scores:
-        ami, ari = scores["ami"], scores["ari"]
         lines += [
             f"On {scores['clips']} test clips of the same kind, K = {trained}:",
             "",
-            "| score | last step | mean over steps |",
-            "|---|---|---|",
-            f"| AMI (largest entropy) | {ami['last']:.3f} | {ami['mean']:.3f} |",
-            f"| ARI | {ari['last']:.3f} | {ari['mean']:.3f} |",
+            *_table(scores),
         ]
         if served != trained:
             lines += ["", f"Not measured with the K = {served} that is served here."]
@@ -274,6 +270,25 @@ def _card(about):
         "",
     ]
     return "\n".join(lines)
+
+
+def _table(scores):
+    """Lines about how the model did; how well labels are met only if there are any."""
+    titles = {**report.SCORES, **report.SEGMENTS}
+    met = {title: scores[key] for key, title in titles.items() if key in scores}
+    if met:
+        yield "| score | last step | mean over steps |"
+        yield "|---|---|---|"
+    for title, curve in met.items():
+        last, mean = (report.number(curve[key]) for key in ("last", "mean"))
+        yield f"| {title} | {last} | {mean} |"
+    if not met:
+        yield "The clips have no labels."
+    yield ""
+    yield f"Loss (Eq. 5): {scores['loss']:.1f} nats per clip."
+    if "psnr" in scores:
+        psnr, before = (report.number(scores[x], 1) for x in ("psnr", "repeat_psnr"))
+        yield f"Next frame: PSNR {psnr} dB, that of the frame before it {before} dB."
 
 
 def _range(values):

@@ -13,6 +13,7 @@ from PIL import Image
 from scipy import ndimage
 
 from reading import background, video
+from reading.base import spread
 
 SURELY = 0.55  # of the distance of an object: what is nearer is surely background
 TINT = 0.45  # of a segment's colour on its pixels
@@ -58,8 +59,8 @@ class OwnSize:
                 or (H, W).
         """
         least = self._least(foreground)
-        some = np.linspace(0, len(frames) - 1, background.FRAMES).astype(int)
-        some, pictures = set(some.tolist()), self._pictures()
+        some = set(spread(len(frames), background.FRAMES).tolist())
+        pictures = self._pictures()
         total = np.zeros((*self.size, self._shape[-1]), "float32")
         count = np.zeros((*self.size, 1), "float32")
         for t, (frame, (_, x)) in enumerate(zip(frames, pictures, strict=False)):

@@ -5,14 +5,21 @@ from fractions import Fraction
 
 import numpy as np
 
+from reading import video
 from trainers.training.files import replacing
 
 STILL = 20  # how often a still image is shown: objects come apart over some frames
 
 
-def as_clip(frames):
-    """A still image repeated, since it needs some iterations; a video as it is."""
-    return frames.repeat(STILL, axis=0) if len(frames) == 1 else frames
+def as_clip(taken):
+    """A `Video` of one frame repeated, since it needs some iterations.
+
+    How long an image is shown is no rate, so it gets the usual one. Others stay as they
+    are.
+    """
+    if len(taken.frames) > 1:
+        return taken
+    return video.Video(taken.frames.repeat(STILL, axis=0), video.FPS)
 
 
 def check_out(out, source):

@@ -137,12 +137,14 @@ def export(
         the path of the version.
 
     Raises:
-        ValueError: if a warm-up request fails; nothing is published then.
+        ValueError: if a warm-up request fails, or what models.config says cannot be
+            read; nothing is published then.
         OSError: if a file cannot be written, either.
     """
     from export import server_files, warmup
     from export.signatures import ServedModel
 
+    server_files.labels(pathlib.Path(models), name)  # a damaged file is said at once
     served = ServedModel(trained.nem, components)
 
     def write(folder):

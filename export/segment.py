@@ -84,9 +84,7 @@ def _segment(given, parser):
             f"{given.input}: the model was trained on binary pixels, received "
             f"{len(np.unique(taken.frames))} grey levels; add --threshold 0.5"
         )
-    is_still = len(taken.frames) == 1  # how long it lasts is no rate
-    fps = video.FPS if is_still else taken.fps
-    frames = result.as_clip(taken.frames)
+    frames, fps = result.as_clip(taken)
     if model.layered:
         _segment_layered(model, frames, fps, out, given)
         return
@@ -222,7 +220,7 @@ class ExportedModel:
         self.piece = min(PIECE, about["most_frames"])
 
     def segment(self, frames, seed, starts=1, background=None):
-        """The same through `chunk`, so that length costs no more memory."""
+        """The same through `chunk`, which a long video is sent to in pieces."""
         from nem_tf import Segmentation
         from nem_tf.inference import likeliest
         from nem_tf.random_start import random_start

@@ -15,6 +15,7 @@ import numpy as np
 from scipy import ndimage, sparse
 from scipy.sparse import linalg
 
+from reading.base import spread
 from reading.kinds import KINDS
 
 PLAIN = 0.4  # of the pixels; a clip with so many of one colour has a plain background
@@ -354,7 +355,7 @@ def _median(x, near):
 
 def _places(frames):
     """Which frames are looked at."""
-    return np.linspace(0, len(frames) - 1, min(len(frames), FRAMES)).astype(int)
+    return spread(len(frames), FRAMES)
 
 
 def _block(frames):

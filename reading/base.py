@@ -30,7 +30,6 @@ class Clip(NamedTuple):
 
     name: str  # its own in the source, the same in every run
     frames: Callable[[], Iterator[Frame]]  # decodes one after another
-    length: int | None = None  # frames
     size: tuple[int, int] | None = None  # (h, w), pixels
     channels: int | None = None  # 1 or 3
     split: str | None = None  # of `SPLITS`, where the source has its own

@@ -105,9 +105,8 @@ class OwnClips:
 
     @functools.cached_property
     def frames_digest(self):
-        places = np.linspace(0, len(self._frames) - 1, cache.LOOK).astype(np.int64)
         told = [self.names, self.lengths.tolist(), self._frames.shape]
-        frames = self._frames[np.unique(places)]
+        frames = self._frames[base.spread(len(self._frames), cache.LOOK)]
         return base.digest([json.dumps(told).encode(), frames])
 
     def __len__(self):
@@ -286,9 +285,10 @@ def _splits(names, lengths, own):
 
 
 def _check(channels, clips, background):
-    if background not in KINDS:
+    if np.ndim(background) or background not in KINDS:
+        received = "an array" if np.ndim(background) else repr(background)
         raise video.VideoError(
-            f"background: expected {', '.join(KINDS)}, received {background!r}"
+            f"background: expected {', '.join(KINDS)}, received {received}"
         )
     if channels not in (None, 1, 3):
         raise video.VideoError(

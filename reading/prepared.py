@@ -73,7 +73,6 @@ class Prepared(base.Source):
         return base.Clip(
             name,
             frames,
-            len(pixels),
             pixels.shape[1:3],
             1 if pixels.shape[-1] == 1 else 3,
             base.CALLED.get(split) if self.own_splits else None,

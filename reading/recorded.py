@@ -72,7 +72,6 @@ class Recorded(base.Source):
                     yield base.Clip(
                         called,
                         _frames(pixels[:, i], white, f"{self.where}:{called}"),
-                        length,
                         (height, width),
                         1 if channels == 1 else 3,
                         base.CALLED[name] if self.own_splits else None,

@@ -99,7 +99,6 @@ def _clip(record, name, called, behind):
     return base.Clip(
         name,
         lambda: iter([video.Frame(called, image)]),
-        1,
         size,
         image.shape[-1],
         labels=None if codes is None else lambda: iter([codes]),

@@ -79,13 +79,12 @@ class Stack(base.Source):
         return array.swapaxes(0, 1) if self.axes == "time-first" else array
 
     def __iter__(self):
-        _, length, height, width, *channels = self._array.shape
+        _, _, height, width, *channels = self._array.shape
         for i in range(self.count):
             name = self.path.name if self.single else str(i)
             yield base.Clip(
                 name,
                 lambda i=i, name=name: self._frames(i, name),
-                length,
                 (height, width),
                 1 if channels in ([], [1]) else 3,
                 labels=None
@@ -170,5 +169,5 @@ def _opened(path):
 def _sample(array):
     """Some frames of (N, T, ...), evenly spaced."""
     count = array.shape[0] * array.shape[1]
-    places = np.unique(np.linspace(0, count - 1, min(count, 4 * LOOK)).astype(int))
+    places = base.spread(count, 4 * LOOK)
     return [array[divmod(place, array.shape[1])] for place in places]

@@ -97,7 +97,7 @@ def _export(folder):
     config = {"experiment": "tiny", "settings": {"steps": 5, "components": 4}}
     (run / "config.json").write_text(json.dumps({**config, "data": "generated"}))
     curve = {"last": 0.5, "mean": 0.25, "per_step": [0.0, 0.5]}
-    scores = {"test": {"clips": 8, "ami": curve, "ari": curve}}
+    scores = {"test": {"clips": 8, "loss": 9.0, "ami": curve, "ari": curve}}
     (run / "results.json").write_text(json.dumps(scores))
     flags = ["--out", str(models), "--components", "3,4", "--batch-sizes", "1,2"]
     assert saved_model.main([str(run), *flags]) == 0

@@ -164,6 +164,11 @@ def test_images_are_repeated(tmp_path):
             {"background": "black"},
             "background: expected one of auto, plain, still or None",
         ),
+        (
+            {"background": np.zeros((8, 8, 3))},
+            "background: expected one of auto.* an array; give an image of your own",
+        ),
+        ({"windows": 0}, "windows: expected an integer >= 1, received 0"),
         ({"noise_kind": "salt"}, "noise_kind: expected one of auto"),
         ({"size": -1}, "size: expected rows and columns, received -1"),
         ({"axes": "none"}, "axes: expected one of auto"),

@@ -53,6 +53,7 @@ def test_as_trained_it_finds_what_the_trainer_found(run, capsys):
         assert after["test"]["ami"][key] == pytest.approx(value, abs=1e-6)
     assert after["resumes"] == before["resumes"] == 0
     assert after["updates"] == before["updates"] == 2
+    assert after["ended"] == before["ended"] is not None
     assert set(evaluate.FILES) <= files(run)
     said = capsys.readouterr().out
     assert "3 objects, K = 3, T = 3" in said and "AMI (max, the paper's)" in said

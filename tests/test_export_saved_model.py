@@ -269,7 +269,7 @@ def test_a_version_is_complete_and_checked(exported):
         assert f"## {name}" in readme
     assert "| input | frames | (B, T, 8, 12, 1) | float32 |" in readme
     card = (exported.k4 / "MODEL_CARD.md").read_text()
-    assert "| AMI (largest entropy) | 0.500 | 0.250 |" in card
+    assert "| AMI (max, the paper's) | 0.500 | 0.250 |" in card
     assert "Not measured with" not in card
     other = (exported.models / "tiny_k3" / "1" / "MODEL_CARD.md").read_text()
     assert "Not measured with the K = 3" in other
@@ -309,6 +309,25 @@ def test_nothing_is_published_if_a_warm_up_request_fails(simple, tmp_path, monke
     with pytest.raises(ValueError, match="nothing was published: .*pixels in"):
         saved_model.export(simple, tmp_path / "models", "tiny", 3)
     assert list((tmp_path / "models").iterdir()) == []
+
+
+def test_nothing_is_published_beside_a_damaged_list(simple, tmp_path):
+    (tmp_path / "models.config").write_text("model_config_list {")
+    with pytest.raises(ValueError, match="models.config: .* repair it"):
+        saved_model.export(simple, tmp_path, "tiny", 3)
+    assert [path.name for path in tmp_path.iterdir()] == ["models.config"]
+
+
+def test_a_card_without_labels():
+    scores = {"loss": 146.2, "psnr": 26.4, "repeat_psnr": None}
+    assert list(documents._table(scores)) == [
+        "The clips have no labels.",
+        "",
+        "Loss (Eq. 5): 146.2 nats per clip.",
+        "Next frame: PSNR 26.4 dB, that of the frame before it none dB.",
+    ]
+    scores["ari"] = {"last": None, "mean": 0.5}  # the last step shows no object
+    assert "| ARI | none | 0.500 |" in list(documents._table(scores))
 
 
 def test_a_full_disk_ends_in_one_line(exported, tmp_path, monkeypatch, capsys):

@@ -269,6 +269,7 @@ FRAMES = [  # what is given to NeuralEM.segment, message
     ({"frames": "video"}, "frames: expected an array of numbers"),
     ({"components": 0}, "components: expected at least 1, received 0"),
     ({"components": 10**9}, "components: expected what fits"),
+    ({"components": 2.5}, "components: expected a whole number, received 2.5"),
     ({"seed": -1}, "seed: expected integers from 0 to 2**31 - 1"),
     ({"seed": 1.5}, "seed: expected integers from 0 to 2**31 - 1"),
     ({"seed": [1, 2]}, "seed: expected one or one per clip (1), received 2"),

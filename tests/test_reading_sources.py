@@ -295,7 +295,7 @@ def test_images_of_records(tmp_path, rng, compression, size):
             compression,
         )
     source = find(tmp_path)
-    assert source.still and [clip.length for clip in source] == [1] * 4
+    assert source.still and len(list(source)) == 4
     assert same(source, images[:, None])
     np.testing.assert_array_equal([codes(clip)[0] for clip in source], groups)
 

@@ -25,6 +25,7 @@ from trainers.training.option import as_word, check, option
 from trainers.training.parts import MOST_CLIPS
 
 PATHS = "data", "labels"  # settings that name a file or a folder
+OF_TRAINING = "seconds", "updates", "ended", "resumes"  # stays in results.json
 OBJECTS = tuple(range(1, 7))  # of a sweep, in a clip
 COMPONENTS = tuple(range(1, 9))  # of a sweep, K
 AUTO = "auto"  # K, where those to spare stay empty
@@ -377,7 +378,7 @@ class Evaluation:
         trained_with, results = self.model.settings, self.model.results
         clips = {**vars(self.settings.clips), "data": None, "steps": self.steps}
         return {
-            **{key: results.get(key) for key in ("seconds", "updates", "resumes")},
+            **{key: results.get(key) for key in OF_TRAINING},
             "experiment": self.experiment.name,
             "data": self.experiment.source,
             "trained_on": self.model.data,
@@ -389,7 +390,7 @@ class Evaluation:
             ),
             "settings": {
                 **{name: value for name, value in clips.items() if value is not None},
-                "static": self.settings.clips.still,
+                "static": self.experiment.still,
                 "starts": self.config.starts,
                 "split": self.config.split,
             },

@@ -60,6 +60,11 @@ class Experiment:
         return {}
 
     @property
+    def still(self):
+        """Whether the objects do not move."""
+        return self.config.clips.still
+
+    @property
     def title(self):
         """The experiment and the source of its data, for pictures."""
         return f"{self.name.replace('_', ' ')} ({self.source})"

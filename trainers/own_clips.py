@@ -113,7 +113,9 @@ class Clips(parts.Clips):
         choices=KINDS,
     )
     object_size: float = option(
-        0.0, "about an object's side, pixels of the size trained on; 0: as seen"
+        0.0,
+        "about an object's side, pixels of the size trained on; 0: as seen",
+        least=0.0,
     )
     fill: float = option(
         0.0,
@@ -389,6 +391,10 @@ class OwnClips(Experiment):
         )
         object.__setattr__(found, "given", None)  # all is chosen now
         return found
+
+    @property
+    def still(self):
+        return self.decoded.still
 
     @property
     def likelihood(self):

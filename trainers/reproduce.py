@@ -339,24 +339,24 @@ class Reproduction:
             "TF_FORCE_GPU_ALLOW_GROWTH": "true",  # so that several share a GPU
             "XLA_PYTHON_CLIENT_PREALLOCATE": "false",
         }
-        said = None
-        if run is not None:
-            run.parent.mkdir(parents=True, exist_ok=True)
-            said = open(run.parent / f"{run.name}.txt", "a")
         command = [sys.executable, "-m", *line]
-        child = subprocess.Popen(command, env=environment, stdout=said, stderr=said)
-        if cores and hasattr(os, "sched_setaffinity"):  # not on macOS
-            os.sched_setaffinity(child.pid, cores)
+        with contextlib.ExitStack() as files:
+            said = None
+            if run is not None:
+                run.parent.mkdir(parents=True, exist_ok=True)
+                said = files.enter_context(open(run.parent / f"{run.name}.txt", "a"))
+            child = subprocess.Popen(command, env=environment, stdout=said, stderr=said)
         self._children.add(child)
         try:
+            if cores and hasattr(os, "sched_setaffinity"):  # not on macOS
+                with contextlib.suppress(ProcessLookupError):  # it has ended
+                    os.sched_setaffinity(child.pid, cores)
             status = child.wait()
         except KeyboardInterrupt:
             child.wait()  # it has the same signal and saves its state
             raise
         finally:
             self._children.discard(child)
-            if said:
-                said.close()
         if status in (130, 143, -2, -15):
             raise KeyboardInterrupt
         if status:

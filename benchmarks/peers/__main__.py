@@ -29,7 +29,11 @@ NOT_OF = {("paper", "sprites")}  # the paper has no such clips
 
 
 def main(arguments=None):
-    """Do what is not done, print the table; 0, or 143 if it was stopped."""
+    """Do what is not done, print the table.
+
+    Returns:
+        0; of a run that failed its status, of one that was stopped 143.
+    """
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     minutes = "of training on two cores (15)"
     parser.add_argument("--minutes", type=float, default=15.0, help=minutes)

@@ -36,7 +36,7 @@ class Trainer:
         name: a key of `tasks.TASKS`.
         recipe: "ours" or "paper".
         seed: of weights and clips.
-        seconds: after which it is stopped; those of starting are not among them.
+        seconds: after which it is stopped; those of the first start are not among them.
         folder: of the run, and of the models that it left on its way.
         sprites: see `tasks.batches`.
     """
@@ -79,6 +79,8 @@ class Trainer:
             log_rows = _log(self.run_folder)
             if len(log_rows) > rows:
                 rows = len(log_rows)
+                if spent is not None:
+                    write_json(clock, round(spent, 1))
                 self._keep(kept, float(log_rows[-1]["seconds"]))
             if self.stop or (spent or 0.0) >= self.seconds:
                 child.send_signal(signal.SIGTERM)

@@ -243,7 +243,8 @@ def tuned_filters(name, validation, path):
             )
             known[name][kind] = {**dataclasses.asdict(best), "validation_ami": score}
         path.parent.mkdir(parents=True, exist_ok=True)
-        write_json(path, known)
+        others = json.loads(path.read_text()) if path.is_file() else {}  # meanwhile
+        write_json(path, {**others, name: known[name]})
     fields = {field.name for field in dataclasses.fields(method.Filter)}
     return {
         kind: method.Filter(**{x: found[x] for x in found.keys() & fields})

@@ -20,7 +20,6 @@ class Task(NamedTuple):
 
     title: of its panel and of its rows.
     maker: the function of `nem_tf.data`, and its arguments.
-    objects: in a clip, at most.
     components: K of all methods that have one.
     steps: T; methods see frames 0..T and are scored on frame T.
     shape: (H, W, C).
@@ -32,7 +31,6 @@ class Task(NamedTuple):
     title: str
     maker: str
     arguments: dict
-    objects: int
     components: int
     steps: int
     shape: tuple[int, int, int]
@@ -47,7 +45,6 @@ def _shapes(maker, title, count, steps, noise, arguments, flags=()):
         title=title,
         maker=maker,
         arguments=arguments,
-        objects=count,
         components=count,
         steps=steps,
         shape=(28, 28, 1),
@@ -72,7 +69,6 @@ TASKS = {
         title="flying MNIST",
         maker="flying_mnist",
         arguments={"digits": "mnist"},
-        objects=2,
         components=2,
         steps=20,
         shape=(24, 24, 1),
@@ -85,7 +81,6 @@ TASKS = {
         title="coloured sprites",
         maker="flying_sprites",
         arguments={"objects": (2, 4), "size": SIDE, "speed": 1.0},
-        objects=4,
         components=5,
         steps=20,
         shape=(SIDE, SIDE, 3),

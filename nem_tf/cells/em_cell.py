@@ -1,6 +1,7 @@
 """What both cells share: one EM iteration per frame, a step of keras.layers.RNN."""
 
 import math
+from numbers import Integral
 
 import keras
 import numpy as np
@@ -475,10 +476,10 @@ class EMCell(keras.layers.Layer):
         """K, this cell's if None.
 
         Raises:
-            ValueError: if it is no number, or below 1.
+            ValueError: if it is no whole number, or below 1.
         """
         components = self.components if components is None else components
-        if isinstance(components, str):
+        if not isinstance(components, Integral) or isinstance(components, bool):
             raise ValueError(
                 f"components: expected a whole number, received {components!r}; give "
                 'K ("auto" is of segment, stream and trainers.evaluate)'

@@ -56,14 +56,18 @@ def check_objects(objects):
     return check_integer("objects", objects, least=1, remedy="draw at least one")
 
 
+def check_probability(name, value, remedy):
+    """Return a probability as a float, or raise ValueError if outside [0, 1]."""
+    if isinstance(value, bool) or not isinstance(value, Real) or not 0 <= value <= 1:
+        raise ValueError(
+            f"{name}: expected a probability in [0, 1], received {value!r}; {remedy}"
+        )
+    return float(value)
+
+
 def check_noise(noise):
     """Return the noise rate as a float, or raise ValueError if outside [0, 1]."""
-    if isinstance(noise, bool) or not isinstance(noise, Real) or not 0 <= noise <= 1:
-        raise ValueError(
-            f"noise: expected a probability in [0, 1], received {noise!r}; "
-            "use 0 for clean pixels"
-        )
-    return float(noise)
+    return check_probability("noise", noise, "use 0 for clean pixels")
 
 
 def check_labels(groups, where):

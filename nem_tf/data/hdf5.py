@@ -11,6 +11,7 @@ import tensorflow as tf
 from nem_tf import pixels
 from nem_tf.data import arguments, pipeline
 from nem_tf.data import noise as noises
+from reading.base import spread
 
 NAMES = {"train": "training", "validation": "validation", "test": "test"}
 _LOOK = 64  # clips looked at when a file is opened
@@ -70,7 +71,7 @@ def recorded(
             f"clips: expected at most {reader.clips}, which {reader.where} holds, "
             f"received {clips}; ask for fewer"
         )
-    sample = reader.read(_spread(clips))[0]
+    sample = reader.read(spread(clips, _LOOK))[0]
     noise_kind = noises.kind_for(noise_kind, sample)
 
     types = (tf.float32, tf.int32) if reader.labelled else (tf.float32,)
@@ -204,7 +205,7 @@ def fingerprint(path):
         with _lock, h5py.File(path, "r") as file:
             for name in sorted(set(NAMES.values()) & set(file)):
                 shape = file[name]["features"].shape
-                look = _spread(shape[1])
+                look = spread(shape[1], _LOOK)
                 digest = hashlib.sha256()
                 for part, kind in (("features", "<f4"), ("groups", "<i8")):
                     if part in file[name]:
@@ -214,11 +215,6 @@ def fingerprint(path):
     except OSError as error:
         raise ValueError(cannot_open(path, error)) from error
     return found
-
-
-def _spread(clips):
-    """Some clips of so many, evenly spaced, by their places: int64."""
-    return np.unique(np.linspace(0, clips - 1, min(_LOOK, clips)).astype(np.int64))
 
 
 def cannot_open(path, error):

@@ -6,6 +6,7 @@ import tensorflow as tf
 from nem_tf.data import arguments, pipeline
 from nem_tf.data import noise as noises
 from reading.background import KINDS
+from reading.base import spread
 from reading.own import OwnClips
 
 WHITE = 255
@@ -82,10 +83,15 @@ def from_folder(
     arguments.check_split(split)
     steps = arguments.check_steps(steps)
     arguments.check_noise_kind(noise_kind, noises.OR_AUTO)
+    if np.ndim(background):
+        raise ValueError(
+            f"background: expected one of {', '.join(KINDS)} or None, received an "
+            "array; give an image of your own to data.from_arrays"
+        )
     if background not in (*KINDS, None):
         raise ValueError(
             f"background: expected one of {', '.join(KINDS)} or None, received "
-            f"{background!r}; give an image of your own to data.from_arrays"
+            f"{background!r}; name one of them"
         )
     own = path
     asked = {
@@ -114,13 +120,15 @@ def from_folder(
             f"{asked[name]!r}; give it to OwnClips"
         )
     found = own.windows(split, steps, stride)
-    if windows is not None and windows > len(found):
-        raise ValueError(
-            f"windows: expected at most {len(found)}, which {split} has, received "
-            f"{windows}; ask for fewer"
-        )
+    if windows is not None:
+        arguments.check_integer("windows", windows, least=1, remedy="None is all")
+        if windows > len(found):
+            raise ValueError(
+                f"windows: expected at most {len(found)}, which {split} has, received "
+                f"{windows}; ask for fewer"
+            )
     if windows is not None and windows < len(found):
-        found = found[np.linspace(0, len(found) - 1, windows).astype(int)]
+        found = found[spread(len(found), windows)]
     windows = found
     length = 1 if own.still else steps + 1
 
@@ -169,6 +177,5 @@ def from_folder(
 
 def _sample(own, windows):
     """Some frames of the split, evenly spaced."""
-    places = np.linspace(0, len(windows) - 1, min(_LOOK, len(windows))).astype(int)
-    for i, begin in windows[places]:
+    for i, begin in windows[spread(len(windows), _LOOK)]:
         yield own.frames(i, begin, begin + 1)

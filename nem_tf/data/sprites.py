@@ -113,7 +113,8 @@ def flying_sprites(
     backgrounds = _check_choice("background", background, backdrops.BACKGROUNDS)
     edges = _check_choice("edges", edges, EDGES)
     arguments.check_noise_kind(noise_kind, noises.KINDS)
-    two_tone = _check_probability("two_tone", two_tone)
+    remedy = "0 is never, 1 is always"
+    two_tone = arguments.check_probability("two_tone", two_tone, remedy)
     radii = _check_silhouettes(silhouettes)
     diameters = _check_diameters(diameters, size)
     speed = _check_speed(speed, size, diameters[1])
@@ -250,15 +251,6 @@ def _check_choice(name, choice, choices):
             "name one of them"
         )
     return (choice,)
-
-
-def _check_probability(name, value):
-    if isinstance(value, bool) or not isinstance(value, Real) or not 0 <= value <= 1:
-        raise ValueError(
-            f"{name}: expected a probability in [0, 1], received {value!r}; "
-            "0 is never, 1 is always"
-        )
-    return float(value)
 
 
 def _check_range(name, value, least, most, kind, remedy):

@@ -31,15 +31,6 @@ class Sample(NamedTuple):
     deviation: float  # standard, of the sample; NaN of one seed
     seeds: int
 
-    def __str__(self):
-        return format(self)
-
-    def __format__(self, spec):
-        spec = spec or ".3f"
-        if self.seeds == 1:
-            return f"{self.mean:{spec}} (one seed)"
-        return f"{self.mean:{spec}} ± {self.deviation:{spec}}"
-
 
 class Archive:
     """Results by recipe, training and seed.

@@ -66,7 +66,8 @@ def few(found):
 def _last_stage(archive, recipe, training, seeds):
     """Minutes and validation AMI after each epoch that all seeds have: (N, epochs, 2).
 
-    Of several stages the last one: the others are validated on few digits.
+    Of several stages the last one, since the others are validated on few digits; of the
+    seeds those that have come to it.
     """
     epochs = []
     for seed in seeds:
@@ -74,5 +75,6 @@ def _last_stage(archive, recipe, training, seeds):
         rows = zip(log["seconds"], log["val_ami"], log["stage"], strict=True)
         last = len(training.pools)
         epochs.append([(x / 60, ami) for x, ami, stage in rows if stage == last])
-    shortest = min(map(len, epochs))
-    return np.array([one[:shortest] for one in epochs])
+    begun = [one for one in epochs if one]
+    shortest = min(map(len, begun), default=0)
+    return np.array([one[:shortest] for one in begun])

@@ -15,6 +15,7 @@ import tempfile
 from trainers import evaluate, experiments
 from trainers.paper import reported
 from trainers.paper.archive import Archive, made_on, sample
+from trainers.paper.tables import spread
 from trainers.training import (
     command_line,
     config_file,
@@ -99,7 +100,7 @@ def make(name, source, archive, clips):
     result = evaluate.Evaluation(rounded_model, evaluate.Config(clips=clips)).score()
     result |= {key: run.results[key] for key in ("seconds", "updates")}
     about["results"] = result
-    card = _card(folder.name, source, archive, recipe, training, seed, result)
+    card = _card(folder.name, archive, recipe, training, seed, result)
     run.nem.save_to_preset(folder, card, about)
     return folder
 
@@ -119,7 +120,7 @@ def _find(source):
     return known[source]
 
 
-def _card(name, source, archive, recipe, training, seed, result):
+def _card(name, archive, recipe, training, seed, result):
     test, clips = result["test"], result["settings"]
     score = next(
         score
@@ -182,7 +183,7 @@ def _card(name, source, archive, recipe, training, seed, result):
         ),
         "",
         f"AMI at the last step, all seeds of this training ({over_seeds.seeds}): "
-        f"{over_seeds}. The paper: {kind.paper}.",
+        f"{spread(over_seeds)}. The paper: {kind.paper}.",
         "",
         "## Limits",
         "",

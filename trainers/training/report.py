@@ -93,13 +93,13 @@ def of_sweep(result):
     columns = f"{f'K = {first}':>9}" + "".join(f"{k:>9}" for k in others)
     yield f"  {'objects':10}{columns}"
     marked = False
-    for number, row in zip(found["objects"], found[score], strict=True):
+    for count, row in zip(found["objects"], found[score], strict=True):
         cells = []
         for k, value in zip(found["components"], row, strict=True):
-            here = found["as_trained"] == [number, k]
+            here = found["as_trained"] == [count, k]
             marked |= here
-            cells.append(f"{_number(value):>8}{'*' if here else ' '}")
-        label = "any" if number is None else number
+            cells.append(f"{number(value):>8}{'*' if here else ' '}")
+        label = "any" if count is None else count
         yield f"  {label!s:11}{''.join(cells)}".rstrip()
     if marked:
         yield "  * as in training"
@@ -133,13 +133,13 @@ def over_background(test):
     """
     for key, name in SEGMENTS.items():
         if key in test:
-            plain = _number(test[f"no_learning_{key}"]["last"])
-            yield f"  {name:24}{_number(test[key]['last'])}   no learning {plain}"
+            plain = number(test[f"no_learning_{key}"]["last"])
+            yield f"  {name:24}{number(test[key]['last'])}   no learning {plain}"
     if "psnr" in test:
-        before = _number(test["repeat_psnr"], 1)
+        before = number(test["repeat_psnr"], 1)
         before = "" if before == NONE else f"   the frame before it {before} dB"
-        yield f"  {'next frame':24}{_number(test['psnr'], 1)} dB PSNR{before}"
-        yield f"  {'moving pixels foretold':24}{_number(test['moving_foretold'])}"
+        yield f"  {'next frame':24}{number(test['psnr'], 1)} dB PSNR{before}"
+        yield f"  {'moving pixels foretold':24}{number(test['moving_foretold'])}"
 
 
 def used(test):
@@ -148,10 +148,10 @@ def used(test):
         return
     right = test.get("used_as_labelled")
     labels = "" if right is None else f"   as many as objects in {right:.0%} of clips"
-    yield f"  {'components used':24}{_number(test['used_components'], 1)}{labels}"
+    yield f"  {'components used':24}{number(test['used_components'], 1)}{labels}"
 
 
-def _number(value, digits=3):
-    """A score; null where nothing is labelled or moves, or no error is left."""
+def number(value, digits=3):
+    """A score; "none" where nothing is labelled or moves, or no error is left."""
     none = value is None or not math.isfinite(value)
     return NONE if none else f"{value:.{digits}f}"
