@@ -26,13 +26,12 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from export import address, command, result
+from export import address, command, documents, result
 from export.own_size import OwnSize
 from reading import video
 from reading.kinds import KINDS
 from trainers.training import quiet
 
-STATE = ("theta", "psi", "pi")
 PATIENCE = 0.3  # seconds in which requests may end after Ctrl-C
 
 
@@ -165,14 +164,14 @@ def play(
         from nem_tf.inference import several_seeds
 
         begin["seed"] = several_seeds(seed, starts)
-    carried, twice = STATE, 0
-    if background is not None:  # then frame 0 is shown twice, so predicted
+    layered = background is not None
+    carried, twice = documents.carried(layered), int(layered)
+    if layered:  # then frame 0 is shown twice, so predicted
         begin["background"] = np.repeat(background[None], starts, 0)
-        carried, twice = (*STATE, "background"), 1
     compares = keep or (starts > 1 and not clips)
     wanted = ["used", "segmentation", *(["gamma"] if compares else [])]
     compared = ["log_likelihood"] if starts > 1 else []
-    choice = _Choice(starts, layered=background is not None)
+    choice = _Choice(starts, layered=layered)
     if clips:
         names = [*wanted, "psi"] if keep else wanted
         inputs = {"frames": np.repeat(frames[None], starts, 0), **begin}

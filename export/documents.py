@@ -6,6 +6,8 @@ from trainers.training import config_file, report
 
 ABOUT, README, CARD, SUMS = "about.json", "README.md", "MODEL_CARD.md", "SHA256SUMS"
 
+STATE = ("theta", "psi", "pi")  # of a stream, from frame to frame
+
 MEANING = {
     "frame": "the frame x[t], pixels in [0, 1]",
     "frames": "frames in the order of time, pixels in [0, 1]",
@@ -29,6 +31,11 @@ OF_LAYERS = {
     "next_frame": "prediction of x[t+1] by all components together",
     "pi": "mixing weights of the next E-step, up to their sum",
 }
+
+
+def carried(layered):
+    """Names of what a stream carries from one call to the next."""
+    return (*STATE, "background") if layered else STATE
 
 
 def versions(model):

@@ -262,24 +262,15 @@ class ExportedModel:
         }
 
     def _state(self, pi, background):
-        """The state before the first frame, as the signature `init` has it.
-
-        `init` itself knows the starts of seeds alone.
-        """
+        """The state before the first frame: that of `init`, with another start."""
         import tensorflow as tf
 
         from nem_tf.random_start import sides
 
-        components, units = self.about["components"], self.about["units"]
-        state = {
-            "theta": tf.zeros((1, components, units)),
-            "psi": tf.zeros((1, components, *self.frame_shape)),
-            "pi": sides(pi) if self.about.get("start") == "sides" else tf.constant(pi),
-        }
-        if self.layered:
-            state["psi"] += background[:, None]
-            state["background"] = tf.constant(background)
-        return state
+        behind = {"background": tf.constant(background)} if self.layered else {}
+        state = self.model.signatures["init"](seed=tf.constant([0]), **behind)
+        start = sides(pi) if self.about.get("start") == "sides" else tf.constant(pi)
+        return {**state, "pi": start}
 
 
 if __name__ == "__main__":

@@ -20,6 +20,7 @@ import math
 import keras
 import tensorflow as tf
 
+from export.documents import STATE, carried
 from nem_tf import NeuralEM, pixels
 from nem_tf.inference.iteration import iterate
 from nem_tf.inference.starts import log_likelihood
@@ -30,7 +31,6 @@ from reading.background import RIM, SMOOTH
 
 MOST_BYTES = 2**30  # of a reply; protobuf's own limit is 2 GiB
 MOST_FRAMES = 16_384  # of a request, B * T, where replies are small
-STATE = ("theta", "psi", "pi")
 HALF = ("bfloat16", "float16")
 
 
@@ -64,7 +64,7 @@ class ServedModel:
         self.nem = in_float32(nem)
         self.cell = self.nem.cell
         self.components = components
-        self.state = (*STATE, "background") if self.cell.layered else STATE
+        self.state = carried(self.cell.layered)
         floats = sum(math.prod(shape) for shape in self._state_shapes())
         self.most_frames = min(MOST_FRAMES, MOST_BYTES // (8 * floats))
 

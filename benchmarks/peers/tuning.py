@@ -1,7 +1,7 @@
 """Compare settings of slot attention on validation clips.
 
     python -m benchmarks.peers.tuning [--minutes 3] [--data flying_shapes3 flying_mnist]
-                                      [--only NAME ...] [--table-only]
+                                      [--only NAME ...] [--seed 0] [--table-only]
 
 Each is trained for so many minutes of one core, counted as time of the processor, so
 that other work on the machine does not matter, and with the schedule of so many
@@ -36,6 +36,7 @@ CANDIDATES: dict[str, dict] = {
     "batch 4": {**NARROW, "batch_size": 4},
     "batch 8, rate 2e-3": {**EIGHT, "rate": 2e-3},
     "batch 8, 3 frames": THREE,
+    "batch 8, 3 frames, rate 4e-4": {**THREE, "rate": 4e-4},
     "batch 8, 3 frames, next frame": {**THREE, "target": "next"},
     "batch 16, 3 frames": {**THREE, "batch_size": 16},
     "batch 8, 3 frames, squared error": {**THREE, **SQUARED},
@@ -71,6 +72,7 @@ def main(arguments=None):
     data = ["flying_shapes3", "flying_mnist"]
     parser.add_argument("--data", nargs="+", choices=tasks.TASKS, default=data)
     parser.add_argument("--only", nargs="+", choices=CANDIDATES, help="these settings")
+    parser.add_argument("--seed", type=int, default=0, help="of weights and clips (0)")
     parser.add_argument("--table-only", action="store_true", help="train nothing")
     parser.add_argument("--results", type=pathlib.Path, default=RESULTS)
     given = parser.parse_args(arguments)
@@ -79,11 +81,13 @@ def main(arguments=None):
         os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
         for label in given.only or CANDIDATES:
             for name in given.data:
-                key = {"data": name, "setting": label, "minutes": given.minutes}
+                key = {"data": name, "setting": label}
+                key |= {"minutes": given.minutes, "seed": given.seed}
                 if any(key.items() <= row.items() for row in found):
                     continue
                 print(f"{name}: {label} ...", file=sys.stderr, flush=True)
-                row = {**key, **_tried(name, CANDIDATES[label], given.minutes)}
+                tried = _tried(name, CANDIDATES[label], given.minutes, given.seed)
+                row = {**key, **tried}
                 found = [*kept(given.results), row]  # another command may add to it
                 given.results.parent.mkdir(parents=True, exist_ok=True)
                 write_json(given.results, found)
@@ -92,7 +96,7 @@ def main(arguments=None):
     return 0
 
 
-def _tried(name, changes, minutes):
+def _tried(name, changes, minutes, seed):
     """What a short training reaches: validation scores, losses and updates."""
     import torch
 
@@ -101,14 +105,14 @@ def _tried(name, changes, minutes):
     torch.set_num_threads(1)
     sprites = None
     if name == "sprites":
-        sprites = tasks.make_sprites("runs/peers/clips", 0)
+        sprites = tasks.make_sprites("runs/peers/clips", seed)
     settings = Settings(**changes)
     seconds = 60 * minutes
     marks = [seconds * share for share in (0.25, 0.5, 0.75)]
     training = Training(
         name,
         settings,
-        0,
+        seed,
         seconds,
         marks,
         sprites=sprites,
@@ -140,8 +144,10 @@ def last_ami(row):
 
 def lines(found):
     """The table in Markdown, best settings first."""
-    yield "| data | setting | minutes | AMI, noise | AMI, clean | loss | updates |"
-    yield "|---|---|---|---|---|---|---|"
+    yield (
+        "| data | setting | minutes | seed | AMI, noise | AMI, clean | loss | updates |"
+    )
+    yield "|---|---|---|---|---|---|---|---|"
 
     def best(row):
         if "failed" in row:
@@ -149,7 +155,8 @@ def lines(found):
         return row["data"], row["minutes"], -last_ami(row)
 
     for row in sorted(found, key=best):
-        label = f"| {row['data']} | {row['setting']} | {row['minutes']:g} |"
+        which = row["data"], row["setting"], f"{row['minutes']:g}", str(row["seed"])
+        label = f"| {' | '.join(which)} |"
         if "failed" in row:
             yield f"{label} no number | | | |"
             continue
