@@ -521,11 +521,6 @@ def test_the_document_shows_what_is_kept(tmp_path):
     assert bold and not any("**" in line for line in bold)
 
 
-def test_samples_say_how_many_seeds_they_have():
-    assert str(archive.sample([0.25])) == "0.250 (one seed)"
-    assert f"{archive.sample([1.0, 3.0]):.2f}" == "2.00 ± 1.41"
-
-
 def test_components_are_put_into_the_order_of_the_objects(rng):
     groups = rng.integers(0, 4, (2, 6, 7))
     shuffled = np.array([3, 0, 4, 1, 2])  # component k has object shuffled[k] + 1
