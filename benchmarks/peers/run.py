@@ -229,7 +229,7 @@ def tuned_filters(name, validation, path):
     from benchmarks.peers import no_learning as method
     from benchmarks.peers import scoring
 
-    known = json.loads(path.read_text()) if path.is_file() else {}
+    known = _kept_filters(path)
     if name not in known:
         task = tasks.TASKS[name]
         clips = tasks.held_out(name, "validation", validation, 0)
@@ -243,13 +243,17 @@ def tuned_filters(name, validation, path):
             )
             known[name][kind] = {**dataclasses.asdict(best), "validation_ami": score}
         path.parent.mkdir(parents=True, exist_ok=True)
-        others = json.loads(path.read_text()) if path.is_file() else {}  # meanwhile
-        write_json(path, {**others, name: known[name]})
+        # Another command may have added to it meanwhile.
+        write_json(path, {**_kept_filters(path), name: known[name]})
     fields = {field.name for field in dataclasses.fields(method.Filter)}
     return {
         kind: method.Filter(**{x: found[x] for x in found.keys() & fields})
         for kind, found in known[name].items()
     }
+
+
+def _kept_filters(path):
+    return json.loads(path.read_text()) if path.is_file() else {}
 
 
 def background(task):

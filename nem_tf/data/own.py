@@ -127,7 +127,6 @@ def from_folder(
                 f"windows: expected at most {len(found)}, which {split} has, received "
                 f"{windows}; ask for fewer"
             )
-    if windows is not None and windows < len(found):
         found = found[spread(len(found), windows)]
     windows = found
     length = 1 if own.still else steps + 1

@@ -269,7 +269,7 @@ def _report(experiment_class, folder, result):
     scores = f"  loss on {test['clips']} test clips  {test['loss']:.1f} nats per clip"
     layered = "".join(f"{line}\n" for line in report.over_background(test))
     used = "".join(f"{line}\n" for line in report.used(test))
-    scores += "\n" if layered else "; without labels nothing else is scored\n"
+    scores += "\n" if layered else "; there are no labels\n"
     if "ami" in test:
         scores = (
             f"  AMI on {test['clips']} test clips   {_last_and_mean(test['ami'])}\n"
@@ -294,8 +294,5 @@ def _report(experiment_class, folder, result):
 
 def _last_and_mean(curve):
     """A score at the last step and as a mean; null where no pixel is labelled."""
-    last, mean = (
-        "none" if value is None or value != value else f"{value:.3f}"
-        for value in (curve["last"], curve["mean"])
-    )
+    last, mean = (report.number(curve[key]) for key in ("last", "mean"))
     return f"last step {last}, mean over steps {mean}"

@@ -70,7 +70,7 @@ def _score_batch(nem, batch, objects, starts):
         **nem.loss.per_clip(x, outputs),
         scores.next_step_name(nem.cell): scores.next_step(nem.cell, x, outputs),
     }
-    segments, used = segments_used(nem.cell, batch, outputs["gamma"])
+    segments, used = segments_and_used(nem.cell, batch, outputs["gamma"])
     found["used_components"] = used
     if nem.cell.layered:
         found |= _over_background(nem.cell, batch, outputs, segments)
@@ -100,7 +100,7 @@ def _score_batch(nem, batch, objects, starts):
     return found
 
 
-def segments_used(cell, batch, gamma):
+def segments_and_used(cell, batch, gamma):
     """Segments of the clean frames, (B, T, H, W), and how many a clip uses, (B,)."""
     x, gamma = batch["clean"][:, 1:], np.asarray(gamma, "float32")
     behind = batch.get("background")

@@ -87,7 +87,7 @@ def _score(nem, batch, objects, starts):
     parts = [name for name in ("psi", "mixing") if name in outputs]
     last = {name: outputs[name][:, -1:] for name in parts}
     nats = scores.next_step(nem.cell, batch["clean"][:, -1:], last)
-    _, used = scoring.segments_used(nem.cell, batch, outputs["gamma"])
+    _, used = scoring.segments_and_used(nem.cell, batch, outputs["gamma"])
     found = {
         scores.next_step_name(nem.cell): ops.convert_to_numpy(nats)[:, 0],
         "used_components": used,
