@@ -312,10 +312,10 @@ def test_filters_are_tuned_once(tmp_path):
 
 def test_tunings_table_begins_with_the_best():
     curve = [{"noisy": {"ami": 0.1}, "clean": {"ami": 0.2}, "validation_loss": 3.0}]
-    row = {"data": "flying_shapes3", "minutes": 3.0, "seed": 0, "updates": 7}
+    row = {"data": "flying_shapes3", "minutes": 3.0, "of": 3.0, "seed": 0, "updates": 7}
     row["curve"] = curve
     better = [{**curve[0], "noisy": {"ami": 0.4}}]
-    failed = {key: row[key] for key in ("data", "minutes", "seed")}
+    failed = {key: row[key] for key in ("data", "minutes", "of", "seed")}
     rows = [
         {**failed, "setting": "c", "failed": "loss"},
         {**row, "setting": "a"},

@@ -51,6 +51,7 @@ class Training:
         validation: clips of it.
         by_cpu: whether the clock counts the time of the processor, not that of the
             wall: for settings to be compared while others use the machine.
+        schedule: seconds over which the rate falls; None: those of the training.
     """
 
     def __init__(
@@ -64,9 +65,11 @@ class Training:
         sprites=None,
         validation=256,
         by_cpu=False,
+        schedule=None,
     ):
         self.name, self.settings, self.seed = name, settings, seed
         self.seconds, self.marks = seconds, marks
+        self.schedule = schedule or seconds
         self.path = None if state is None else pathlib.Path(state)
         self.sprites, self.by_cpu = sprites, by_cpu
         task = tasks.TASKS[name]
@@ -156,8 +159,8 @@ class Training:
         return loss.item()
 
     def _schedule(self):
-        """A rise and a cosine fall over the minutes, 0 to 1."""
-        share = min(self.at.seconds / self.seconds, 1.0)
+        """A rise and a cosine fall over the schedule, 0 to 1."""
+        share = min(self.at.seconds / self.schedule, 1.0)
         rise = min(1.0, (share + 1e-3) / max(self.settings.warmup, 1e-3))
         return rise * (1 + math.cos(math.pi * share)) / 2
 

@@ -1,12 +1,13 @@
 """Compare settings of slot attention on validation clips.
 
     python -m benchmarks.peers.tuning [--minutes 3] [--data flying_shapes3 flying_mnist]
-                                      [--only NAME ...] [--seed 0] [--table-only]
+                                      [--only NAME ...] [--seed 0] [--of MINUTES]
+                                      [--table-only]
 
 Each is trained for so many minutes of one core, counted as time of the processor, so
 that other work on the machine does not matter, and with the schedule of so many
-minutes. Results go into results/peers/tuning.json; what is there is not done again.
-Prints the table.
+minutes or, with --of, as the beginning of a training of more. Results go into
+results/peers/tuning.json; what is there is not done again. Prints the table.
 """
 
 import argparse
@@ -36,6 +37,7 @@ CANDIDATES: dict[str, dict] = {
     "batch 4": {**NARROW, "batch_size": 4},
     "batch 8, rate 2e-3": {**EIGHT, "rate": 2e-3},
     "batch 8, 3 frames": THREE,
+    "batch 8, 3 frames, warm-up a tenth": {**THREE, "warmup": 0.0025},
     "batch 8, 3 frames, rate 4e-4": {**THREE, "rate": 4e-4},
     "batch 8, 3 frames, next frame": {**THREE, "target": "next"},
     "batch 16, 3 frames": {**THREE, "batch_size": 16},
@@ -56,6 +58,11 @@ CANDIDATES: dict[str, dict] = {
     "a slot to spare, next frame": {**SPARE, "target": "next"},
     "a slot to spare, next of 6 frames": {**SPARE, "target": "next", "frames": 6},
     "a slot to spare, squared error": {**SPARE, **SQUARED},
+    "a slot to spare, squared error, warm-up a tenth": {
+        **SPARE,
+        **SQUARED,
+        "warmup": 0.0025,
+    },
     "a slot to spare, squared error, rate 4e-4": {**SPARE, **SLOW},
     "batch 8, next frame": {**EIGHT, "target": "next"},
     "batch 8, slots of 32": {**EIGHT, "slot_size": 32},
@@ -73,20 +80,27 @@ def main(arguments=None):
     parser.add_argument("--data", nargs="+", choices=tasks.TASKS, default=data)
     parser.add_argument("--only", nargs="+", choices=CANDIDATES, help="these settings")
     parser.add_argument("--seed", type=int, default=0, help="of weights and clips (0)")
+    parser.add_argument("--of", type=float, help="minutes of the schedule (--minutes)")
     parser.add_argument("--table-only", action="store_true", help="train nothing")
     parser.add_argument("--results", type=pathlib.Path, default=RESULTS)
     given = parser.parse_args(arguments)
+    of = given.minutes if given.of is None else given.of
+    if not 0 < given.minutes <= of:
+        parser.error(
+            "--minutes, --of: expected more than 0 minutes, of a schedule of as many "
+            f"or more, received {given.minutes:g} of {of:g}"
+        )
     found = kept(given.results)
     if not given.table_only:
         os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
         for label in given.only or CANDIDATES:
             for name in given.data:
                 key = {"data": name, "setting": label}
-                key |= {"minutes": given.minutes, "seed": given.seed}
+                key |= {"minutes": given.minutes, "of": of, "seed": given.seed}
                 if any(key.items() <= row.items() for row in found):
                     continue
                 print(f"{name}: {label} ...", file=sys.stderr, flush=True)
-                tried = _tried(name, CANDIDATES[label], given.minutes, given.seed)
+                tried = _tried(name, CANDIDATES[label], given.minutes, of, given.seed)
                 row = {**key, **tried}
                 found = [*kept(given.results), row]  # another command may add to it
                 given.results.parent.mkdir(parents=True, exist_ok=True)
@@ -96,7 +110,7 @@ def main(arguments=None):
     return 0
 
 
-def _tried(name, changes, minutes, seed):
+def _tried(name, changes, minutes, of, seed):
     """What a short training reaches: validation scores, losses and updates."""
     import torch
 
@@ -118,6 +132,7 @@ def _tried(name, changes, minutes, seed):
         sprites=sprites,
         validation=VALIDATION,
         by_cpu=True,
+        schedule=60 * of,
     )
     row = {
         "settings": dataclasses.asdict(settings),
@@ -145,9 +160,10 @@ def last_ami(row):
 def lines(found):
     """The table in Markdown, best settings first."""
     yield (
-        "| data | setting | minutes | seed | AMI, noise | AMI, clean | loss | updates |"
+        "| data | setting | minutes | of | seed | AMI, noise | AMI, clean | loss "
+        "| updates |"
     )
-    yield "|---|---|---|---|---|---|---|---|"
+    yield "|---|---|---|---|---|---|---|---|---|"
 
     def best(row):
         if "failed" in row:
@@ -155,7 +171,8 @@ def lines(found):
         return row["data"], row["minutes"], -last_ami(row)
 
     for row in sorted(found, key=best):
-        which = row["data"], row["setting"], f"{row['minutes']:g}", str(row["seed"])
+        minutes = f"{row['minutes']:g} | {row['of']:g}"
+        which = row["data"], row["setting"], minutes, str(row["seed"])
         label = f"| {' | '.join(which)} |"
         if "failed" in row:
             yield f"{label} no number | | | |"
