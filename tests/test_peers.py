@@ -347,14 +347,29 @@ def test_the_front_page_has_its_scores():
             assert cell.strip(" *") == f"{tables.main_ami(runs):.3f}"
 
 
-@pytest.mark.parametrize("data", ["flying_shapes3", "flying_mnist", "sprites"])
+DATA_TUNED = ["static_shapes", "flying_shapes3", "flying_mnist", "sprites"]
+
+
+@pytest.mark.parametrize("data", DATA_TUNED)
 def test_the_best_of_many_settings_was_chosen(data):
     """By validation clips."""
     candidates = {name: Settings(**x) for name, x in tuning.CANDIDATES.items()}
     kept = [x for x in tuning.kept() if x["data"] == data]
     assert len(kept) >= 8
-    best = max(kept, key=tuning.last_ami)
-    assert candidates[best["setting"]] == chosen(data)
+    assert candidates[tuning.best(kept)] == chosen(data)
+
+
+def test_the_longest_schedule_decides_on_settings():
+    def row(setting, of, seed, ami):
+        curve = [{"noisy": {"ami": ami}}]
+        return {"setting": setting, "of": of, "seed": seed, "curve": curve}
+
+    short = [row("a", 3.0, 0, 0.9), row("b", 3.0, 0, 0.8)]
+    alone = [row("a", 60.0, 0, 0.9)]
+    long = [row("a", 30.0, 0, 0.5), row("a", 30.0, 1, 0.0), row("b", 30.0, 0, 0.4)]
+    assert tuning.best([*short, *alone]) == "a"
+    assert tuning.best([*short, *alone, *long]) == "a"  # on more seeds
+    assert tuning.best([*short, *alone, *long, row("b", 30.0, 1, 0.3)]) == "b"
 
 
 # What needs PyTorch, which is no dependency.

@@ -40,7 +40,8 @@ NARROW: dict = {  # what all candidates of `tuning` change, but for the publishe
 }
 CHOSEN: dict = {**NARROW, "batch_size": 8, "frames": 3}
 OF_DATA: dict = {  # what is otherwise on some clips
-    "static_shapes": {"warmup": 0.0025},
+    "static_shapes": {"target": "next"},
+    "flying_shapes3": {"frames": 6},
     "flying_mnist": {"spare_slots": 1, "loss": "squared"},
     "sprites": {"loss": "squared"},
 }
