@@ -409,11 +409,12 @@ def test_slot_attention_is_algorithm_1(slots):
 @pytest.mark.parametrize("target", ["present", "next"])
 @pytest.mark.parametrize("shape, binary", [((8, 12, 1), True), ((8, 12, 3), False)])
 @pytest.mark.parametrize("loss", ["likelihood", "squared"])
-def test_savi_learns_with_all_of_it(slots, target, shape, binary, loss):
+@pytest.mark.parametrize("start", ["drawn", "learned"])
+def test_savi_learns_with_all_of_it(slots, target, shape, binary, loss, start):
     import torch
 
     torch.manual_seed(0)
-    settings = Settings(**TINY, target=target, loss=loss)
+    settings = Settings(**TINY, target=target, loss=loss, start=start)
     model = slots.SAVi(settings, shape, 3, binary)
     frames, clean = torch.rand(2, 3, *shape), torch.rand(2, 4, *shape).round()
     model.loss(frames, clean).backward()
@@ -423,6 +424,18 @@ def test_savi_learns_with_all_of_it(slots, target, shape, binary, loss):
     pixels, masks = model.decoder(torch.randn(2, 3, 8))
     assert pixels.shape == (2, 3, *shape)
     torch.testing.assert_close(masks.sum(1), torch.ones(2, *shape[:2], 1))
+
+
+def test_slots_begin_each_with_its_vector_or_with_draws(slots):
+    import torch
+
+    learned = slots.SAVi(Settings(**TINY, start="learned"), (8, 8, 1), 3, True)
+    first = learned.begin(2)
+    assert first.shape == (2, 3, 8)
+    torch.testing.assert_close(first[0], first[1], rtol=0, atol=0)
+    assert (first[0, 0] - first[0, 1]).abs().max() > 0
+    drawn = slots.SAVi(Settings(**TINY), (8, 8, 1), 3, True).begin(2)
+    assert (drawn[0] - drawn[1]).abs().max() > 0
 
 
 def test_losses_of_savi(slots):

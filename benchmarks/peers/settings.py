@@ -16,6 +16,7 @@ class Settings:
     heads: int = 4  # of the predictor
     iterations: int = 1  # of slot attention in a frame
     first_iterations: int = 1  # the same in the first frame
+    start: str = "drawn"  # slots: from one Gaussian; or a learned vector for each
     sigma: float = 1.0  # of the slots' Gaussian before training
     target: str = "present"  # the frame that slots decode: this one, or the next
     loss: str = "likelihood"  # or the squared error
@@ -38,12 +39,10 @@ NARROW: dict = {  # what all candidates of `tuning` change, but for the publishe
     "batch_size": 16,
     "precision": "bfloat16",
 }
-CHOSEN: dict = {**NARROW, "batch_size": 8, "frames": 3}
+CHOSEN: dict = {**NARROW, "batch_size": 8, "frames": 3, "start": "learned"}
 OF_DATA: dict = {  # what is otherwise on some clips
-    "static_shapes": {"target": "next"},
-    "flying_shapes3": {"frames": 6},
-    "flying_mnist": {"spare_slots": 1, "loss": "squared"},
-    "sprites": {"loss": "squared"},
+    "flying_mnist": {"spare_slots": 1, "loss": "squared", "start": "drawn"},
+    "sprites": {"loss": "squared", "start": "drawn"},
 }
 
 

@@ -8,7 +8,8 @@ without conditions. What differs from the smallest published configuration, made
 * frames of 24 to 32 pixels a side: the decoder begins at a quarter of the side and has
   two layers of stride 2 in the place of three;
 * slots begin with draws from a learned Gaussian, as in 2020, since there is no
-  condition; more iterations in the first frame are a setting;
+  condition, or with a learned vector each; more iterations in the first frame are a
+  setting;
 * a transposed convolution of stride 2 is one of 3 x 3 to four times the channels, which
   then become pixels: the same form of layer, faster on a CPU;
 * binary pixels have a Bernoulli likelihood, and others a mixture of Gaussians or the
@@ -49,12 +50,17 @@ class SAVi(nn.Module):
         self.attention = SlotAttention(size)
         self.predictor = Predictor(size, settings.heads)
         self.decoder = Decoder(settings, shape)
-        self.mean = nn.Parameter(torch.randn(size) / math.sqrt(size))
-        self.log_sigma = nn.Parameter(torch.full((size,), math.log(settings.sigma)))
+        if settings.start == "learned":
+            self.first = nn.Parameter(torch.randn(slots, size))
+        else:
+            self.mean = nn.Parameter(torch.randn(size) / math.sqrt(size))
+            self.log_sigma = nn.Parameter(torch.full((size,), math.log(settings.sigma)))
         self.apply(_begin_weights)
 
     def begin(self, count, generator=None):
-        """Slots of the first frame: draws, shape (B, K, D)."""
+        """Slots of the first frame, shape (B, K, D)."""
+        if self.settings.start == "learned":
+            return self.first.expand(count, -1, -1)
         shape = count, self.slots, self.settings.slot_size
         noise = torch.randn(shape, generator=generator)
         return self.mean + self.log_sigma.exp() * noise

@@ -26,6 +26,7 @@ VALIDATION = 128  # clips
 EIGHT = {**NARROW, "batch_size": 8}
 THREE = {**EIGHT, "frames": 3}
 SPARE = {**THREE, "spare_slots": 1}
+LEARNED = {**THREE, "start": "learned"}
 SQUARED = {"loss": "squared"}
 SLOW = {**SQUARED, "rate": 4e-4}
 CANDIDATES: dict[str, dict] = {
@@ -38,6 +39,15 @@ CANDIDATES: dict[str, dict] = {
     "batch 8, rate 2e-3": {**EIGHT, "rate": 2e-3},
     "batch 8, 3 frames": THREE,
     "batch 8, 3 frames, warm-up a tenth": {**THREE, "warmup": 0.0025},
+    "batch 8, 3 frames, learned starts": LEARNED,
+    "a slot to spare, learned starts": {**LEARNED, "spare_slots": 1},
+    "squared error, learned starts": {**LEARNED, **SQUARED},
+    "a slot to spare, squared error, learned starts": {
+        **LEARNED,
+        **SQUARED,
+        "spare_slots": 1,
+    },
+    "batch 8, learned starts": {**EIGHT, "start": "learned"},
     "batch 8, 3 frames, sigma 0.3": {**THREE, "sigma": 0.3},
     "batch 4, 3 frames": {**THREE, "batch_size": 4},
     "batch 8, 3 frames, rate 4e-4": {**THREE, "rate": 4e-4},
