@@ -191,6 +191,7 @@ def test_a_cell_that_starts_from_sides(rng):
         filters=2, object_size=(3, 5), features=4, units=5, rank=2, size=(H, W)
     )
     of_training = {"floor": 0.02, "keep_floor": True, "theta_noise": 0.1}
+    of_training["floor_in_training"] = False
     nem = NeuralEM(RNNEMCell(**parts, components=3, start="sides", **of_training))
     frames = tiny.batch(rng)["clean"][0]
     found = nem.segment(frames, seed=4)

@@ -149,9 +149,9 @@ def test_the_network_begins_with_a_black_frame_and_its_own_pixels(
     assert black == (-3.0 if likelihood == "bernoulli" else 0.0)
     theta, psi = rng.random((2, 2, cell.units)), rng.random((2, 2, 12, 14, 1))
     theta, psi = theta.astype("float32"), psi.astype("float32")
-    for training, kept in itertools.product((True, False), repeat=2):
-        cell.keep_floor = kept
-        floor = 0.02 if training or kept else 0.0
+    for training, kept, taught in itertools.product((True, False), repeat=3):
+        cell.keep_floor, cell.floor_in_training = kept, taught
+        floor = 0.02 if (taught if training else kept) else 0.0
         _, (_, by_cell, _) = cell.iterate(
             clean[:, 0], clean[:, 0], [theta, psi, pi], training
         )

@@ -79,16 +79,18 @@ class EMCell(keras.layers.Layer):
         e_step: an `EStep`, or the name of its likelihood.
         components: K of `get_initial_state` when the call does not bring its own; the
             weights fit any K.
-        floor: added to P(x | psi) for the evidence, in training, so that components
-            share a pixel that none of them explains; 0 in the paper. Else, of two
+        floor: added to P(x | psi) for the evidence, so that components share a pixel
+            that none of them explains; 0 in the paper. Else, of two
             components that predict a lost object with 1e-3 and 1e-6, one takes all of
             it, and the other never gets anything to learn from again: with the paper's
             rule components may die in training, which is how one comes to draw two
             objects; with 0.02 they did not (docs/experiments.md). The gamma that is
             returned and that of the loss have no floor.
-        keep_floor: whether the floor is there outside training, too. A component that
-            lost its object finds it again then; one that has none, since there are more
-            components than objects, gets pixels of others.
+        keep_floor: whether the floor is there outside training. A component that lost
+            its object finds it again then, and a noisy pixel does not change sides; one
+            that has none, since there are more components than objects, gets pixels of
+            others.
+        floor_in_training: whether the floor is there in training.
         start: what becomes of the random start: `"random"`, the original's, it is pi as
             it comes, or `"sides"`: each component begins with one side of the frame,
             see `random_start.sides`.
@@ -115,8 +117,9 @@ class EMCell(keras.layers.Layer):
             `(B, 2H, W, C)`.
         states: `[theta, psi, pi]`, shapes `(B, K, M)`, `(B, K, H, W, C)` and
             `(B, K, H, W, 1)`; of a layered cell also the background, `(B, H, W, C)`.
-        training: whether `floor`, if it is not kept, and `theta_noise` are on, and
-            `object_pixels` is off, unless there are `fewest_components`, which are on.
+        training: then `floor_in_training` says whether there is a floor, else
+            `keep_floor`; `theta_noise` is on then, and `object_pixels` is off, unless
+            there are `fewest_components`, which are on.
 
     Returns:
         psi' `(B, K*H*W*C)`, flat since that is what `keras.layers.RNN` knows of
@@ -151,6 +154,7 @@ class EMCell(keras.layers.Layer):
         object_pixels=0.0,
         halo=0.0,
         fewest_components=0,
+        floor_in_training=True,
         **kwargs,
     ):
         super().__init__(**kwargs)
@@ -188,6 +192,7 @@ class EMCell(keras.layers.Layer):
         self.components = int(components)
         self.floor = float(floor)
         self.keep_floor = bool(keep_floor)
+        self.floor_in_training = bool(floor_in_training)
         self.start = start
         self.theta_noise = float(theta_noise)
         self.foreground = _distance(foreground, self.frame_shape[:2])
@@ -246,7 +251,8 @@ class EMCell(keras.layers.Layer):
     @property
     def switches(self):
         """What may be set at any time; a graph is of the values it was made for."""
-        return self.floor, self.keep_floor, self.object_pixels, self.halo
+        floor = self.floor, self.keep_floor, self.floor_in_training
+        return *floor, self.object_pixels, self.halo
 
     @property
     def spares(self):
@@ -386,7 +392,8 @@ class EMCell(keras.layers.Layer):
         theta, psi, pi, *background = states
         seen = self.reaching(psi)
         gamma = self.e_step(x, seen, pi)  # (B, K, H, W, 1)
-        floor = self.floor if training or self.keep_floor else 0.0
+        on = self.floor_in_training if training else self.keep_floor
+        floor = self.floor if on else 0.0
         share = self.e_step(x, seen, pi, floor=floor) if floor else gamma
         seed = draws.fingerprint(noisy) if training and self.theta_noise else None
         noisy = ops.cast(noisy, psi.dtype)  # `Stream` calls this without autocast
@@ -548,6 +555,7 @@ class EMCell(keras.layers.Layer):
             "components": self.components,
             "floor": self.floor,
             "keep_floor": self.keep_floor,
+            "floor_in_training": self.floor_in_training,
             "start": self.start,
             "theta_noise": self.theta_noise,
             "object_pixels": self.object_pixels,

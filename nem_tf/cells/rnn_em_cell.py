@@ -32,9 +32,9 @@ class RNNEMCell(EMCell):
         reads: the evidence: `"error"`, the paper's gamma * (x - psi), or `"pixels"`,
             gamma * x: then the encoder has the component's own pixels before it, from
             which a place can be read whatever was predicted.
-        floor: added to P(x | psi) where components share pixels, in training; 0 in the
-            paper, 0.02 keeps components from dying. See `EMCell`.
-        keep_floor: whether the floor is there outside training, too.
+        floor: added to P(x | psi) where components share pixels; 0 in the paper, 0.02
+            keeps components from dying in training. See `EMCell`.
+        keep_floor: whether the floor is there outside training.
         start: `"random"`, the original's random share of every pixel, or `"sides"`: one
             side of the frame each.
         theta_noise: in training, standard deviation of noise on what the decoder reads;

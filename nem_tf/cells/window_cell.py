@@ -86,6 +86,7 @@ class WindowCell(EMCell):
     unused = (
         "floor",
         "keep_floor",
+        "floor_in_training",
         "start",
         "object_pixels",
         "halo",

@@ -96,16 +96,18 @@ class Cell(Part):
     )
     floor: float = option(
         0.0,
-        "added to each P(x | psi) where components share the pixels that they see, in "
-        "training; with 0.02 a component that lost its object finds it again, with the "
-        "paper's 0 it never does",
+        "added to each P(x | psi) where components share the pixels that they see; "
+        "with 0.02 a component that lost its object finds it again, with the paper's 0 "
+        "it never does",
         least=0.0,
     )
     keep_floor: bool = option(
         False,
-        "the floor is there when the model is used, too: a component that lost its "
-        "object finds it again, but one to spare gets pixels of others",
+        "the floor is there when the model is used: a component that lost its object "
+        "finds it again, and noise moves fewer pixels, but one to spare gets pixels of "
+        "others",
     )
+    floor_in_training: bool = option(True, "the floor is there in training")
     start: str = option(
         "random",
         "what the components begin with: the original's random share of every pixel, "
