@@ -43,6 +43,8 @@ def assert_finds_the_same(nem, name, batch):
 def test_shipped_presets(name):
     nem = NeuralEM.from_preset(name)
     nem.cell.object_pixels = 0.0  # as it was
+    if name == "static_shapes":
+        nem.cell.floor = 0.0  # as it was
     assert_finds_the_same(nem, name, clips(name))
 
 
