@@ -372,9 +372,10 @@ def test_the_best_of_many_settings_was_chosen(data):
 
 
 def test_the_longest_schedule_decides_on_settings():
-    def row(setting, of, seed, ami):
+    def row(setting, of, seed, ami, minutes=3.0):
         curve = [{"noisy": {"ami": ami}}]
-        return {"setting": setting, "of": of, "seed": seed, "curve": curve}
+        row = {"setting": setting, "of": of, "seed": seed, "minutes": minutes}
+        return {**row, "curve": curve}
 
     short = [row("a", 3.0, 0, 0.9), row("b", 3.0, 0, 0.8)]
     alone = [row("a", 60.0, 0, 0.9)]
@@ -382,6 +383,9 @@ def test_the_longest_schedule_decides_on_settings():
     assert tuning.best([*short, *alone]) == "a"
     assert tuning.best([*short, *alone, *long]) == "a"  # on more seeds
     assert tuning.best([*short, *alone, *long, row("b", 30.0, 1, 0.3)]) == "b"
+    again = [row("b", 30.0, 0, 0.6, minutes=2.0), *long]  # no other seed, and shorter
+    assert tuning.best([*short, *alone, *again]) == "a"
+    assert tuning.best([row("b", 30.0, 0, 0.4), *again[:2]]) == "a"
 
 
 # What needs PyTorch, which is no dependency.

@@ -173,16 +173,17 @@ def best(found):
     """The setting to take for the data whose rows these are.
 
     The longest schedule at which settings were compared decides and, there, the mean
-    over seeds of those that were tried on most.
+    over seeds of those that were tried on most; of a seed, its longest training counts.
     """
-    schedules: dict[float, dict[str, list[float]]] = {}
-    for row in found:
+    schedules: dict[float, dict[str, dict[int, float]]] = {}
+    for row in sorted(found, key=lambda x: x["minutes"]):
         if "failed" not in row:
             of_settings = schedules.setdefault(row["of"], {})
-            of_settings.setdefault(row["setting"], []).append(last_ami(row))
+            of_settings.setdefault(row["setting"], {})[row["seed"]] = last_ami(row)
     longest = max(of for of, settings in schedules.items() if len(settings) > 1)
     return max(
-        schedules[longest].items(), key=lambda x: (len(x[1]), sum(x[1]) / len(x[1]))
+        schedules[longest].items(),
+        key=lambda x: (len(x[1]), sum(x[1].values()) / len(x[1])),
     )[0]
 
 
