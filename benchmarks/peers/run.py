@@ -1,7 +1,7 @@
 """One method on one data set with one seed, in a process of its own.
 
     python -m benchmarks.peers.run METHOD DATA SEED --seconds S --out FOLDER
-                                   --result FILE --cores 0 1
+                                   --result FILE --cores 0 1 [--settings NAME]
 
 `benchmarks.peers` starts these. Ends with 143 if it was stopped; the same command goes
 on then.
@@ -22,6 +22,8 @@ import time
 import numpy as np
 
 from benchmarks.peers import tasks
+from benchmarks.peers.settings import Settings, chosen
+from benchmarks.peers.tuning import CANDIDATES
 from trainers.training.files import write_json
 from trainers.training.machine import commit, machine
 
@@ -45,6 +47,8 @@ def main(arguments=None):
     parser.add_argument("--validation", type=int, default=VALIDATION)
     parser.add_argument("--test", type=int, default=TEST)
     parser.add_argument("--filters", type=pathlib.Path, default=FILTERS)
+    which = "of slot attention, a candidate of benchmarks.peers.tuning (the chosen)"
+    parser.add_argument("--settings", metavar="NAME", choices=CANDIDATES, help=which)
     given = parser.parse_args(arguments)
     if hasattr(os, "sched_setaffinity"):
         os.sched_setaffinity(0, given.cores)
@@ -85,10 +89,11 @@ def slot_attention(given):
     import torch
 
     from benchmarks.peers import scoring
-    from benchmarks.peers.settings import chosen
     from benchmarks.peers.slot_training import Stopped, Training, parameters
 
     cores, settings = len(given.cores), chosen(given.data)
+    if given.settings:
+        settings = Settings(**CANDIDATES[given.settings])
     torch.set_num_threads(cores)
     training = Training(
         given.data,
