@@ -13,6 +13,7 @@ import pytest
 
 from benchmarks.peers import neural_em, no_learning, run, scoring, tables, tasks, tuning
 from benchmarks.peers.settings import Settings, chosen
+from trainers.training import machine
 
 command = importlib.import_module("benchmarks.peers.__main__")
 TINY = {
@@ -530,3 +531,16 @@ def test_a_stopped_training_goes_on(slots, tmp_path):
     assert found["parts"][:2] == found["whole"][:2] == [4, 1]
     np.testing.assert_allclose(found["parts"][2], found["whole"][2], rtol=1e-6)
     assert "was made with other settings" in found["refused"]
+
+
+def test_a_training_of_settings_that_were_not_chosen(slots, tmp_path):
+    words = [sys.executable, "-m", "benchmarks.peers.run", "slot_attention"]
+    words += ["static_shapes", "0", "--seconds", "1", "--settings", "decoder 16"]
+    words += ["--validation", "2", "--test", "2", "--cores", str(min(machine.cores()))]
+    words += ["--out", str(tmp_path), "--result", str(tmp_path / "found.json")]
+    root = command.RESULTS.parents[1]
+    done = subprocess.run(words, capture_output=True, text=True, cwd=root)
+    assert done.returncode == 0, done.stderr
+    found = json.loads((tmp_path / "found.json").read_text())
+    assert found["updates"] >= 1 and found["test"]["noisy"]
+    assert Settings(**found["settings"]) == Settings(**tuning.CANDIDATES["decoder 16"])
