@@ -50,6 +50,8 @@ def main(arguments=None):
     which = "of slot attention, a candidate of benchmarks.peers.tuning (the chosen)"
     parser.add_argument("--settings", metavar="NAME", choices=CANDIDATES, help=which)
     given = parser.parse_args(arguments)
+    if given.settings and given.method != "slot_attention":
+        parser.error(f"--settings: only slot_attention has them, not {given.method}")
     if hasattr(os, "sched_setaffinity"):
         os.sched_setaffinity(0, given.cores)
     os.environ["OMP_NUM_THREADS"] = str(len(given.cores))

@@ -7,7 +7,8 @@
 Each is trained for so many minutes of one core, counted as time of the processor, so
 that other work on the machine does not matter, and with the schedule of so many
 minutes or, with --of, as the beginning of a training of more. Results go into
-results/peers/tuning.json; what is there is not done again. Prints the table.
+results/peers/tuning.json; what is there is not done again. Rows of 30 of 30 minutes are
+of whole trainings by `benchmarks.peers.run`, by the clock. Prints the table.
 """
 
 import argparse
