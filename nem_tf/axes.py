@@ -16,6 +16,7 @@ At one step, T is missing and x is the frame that has just come. `frames` are pe
 own: a clip without noise.
 """
 
+import itertools
 import math
 
 from keras import ops
@@ -29,6 +30,7 @@ __all__ = [
     "flatten_psi",
     "fold_components",
     "pack_frames",
+    "parts",
     "unflatten_psi",
     "unfold_components",
     "uniform_pi",
@@ -77,6 +79,17 @@ def unflatten_psi(psi, components, frame_shape):
     """Undo `flatten_psi` of each step: (B, T, K*H*W*C) -> (B, T, K, H, W, C)."""
     batch, steps = ops.shape(psi)[:2]
     return ops.reshape(psi, (batch, steps, components, *frame_shape))
+
+
+def parts(x, sizes):
+    """Parts of the last axis, of so many numbers each: (..., N) -> (..., n), ...
+
+    Their gradient is one concatenation; that of slices is a copy of all N for each.
+    """
+    ends = list(itertools.accumulate(sizes))
+    if isinstance(ends[-1], int):
+        return ops.split(ops.reshape(x, (*ops.shape(x)[:-1], ends[-1])), ends[:-1], -1)
+    return [x[..., end - size : end] for size, end in zip(sizes, ends, strict=True)]
 
 
 def uniform_pi(pi):

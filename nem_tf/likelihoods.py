@@ -95,7 +95,8 @@ class Bernoulli(Likelihood):
     black = -3.0
 
     def prob(self, x, psi):
-        return x * psi + (1.0 - x) * (1.0 - psi) + FLOOR
+        # x psi + (1 - x) (1 - psi), in half the passes over psi.
+        return (1.0 - x) + (2.0 * x - 1.0) * psi + FLOOR
 
     def nll(self, x, psi):
         return _cross_entropy(psi, ops.stop_gradient(x))

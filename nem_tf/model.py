@@ -61,7 +61,8 @@ class NeuralEM(ClipModel):
         about frame t+1: psi predicts it from frames 0..t, gamma then assigns its
         pixels. A layered cell adds `background`, as it was given, and a cell whose
         weights pi of Eq. 1 are not uniform adds them as `mixing`
-        `(B, T, K, H, W, 1)`; those of `WindowCell` do not sum to 1.
+        `(B, T, K, H, W, 1)`; those of `WindowCell` do not sum to 1. In training with a
+        loss of the last step alone all are of that step, T = 1.
 
     Raises:
         ValueError: if the shapes do not fit each other and the cell, or if a pixel is
@@ -96,6 +97,7 @@ class NeuralEM(ClipModel):
 
     def call(self, inputs, training=None):
         self.rnn.unroll = bool(self.unroll and training)
+        self.rnn.return_sequences = not (training and self._of_last_step)
         clips = self._checked(inputs["clean"], inputs["noisy"], inputs["pi"])
         layered = self._background(inputs, clips[0])
         with prepared(self.cell):
@@ -119,10 +121,19 @@ class NeuralEM(ClipModel):
         layered = {"background": background[0]} if background else {}
         state = self.cell.get_initial_state(pi=pi, training=training, **layered)
         found = self.rnn(packed, initial_state=state, training=training)
+        x = clean[:, 1:]
+        if not self.rnn.return_sequences:  # (B, N), the last step's
+            found, x = found[:, None], x[:, -1:]
         psi, more = self.cell.predicted(found, ops.shape(pi)[1])
-        gamma = self.cell.assign(clean[:, 1:], psi, *more)
+        gamma = self.cell.assign(x, psi, *more)
         # psi (B, T, K, H, W, C), gamma and pi (B, T, K, H, W, 1)
         return psi, gamma, *more[:1]
+
+    @property
+    def _of_last_step(self):
+        """Whether the compiled loss is of the last step alone."""
+        loss = getattr(self, "loss", None)  # None if it is not compiled
+        return isinstance(loss, NEMLoss) and loss.steps == "last"
 
     def _background(self, inputs, clean):
         """A dict of the `background` of clips, (B, H, W, C); empty if it is black."""
@@ -254,15 +265,9 @@ class NeuralEM(ClipModel):
             raise ValueError(
                 f"loss: expected a NEMLoss, received {self.loss!r}; use nem_tf.NEMLoss"
             )
-        x = ops.clip(ops.cast(inputs["clean"][:, 1:], "float32"), 0.0, 1.0)
-        psi, gamma = outputs["psi"], outputs["gamma"]
-        if self.loss.steps == "last":  # so that nothing of the others is computed
-            x, psi = map(self.loss.at_steps, (x, psi))
-            if self.cell.layered or self.cell.weighs:  # gamma takes more than psi
-                gamma = self.loss.at_steps(gamma)
-            else:
-                gamma = self.cell.assign(x, psi)
-        return x, psi, gamma
+        clips = inputs["clean"][:, 1:], outputs["psi"], outputs["gamma"]
+        x, psi, gamma = map(self.loss.at_steps, clips)
+        return ops.clip(ops.cast(x, "float32"), 0.0, 1.0), psi, gamma
 
     def _outputs_by_lane(self, x, psi, gamma, outputs):
         """What the loss takes, for each lane: x and a dict of outputs."""

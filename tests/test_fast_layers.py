@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from nem_tf import likelihoods, networks
+from nem_tf import EStep, axes, likelihoods, networks
 from nem_tf.layers import Dense, Recurrence
 from nem_tf.layers.convolutions import HalvingConv2D, UpsampleConv2D
 from nem_tf.layers.normalization import LayerNorm
@@ -169,6 +169,42 @@ def test_gradients_of_the_bernoulli_loss(rng, name):
         found.append((y, tape.gradient(y, variable)))
     for mine, theirs in zip(*found, strict=True):
         np.testing.assert_allclose(mine, theirs, rtol=1e-5)
+
+
+def test_gradients_of_a_differentiable_gamma(rng):
+    x = rng.random((5, 6, 1)).round().astype("float32")
+    weights = rng.random((3, 5, 6, 1)).astype("float32")
+    variables = [tf.Variable(rng.random((3, 5, 6, 1)), dtype="float32") for _ in "ab"]
+
+    def plain(x, psi, pi):
+        p = pi * (x * psi + (1.0 - x) * (1.0 - psi) + 1e-6)
+        return p / tf.reduce_sum(p, 0, keepdims=True)
+
+    found = []
+    for gamma in (EStep("bernoulli", differentiable=True), plain):
+        with tf.GradientTape() as tape:
+            y = gamma(x, *(variable.value() for variable in variables))
+        found.append([y, *tape.gradient(y, variables, weights)])
+    for mine, theirs in zip(*found, strict=True):
+        np.testing.assert_allclose(mine, theirs, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("known", [True, False], ids=["known", "dynamic"])
+def test_parts_are_slices_with_their_gradients(rng, known):
+    x = tf.constant(rng.standard_normal((2, 3, 9)), "float32")
+    weights = [rng.standard_normal((2, 3, n)).astype("float32") for n in (4, 2, 3)]
+    count = 2 if known else tf.constant(2)
+
+    @tf.function
+    def ours(x, count):
+        with tf.GradientTape() as tape:
+            tape.watch(x)
+            y = axes.parts(x, (2 * count, count, count + 1))
+        return [*y, tape.gradient(y, x, weights)]
+
+    expected = [x[..., :4], x[..., 4:6], x[..., 6:], np.concatenate(weights, -1)]
+    for mine, theirs in zip(ours(x, count), expected, strict=True):
+        np.testing.assert_array_equal(mine, theirs)
 
 
 def test_the_paper_s_networks_use_them():

@@ -270,6 +270,17 @@ def test_the_loss_of_the_last_step_looks_at_no_other(rng):
     np.testing.assert_allclose(loss, expected, rtol=1e-6)
 
 
+@pytest.mark.parametrize("kind", ["dense", "n-em", "rows"])
+def test_training_on_the_last_step_returns_that_step(rng, kind):
+    nem, batch = tiny.model(kind), tiny.batch(rng)
+    whole = nem(batch, training=True)
+    nem.loss.steps = "last"
+    last = nem(batch, training=True)
+    for name, value in whole.items():
+        np.testing.assert_allclose(last[name], value[:, -1:], rtol=1e-6, atol=1e-7)
+    assert nem(batch)["psi"].shape == whole["psi"].shape
+
+
 def test_loss_through_gamma_reaches_the_weights():
     """A constant gamma and a differentiable one give different gradients."""
     import tensorflow as tf

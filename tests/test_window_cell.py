@@ -152,6 +152,15 @@ def test_the_background_costs_nothing_and_other_predictions_do(nem):
     )
 
 
+def test_training_on_the_last_step_returns_that_step(nem, monkeypatch):
+    batch = clips()
+    whole = nem(batch, training=True)
+    monkeypatch.setattr(nem.loss, "steps", "last")
+    last = nem(batch, training=True)
+    for name in ("psi", "gamma", "mixing"):
+        np.testing.assert_allclose(last[name], whole[name][:, -1:], atol=1e-6)
+
+
 def test_it_is_saved_and_read_again(trained, tmp_path):
     nem, _ = trained
     nem.save(tmp_path / "model.keras")

@@ -56,7 +56,7 @@ class EStep(keras.layers.Layer):
         if pi is not None:
             axes.check_shape("pi", pi, (*psi.shape[:-1], 1))
             p *= ops.maximum(ops.cast(pi, "float32"), TINY)
-        gamma = p / ops.sum(p, axis=axes.COMPONENTS, keepdims=True)
+        gamma = _shares(p)
         return gamma if self.differentiable else ops.stop_gradient(gamma)
 
     def _prob(self, x, psi, floor):
@@ -82,3 +82,16 @@ class EStep(keras.layers.Layer):
             "likelihood": likelihoods.serialize(self.likelihood),
             "differentiable": self.differentiable,
         }
+
+
+@ops.custom_gradient
+def _shares(p):
+    """p / sum_k p. The gradient is written out, in half the passes over memory."""
+    total = ops.sum(p, axis=axes.COMPONENTS, keepdims=True)
+    gamma = p / total
+
+    def backward(d_gamma):
+        mean = ops.sum(gamma * d_gamma, axis=axes.COMPONENTS, keepdims=True)
+        return (d_gamma - mean) / total
+
+    return gamma, backward

@@ -291,7 +291,9 @@ class EMCell(keras.layers.Layer):
         """
         if not self.weighs:
             return axes.unflatten_psi(flat, components, self.frame_shape), ()
-        drawn, pi = flat[..., :-components], flat[..., -components:]
+        drawn, pi = axes.parts(
+            flat, (components * math.prod(self.frame_shape), components)
+        )
         psi = axes.unflatten_psi(drawn, components, self.frame_shape)
         pi = ops.broadcast_to(pi[..., None, None, None], (*ops.shape(psi)[:-1], 1))
         return psi, (pi,)

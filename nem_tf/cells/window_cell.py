@@ -206,20 +206,21 @@ class WindowCell(EMCell):
 
     def output(self, states):
         theta, psi, pi, _ = states
-        found = axes.flatten_psi(ops.concatenate([psi, pi], -1))
         looks = theta[..., self.hidden :]  # (B, K, C + 6)
+        flat = [axes.flatten_psi(psi), axes.flatten_psi(pi)]
         return ops.concatenate(
-            [found, ops.reshape(looks, (ops.shape(looks)[0], -1))], 1
+            [*flat, ops.reshape(looks, (ops.shape(looks)[0], -1))], 1
         )
 
     def predicted(self, flat, components):
         height, width, channels = self.frame_shape
-        drawn = components * height * width * (channels + 1)
-        shape = height, width, channels + 1
-        found = axes.unflatten_psi(flat[..., :drawn], components, shape)
-        psi, pi = ops.split(found, [channels], axis=-1)
+        maps = components * height * width
+        sizes = maps * channels, maps, components * (channels + PLACE)
+        psi, pi, looks = axes.parts(flat, sizes)
+        psi = axes.unflatten_psi(psi, components, self.frame_shape)
+        pi = axes.unflatten_psi(pi, components, (height, width, 1))
         shape = *ops.shape(flat)[:2], components, channels + PLACE
-        return psi, (pi, ops.reshape(flat[..., drawn:], shape))
+        return psi, (pi, ops.reshape(looks, shape))
 
     def assign(self, x, psi, pi, looks):
         """gamma of frames, given what was predicted of them.
@@ -477,8 +478,9 @@ class WindowCell(EMCell):
         image = ops.reshape(image, (*leading, height * (channels + 1), grid))
         image = ops.matmul(image, draw_x)
         image = ops.reshape(image, (*leading, height, channels + 1, width))
-        image = ops.moveaxis(image, 3, -1)
-        opacity, paint = ops.split(image, [1], axis=-1)  # (B, K, H, W, 1 and C)
+        opacity, paint = ops.split(image, [1], axis=3)
+        opacity = ops.reshape(opacity, (*leading, height, width, 1))
+        paint = ops.moveaxis(paint, 3, -1)  # (B, K, H, W, C)
         psi = paint + (1.0 - opacity) * background[:, None]
         spread = 0.6 * size[..., None]
         near_y = ops.exp(-ops.square((_range(height) - y[..., None]) / spread) / 2.0)

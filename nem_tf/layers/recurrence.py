@@ -49,8 +49,8 @@ class Recurrence(Prepared, ThetaRecurrence):
         self.built = True
 
     def prepare(self):
-        kernel = ops.convert_to_tensor(self.kernel)
-        rows = kernel[: -self.units], kernel[-self.units :]  # of features, of theta
+        features = self.kernel.shape[0] - self.units
+        rows = ops.split(self.kernel, [features])  # of features, of theta
         return [prepare_product(part, self.compute_dtype) for part in rows]
 
     def call(self, features, theta):

@@ -325,10 +325,10 @@ class RowsTimesColumns(Drawing):
 
     def call(self, x):
         height, width, channels = self.frame_shape
-        factors = self.factors(x)
         down = height * self.rank * channels
-        a = ops.reshape(factors[:, :down], (-1, channels, height, self.rank))
-        b = ops.reshape(factors[:, down:], (-1, channels, self.rank, width))
+        a, b = ops.split(self.factors(x), [down], -1)
+        a = ops.reshape(a, (-1, channels, height, self.rank))
+        b = ops.reshape(b, (-1, channels, self.rank, width))
         return self.on_background(ops.matmul(a, b))
 
     def get_config(self):

@@ -110,10 +110,10 @@ class TrackedFilters(MatchedFilters):
         down, across = self.places
         windows, found = self.correlated(images)
         found = located(found, ops.cast(self.scale, "float32"), everywhere=True)
-        split = found.shape[-1] - down * across
-        found, seen = found[:, :split], found[:, split:]
+        found, seen = ops.split(found, [found.shape[-1] - down * across], -1)
         expected = ops.cast(theta[:, -(down + across) :], "float32")
-        expected = expected[:, :down, None] * expected[:, None, down:]
+        rows, columns = ops.split(expected, [down], -1)
+        expected = rows[:, :, None] * columns[:, None]
         expected = ops.reshape(expected, (-1, down * across))
         trust = ops.cast(self.trust, "float32")
         seen = trust[0] * ops.log(seen + FAINT)
@@ -260,7 +260,7 @@ class TrackingRecurrence(ThetaRecurrence):
         found = ops.cast(features[:, -sum(self.places) :], "float32")
         down, across = self.places
         each = self.moves + 1
-        rows, columns = motion[:, : each + down], motion[:, each + down :]
+        rows, columns = ops.split(motion, [each + down], -1)
         parts = [
             h,
             ops.cast(self._moved(found[:, :down], rows), h.dtype),
