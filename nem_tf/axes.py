@@ -84,10 +84,11 @@ def unflatten_psi(psi, components, frame_shape):
 def parts(x, sizes):
     """Parts of the last axis, of so many numbers each: (..., N) -> (..., n), ...
 
-    Their gradient is one concatenation; that of slices is a copy of all N for each.
+    The gradient of a split is one concatenation, that of slices a copy of all N for
+    each. Where `sizes` are known in a running graph only, they are slices.
     """
     ends = list(itertools.accumulate(sizes))
-    if isinstance(ends[-1], int):
+    if isinstance(ends[-1], int):  # then N is; `keras.layers.RNN` does not tell
         return ops.split(ops.reshape(x, (*ops.shape(x)[:-1], ends[-1])), ends[:-1], -1)
     return [x[..., end - size : end] for size, end in zip(sizes, ends, strict=True)]
 

@@ -72,8 +72,8 @@ class NEMLoss(keras.losses.Loss):
             `gamma` `(B, T, K, H, W, 1)`, and `background` `(B, H, W, C)` if it has one.
 
     Raises:
-        ValueError: if an argument is none of the above, or if the loss is called before
-            it has a likelihood.
+        ValueError: if an argument is none of the above, if psi is not of the frames x,
+            or if the loss is called before it has a likelihood.
     """
 
     def __init__(self, likelihood=None, inter_weight=1.0, steps="all", name="nem_loss"):
@@ -110,9 +110,14 @@ class NEMLoss(keras.losses.Loss):
             "inter": inter_cluster(psi, gamma, self.likelihood, prior),
         }
 
+    @property
+    def only_last(self):
+        """Whether the last step alone counts; a model in training makes no others."""
+        return self.steps == "last"
+
     def at_steps(self, clips):
         """Of arrays `(B, T, ...)` the steps that the loss is taken at."""
-        return clips[:, -1:] if self.steps == "last" else clips
+        return clips[:, -1:] if self.only_last else clips
 
     def per_clip(self, x, outputs):
         """The terms of each clip, unweighted, and `loss`, their weighted sum.
@@ -129,10 +134,11 @@ class NEMLoss(keras.losses.Loss):
                 'name it, as in NEMLoss("bernoulli"), or compile a NeuralEM with it'
             )
         psi = ops.cast(outputs["psi"], "float32")
-        at_steps = map(self.at_steps, (x, psi, outputs["gamma"]))
+        x, psi, gamma = map(self.at_steps, (x, psi, outputs["gamma"]))
+        axes.check_components(psi, like=x)
         background = outputs.get("background")
         prior = {} if background is None else {"prior": background[:, None]}
-        terms = self.terms(*at_steps, **prior)
+        terms = self.terms(x, psi, gamma, **prior)
         terms = {name: ops.sum(term, axis=axes.STEPS) for name, term in terms.items()}
         loss = sum(weight * terms[name] for name, weight in self.weights.items())
         return {"loss": loss, **terms}

@@ -61,8 +61,8 @@ class NeuralEM(ClipModel):
         about frame t+1: psi predicts it from frames 0..t, gamma then assigns its
         pixels. A layered cell adds `background`, as it was given, and a cell whose
         weights pi of Eq. 1 are not uniform adds them as `mixing`
-        `(B, T, K, H, W, 1)`; those of `WindowCell` do not sum to 1. In training with a
-        loss of the last step alone all are of that step, T = 1.
+        `(B, T, K, H, W, 1)`; those of `WindowCell` do not sum to 1. In training, if the
+        compiled loss is of the last step alone, all three are of that step, T = 1.
 
     Raises:
         ValueError: if the shapes do not fit each other and the cell, or if a pixel is
@@ -97,7 +97,9 @@ class NeuralEM(ClipModel):
 
     def call(self, inputs, training=None):
         self.rnn.unroll = bool(self.unroll and training)
-        self.rnn.return_sequences = not (training and self._of_last_step)
+        loss = self.loss  # None if the model is not compiled
+        only_last = training and isinstance(loss, NEMLoss) and loss.only_last
+        self.rnn.return_sequences = not only_last
         clips = self._checked(inputs["clean"], inputs["noisy"], inputs["pi"])
         layered = self._background(inputs, clips[0])
         with prepared(self.cell):
@@ -122,18 +124,12 @@ class NeuralEM(ClipModel):
         state = self.cell.get_initial_state(pi=pi, training=training, **layered)
         found = self.rnn(packed, initial_state=state, training=training)
         x = clean[:, 1:]
-        if not self.rnn.return_sequences:  # (B, N), the last step's
+        if len(found.shape) == 2:  # the last step's
             found, x = found[:, None], x[:, -1:]
         psi, more = self.cell.predicted(found, ops.shape(pi)[1])
         gamma = self.cell.assign(x, psi, *more)
         # psi (B, T, K, H, W, C), gamma and pi (B, T, K, H, W, 1)
         return psi, gamma, *more[:1]
-
-    @property
-    def _of_last_step(self):
-        """Whether the compiled loss is of the last step alone."""
-        loss = getattr(self, "loss", None)  # None if it is not compiled
-        return isinstance(loss, NEMLoss) and loss.steps == "last"
 
     def _background(self, inputs, clean):
         """A dict of the `background` of clips, (B, H, W, C); empty if it is black."""

@@ -38,6 +38,8 @@ def test_the_mean_runs_over_clips_and_the_weight_over_the_second_term(rng):
         NEMLoss("bernoulli")(x[:, -1:], last),
         rtol=1e-6,
     )
+    with pytest.raises(ValueError, match="psi: expected the shape of x"):
+        loss(x, last)
 
 
 def test_bound_reads_the_strongest_component():

@@ -281,6 +281,23 @@ def test_training_on_the_last_step_returns_that_step(rng, kind):
     assert nem(batch)["psi"].shape == whole["psi"].shape
 
 
+@pytest.mark.parametrize("unroll", [False, True], ids=["loop", "unrolled"])
+def test_a_graph_of_the_last_step_has_the_gradients_of_all(rng, unroll):
+    import tensorflow as tf
+
+    batch = tiny.batch(rng)
+    cell = NEMCell(7, (H, W, C), EStep("bernoulli", differentiable=True), K)
+    nem = NeuralEM(cell, unroll=unroll)
+    nem.compile(keras.optimizers.SGD(0.01), loss=NEMLoss(steps="last"))
+    with tf.GradientTape() as tape:
+        loss = nem.compute_loss(batch, y_pred=nem(batch))  # outputs of all steps
+    gradients = tape.gradient(loss, nem.trainable_variables)
+    before = nem.get_weights()
+    nem.train_on_batch(batch)
+    for gradient, old, new in zip(gradients, before, nem.get_weights(), strict=True):
+        np.testing.assert_allclose(old - new, 0.01 * gradient, rtol=1e-3, atol=1e-6)
+
+
 def test_loss_through_gamma_reaches_the_weights():
     """A constant gamma and a differentiable one give different gradients."""
     import tensorflow as tf

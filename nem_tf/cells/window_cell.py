@@ -207,10 +207,9 @@ class WindowCell(EMCell):
     def output(self, states):
         theta, psi, pi, _ = states
         looks = theta[..., self.hidden :]  # (B, K, C + 6)
-        flat = [axes.flatten_psi(psi), axes.flatten_psi(pi)]
-        return ops.concatenate(
-            [*flat, ops.reshape(looks, (ops.shape(looks)[0], -1))], 1
-        )
+        looks = ops.reshape(looks, (ops.shape(looks)[0], -1))
+        flat = axes.flatten_psi(psi), axes.flatten_psi(pi), looks
+        return ops.concatenate(flat, 1)
 
     def predicted(self, flat, components):
         height, width, channels = self.frame_shape

@@ -261,10 +261,11 @@ class TrackingRecurrence(ThetaRecurrence):
         down, across = self.places
         each = self.moves + 1
         rows, columns = ops.split(motion, [each + down], -1)
+        p, q = ops.split(found, [down], -1)
         parts = [
             h,
-            ops.cast(self._moved(found[:, :down], rows), h.dtype),
-            ops.cast(self._moved(found[:, down:], columns), h.dtype),
+            ops.cast(self._moved(p, rows), h.dtype),
+            ops.cast(self._moved(q, columns), h.dtype),
         ]
         theta = ops.concatenate(parts, -1)
         return theta, theta
