@@ -163,7 +163,8 @@ for epoch in range(1, 100):
     (run / "model.keras").write_text(str(epoch))
     row = f"{epoch * 0.2:.1f},{epoch * 10}\\n"
     old = (run / "log.csv").read_text() if epoch > 1 else "seconds,updates\\n"
-    (run / "log.csv").write_text(old + row)
+    (run / "log.new").write_text(old + row)  # may be stopped in the middle
+    (run / "log.new").rename(run / "log.csv")
     while len(list(copies.glob("*"))) < epoch:
         time.sleep(0.01)
     time.sleep(0.05)  # a file's time counts in steps
