@@ -36,7 +36,7 @@ def test_a_stream_on_litert_equals_the_saved_model(rng, exported, tmp_path):
         small = {name: found[name] for name in STATE}
         assert set(found) == set(reply)
         for name, value in reply.items():
-            np.testing.assert_allclose(found[name], value, atol=1e-5, err_msg=name)
+            np.testing.assert_allclose(found[name], value, 1e-6, 1e-5, err_msg=name)
 
 
 def test_the_readme_says_how_a_model_begins_and_versions_count_up(simple, tmp_path):
